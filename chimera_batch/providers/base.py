@@ -1,0 +1,90 @@
+"""What a provider promises: few calls, each either done, definitely refused, or of unknown fate.
+
+A provider never sees the store and never decides anything about money or retries. Errors that leave it are those of
+``errors.py`` alone. Floor 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from chimera_batch.records import BatchState, Intent, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A host as data: where it is and what it allows. One adapter serves many profiles."""
+
+    name: str
+    dialect: str  # which adapter: "openai" or "anthropic"
+    base_url: str
+    api_key_env: str
+    endpoints: tuple[str, ...]  # paths that its batches accept; the first is the default
+    windows: tuple[str, ...]
+    max_requests: int  # per file
+    max_bytes: int  # per file, as we cut it (about 95 % of the documented limit)
+    max_line_bytes: int
+    batches_per_hour: int | None
+    enqueued_tokens: int | None  # prompt tokens in flight per model; None = unlimited
+    keeps_metadata: bool  # False: a lost create is looked up by time, count and id prefix
+    distinct_counts: bool  # cut shards to differing row counts, so that such a look-up can tell them apart
+    purpose: str = "batch"
+    deletes_files: bool = True
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Provider(Protocol):
+    """One configured host. Cheap to make; opens connections when used; safe to use from several threads."""
+
+    profile: Profile
+
+    @property
+    def realm(self) -> str:
+        """``profile@host`` of where answers come from; answers are shared only inside one realm."""
+        ...
+
+    def upload(self, intent: Intent, path: Path) -> str | None:
+        """Put the wire file at the host; its file id, or None where batches are created inline."""
+        ...
+
+    def create(self, intent: Intent, path: Path, file_id: str | None) -> str:
+        """Create the batch and return its id. Sent once, never retried.
+
+        Raises ProviderRefused / AccountRefused (nothing created), MaybeCreated (look it up), ProviderDown (only when
+        it is certain that nothing was created, e.g. 429 or a refused connection).
+        """
+        ...
+
+    def find(self, intent: Intent) -> list[BatchState]:
+        """Batches at the host that may be this intent's: exact where metadata is kept, else candidates."""
+        ...
+
+    def state(self, batch_id: str) -> BatchState: ...
+
+    def fetch(self, batch: BatchState, folder: Path) -> Iterator[Path]:
+        """Download the batch's files into ``folder``, each complete (size checked where the host tells one)."""
+        ...
+
+    def decode(self, line: bytes) -> Reply:
+        """One result line. Raises ValueError for a line that is not a result (the caller quarantines it)."""
+        ...
+
+    def cancel(self, batch_id: str) -> None: ...
+
+    def discard(self, file_ids: Iterable[str]) -> None:
+        """Delete files left at the host; files already gone are fine."""
+        ...
+
+    def find_uploads(self, intent: Intent) -> list[str]:
+        """File ids of uploads with this intent's file name (for cleaning up after a crash)."""
+        ...
+
+    def ask(self, line: bytes) -> bytes:
+        """``window: now``: send one wire line synchronously; the result as a line in the form that decode() reads.
+
+        A definite refusal of this one request comes back as an error line; raises ProviderDown / AccountRefused.
+        """
+        ...
