@@ -1,0 +1,88 @@
+"""May this attempt be sent now? Pure; decided on the facts at the journal position of the claim itself.
+
+Two runners cannot both be told yes for the same dollar, token or place in the hour, because the loser of the journal
+position decides again on facts that hold the winner's claim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from chimera_batch.facts import Facts, Shard
+
+Verdict = Literal["go", "wait", "budget", "taken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What limits a claim: dollars of the run and stage, the host's batches per hour and enqueued prompt tokens."""
+
+    run_usd: Decimal | None
+    stage_usd: Decimal | None
+    batches_per_hour: int | None
+    enqueued_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The attempt that a runner would like to claim. ``usd`` is an upper bound of its cost."""
+
+    realm: str
+    shard: str
+    attempt: int
+    run: str
+    stage: str
+    usd: Decimal
+    input_tokens: int
+    now: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    verdict: Verdict
+    reason: str = ""
+
+
+def admit(facts: Facts, wish: Wish, caps: Caps) -> Ruling:
+    """Rule on a wish. ``taken``: somebody else moved this shard; look again."""
+    shard = facts.shards[f"{wish.realm}/{wish.shard}"]
+    if shard.current is not None or len(shard.attempts) + 1 != wish.attempt:
+        return Ruling("taken", "another runner claimed it first")
+    return _over_budget(facts, wish, caps) or _must_wait(facts, shard, wish, caps) or Ruling("go")
+
+
+def _over_budget(facts: Facts, wish: Wish, caps: Caps) -> Ruling | None:
+    for cap, stage, name in ((caps.run_usd, None, "budget"), (caps.stage_usd, wish.stage, f"cap of stage {wish.stage}")):
+        if cap is None:
+            continue
+        committed = facts.spent(wish.run, stage) + facts.reserved(wish.run, stage)
+        if committed + wish.usd > cap:
+            return Ruling(
+                "budget",
+                f"{wish.stage}: up to ${wish.usd:.2f} more on top of ${committed:.2f} spent or reserved"
+                f" could pass the {name} of ${cap:.2f}",
+            )
+    return None
+
+
+def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | None:
+    if caps.batches_per_hour is not None:
+        recent = sum(
+            1
+            for other in facts.in_realm(wish.realm)
+            for attempt in other.attempts
+            if attempt.stand != "dropped" and attempt.at > wish.now - 3600
+        )
+        if recent >= caps.batches_per_hour:
+            return Ruling("wait", f"{recent} batches in the last hour is what {shard.provider} allows")
+    if caps.enqueued_tokens is not None:
+        enqueued = sum(
+            attempt.input_tokens
+            for other in facts.in_realm(wish.realm)
+            if other.model == shard.model and (attempt := other.current) is not None
+        )
+        if enqueued and enqueued + wish.input_tokens > caps.enqueued_tokens:
+            return Ruling("wait", f"{enqueued:,} of {caps.enqueued_tokens:,} prompt tokens of {shard.model} are enqueued")
+    return None

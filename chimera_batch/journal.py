@@ -1,0 +1,114 @@
+"""One numbered journal per store: event *n* is created or it is not, and the loser reads on and decides again.
+
+Everything that needs an order (claims, reservations, receipts) goes through here, so two machines on one prefix see
+the same history and can never both win the same claim. Every ``SNAPSHOT_EVERY`` events the history so far is also
+kept as one object, so that a reader needs one read and a short tail instead of thousands.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from chimera_batch.errors import InputError, MissingObject, StoreConflict
+from chimera_batch.stores.base import Store
+
+Event = dict[str, Any]
+"""A JSON object: ``n``, ``at`` (seconds since the epoch), ``by`` (owner), ``nonce``, ``type`` and the payload."""
+
+FORMAT_KEY = "format.json"
+FORMAT = {"format": "chimera-batch store", "version": 1}
+SNAPSHOT_EVERY = 256
+
+
+def event_key(number: int) -> str:
+    return f"journal/{number:012d}.json"
+
+
+def snapshot_key(number: int) -> str:
+    return f"snapshots/{number:012d}.jsonl"
+
+
+class Journal:
+    """Reads and appends events. ``clock`` gives seconds since the epoch; ``owner`` names this process."""
+
+    def __init__(self, store: Store, *, owner: str, clock: Callable[[], float]) -> None:
+        self.store = store
+        self.owner = owner
+        self.clock = clock
+        self.position = 0
+        self._lines: list[bytes] = []  # the history as read, one JSON line an event, for the next snapshot
+
+    def open(self) -> None:
+        """Create the store's format record, or check the one that is there.
+
+        Raises InputError for a store of another or a newer format.
+        """
+        self.store.create(FORMAT_KEY, json.dumps(FORMAT).encode())
+        self.check()
+
+    def check(self) -> bool:
+        """Whether this is a store yet; raises InputError when it is one that this version cannot read."""
+        try:
+            found = json.loads(self.store.read(FORMAT_KEY))
+            version = int(found["version"]) if found["format"] == FORMAT["format"] else None
+        except MissingObject:
+            return False
+        except (ValueError, KeyError, TypeError):
+            version = None
+        if version is None:
+            raise InputError(
+                "format.json there is not that of a chimera-batch store",
+                where=self.store.url,
+                hint="choose an empty folder or prefix: --store DIR",
+            )
+        if version > 1:
+            raise InputError(
+                f"the store has format version {version}; this version of chimera-batch reads version 1",
+                where=self.store.url,
+                hint="pip install --upgrade chimera-batch",
+            )
+        return True
+
+    def refresh(self) -> Iterator[Event]:
+        """Events not seen yet, in order."""
+        if self.position == 0:
+            yield from self._from_snapshot()
+        while True:
+            try:
+                line = self.store.read(event_key(self.position + 1))
+            except MissingObject:
+                return
+            yield self._take(line)
+
+    def append(self, payload: Mapping[str, Any]) -> Event | None:
+        """Write the next event; None when somebody else wrote that number first (refresh, then decide again)."""
+        number = self.position + 1
+        event: Event = {"n": number, "at": self.clock(), "by": self.owner, "nonce": secrets.token_hex(8), **payload}
+        line = json.dumps(event, separators=(",", ":"), sort_keys=False).encode()
+        if not self.store.create(event_key(number), line):
+            return None
+        self._take(line)
+        if number % SNAPSHOT_EVERY == 0:
+            self.store.create(snapshot_key(number), b"\n".join(self._lines) + b"\n")
+        return event
+
+    def _from_snapshot(self) -> Iterator[Event]:
+        latest = max(self.store.list("snapshots/"), default=None)
+        if latest is not None:
+            for line in self.store.read(latest).splitlines():
+                yield self._take(line)
+
+    def _take(self, line: bytes) -> Event:
+        event: Event = json.loads(line)
+        if event.get("n") != self.position + 1:
+            raise StoreConflict(
+                f"event {event.get('n')!r} stands where event {self.position + 1} belongs",
+                where=f"{self.store.url}/{event_key(self.position + 1)}",
+                hint="the journal was edited or copied in part; restore the store from its backup",
+            )
+        self.position += 1
+        self._lines.append(line)
+        return event

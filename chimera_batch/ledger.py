@@ -1,0 +1,182 @@
+"""What happened to each shard: the only writer of facts about batches.
+
+Every method is one decision and one event. The decision is taken on the facts as they are at that journal position;
+if another runner wrote first, the facts are read again and the decision is taken again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from chimera_batch.facts import Asked, Attempt, Facts, Shard, Stand, Table, apply, shard_name
+from chimera_batch.journal import Event, Journal
+from chimera_batch.stores.base import Store
+
+Decide = Callable[[Facts], Mapping[str, Any] | None]
+
+
+class Ledger:
+    """The facts of one store, kept up to date, and the verbs that change them. Safe to use from several threads."""
+
+    def __init__(self, store: Store, *, owner: str, clock: Callable[[], float] = time.time) -> None:
+        self.store = store
+        self.owner = owner
+        self.clock = clock
+        self.facts = Facts()
+        self._journal = Journal(store, owner=owner, clock=clock)
+        self._lock = threading.RLock()
+
+    def open(self) -> Ledger:
+        """Begin to write: the store must be usable and of our format."""
+        self._journal.open()
+        self.refresh()
+        return self
+
+    def read(self) -> bool:
+        """Begin to read; False when nothing was ever written there."""
+        known = self._journal.check()
+        if known:
+            self.refresh()
+        return known
+
+    def refresh(self) -> Facts:
+        with self._lock:
+            for event in self._journal.refresh():
+                apply(self.facts, event)
+            return self.facts
+
+    def write(self, decide: Decide) -> Event | None:
+        """Append what ``decide`` says, or nothing if it says None. ``decide`` must not have side effects."""
+        with self._lock:
+            while True:
+                self.refresh()
+                payload = decide(self.facts)
+                if payload is None:
+                    return None
+                event = self._journal.append(payload)
+                if event is not None:
+                    apply(self.facts, event)
+                    return event
+
+    def shard(self, realm: str, shard: str) -> Shard:
+        return self.facts.shards[shard_name(realm, shard)]
+
+    def begin(self, run: str, manifest: str) -> None:
+        """Remember which manifest this folder ran last, so that ``query`` and ``status`` need no name."""
+
+        def decide(facts: Facts) -> Mapping[str, Any] | None:
+            if facts.last_run == run and facts.manifests.get(run) == manifest:
+                return None
+            return {"type": "run", "run": run, "manifest": manifest}
+
+        self.write(decide)
+
+    def asked(self, run: str, stage: str, asked: Asked) -> None:
+        def decide(facts: Facts) -> Mapping[str, Any] | None:
+            known = facts.asked.get((run, stage), {}).get(asked.round)
+            if known is not None and known.fingerprint == asked.fingerprint:
+                return None
+            fields = {"fingerprint": asked.fingerprint, "key": asked.key, "rows": asked.rows, "requests": asked.requests}
+            return {"type": "asked", "run": run, "stage": stage, "round": asked.round, **fields}
+
+        self.write(decide)
+
+    def pack(self, shard: Mapping[str, Any], *, seen_packs: int) -> bool:
+        """Register a shard. False when the realm gained shards since the subtraction: subtract and pack again."""
+        realm = shard["realm"]
+
+        def decide(facts: Facts) -> Mapping[str, Any] | None:
+            return {"type": "packed", **shard} if facts.packs.get(realm, 0) == seen_packs else None
+
+        return self.write(decide) is not None
+
+    def table(self, run: str, stage: str, table: Table) -> None:
+        def decide(facts: Facts) -> Mapping[str, Any] | None:
+            if facts.tables.get((run, stage)) == table:
+                return None
+            fields = {name: getattr(table, name) for name in ("fingerprint", "key", "sha256", "rows", "standing", "outcomes")}
+            return {"type": "table", "run": run, "stage": stage, **fields}
+
+        self.write(decide)
+
+    def take_over(self, shard: Shard, attempt: Attempt, *, lease_until: float) -> bool:
+        """Claim an attempt whose owner fell silent; False when somebody else moved it meanwhile."""
+        owner = attempt.owner
+        return self._move(
+            shard, attempt, {"type": "taken", "lease_until": lease_until}, when=lambda now: now.owner == owner
+        )
+
+    def uploaded(self, shard: Shard, attempt: Attempt, file: str) -> bool:
+        return self._move(shard, attempt, {"type": "uploaded", "file": file}, when=self._mine)
+
+    def submitted(self, shard: Shard, attempt: Attempt, batch: str) -> bool:
+        """The receipt. False when the attempt was taken over and settled otherwise while we were away."""
+        return self._move(
+            shard,
+            attempt,
+            {"type": "submitted", "batch": batch},
+            when=lambda now: now.stand in {"claimed", "stuck"},
+        )
+
+    def seen(self, shard: Shard, attempt: Attempt, status: str, done: int) -> None:
+        def news(now: Attempt) -> bool:
+            return now.stand == "submitted" and (now.status, now.done) != (status, done)
+
+        self._move(shard, attempt, {"type": "seen", "status": status, "done": done}, when=news)
+
+    def stuck(self, shard: Shard, attempt: Attempt, reason: str) -> None:
+        self._move(shard, attempt, {"type": "stuck", "reason": reason}, when=lambda now: now.stand != "stuck")
+
+    def landed(self, shard: Shard, attempt: Attempt, landing: Mapping[str, Any]) -> bool:
+        key = landing["key"]
+        return self._move(shard, attempt, {"type": "landed", **landing}, when=lambda now: key not in now.answers)
+
+    def dropped(self, shard: Shard, attempt: Attempt, reason: str, *, when: Stand | None = None) -> bool:
+        """Nothing of this attempt was executed: its reservation is released, its requests may be sent again."""
+        return self._move(
+            shard,
+            attempt,
+            {"type": "dropped", "reason": reason},
+            when=lambda now: when is None or now.stand == when,
+        )
+
+    def cleaned(self, shard: Shard, attempt: Attempt) -> None:
+        self._move(shard, attempt, {"type": "cleaned"}, when=lambda now: not now.cleaned, still_open=False)
+
+    def cancel(self, shard: Shard, attempt: Attempt) -> None:
+        self._move(shard, attempt, {"type": "cancel"}, when=lambda now: not now.cancel_asked)
+
+    def retry(self, run: str, stage: str) -> None:
+        self.write(lambda facts: {"type": "retry", "run": run, "stage": stage})
+
+    def _mine(self, attempt: Attempt) -> bool:
+        return attempt.owner == self.owner
+
+    def _move(
+        self,
+        shard: Shard,
+        attempt: Attempt,
+        payload: Mapping[str, Any],
+        *,
+        when: Callable[[Attempt], bool],
+        still_open: bool = True,
+    ) -> bool:
+        """Write an event about an attempt if it is (still) open and ``when`` holds at that journal position."""
+        address = {"realm": shard.realm, "shard": shard.id, "attempt": attempt.number}
+
+        def decide(facts: Facts) -> Mapping[str, Any] | None:
+            now = facts.shards[shard_name(shard.realm, shard.id)].attempts[attempt.number - 1]
+            if (still_open and not now.is_open) or not when(now):
+                return None
+            return {**payload, **address}
+
+        return self.write(decide) is not None
+
+
+def money(amount: Decimal) -> str:
+    """Decimal dollars as they stand in events: exact, never in scientific notation."""
+    return format(amount, "f")
