@@ -1,0 +1,13 @@
+-- What the stage asked in closed rounds: what the next round's rows query and the `until` query read.
+-- reads: asked, best
+SELECT
+    a.round,
+    a.row_key,
+    a.sample,
+    coalesce(b.outcome, 'missing') AS outcome,
+    to_json(a.row) AS row,
+    b.answer::JSON AS answer,
+    b.text
+FROM asked AS a
+LEFT JOIN best AS b ON b.request_id = a.request_id
+ORDER BY a.round, a.position
