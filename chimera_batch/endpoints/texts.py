@@ -1,0 +1,29 @@
+"""Text out of the several shapes in which hosts send it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_WHY = {
+    "no_choice": "the answer holds no choice",
+    "no_text": "the answer finished without any text",
+    "no_embedding": "the answer holds no embedding",
+}
+
+
+def text_of(content: object) -> str | None:
+    """A string as it is; a list of parts joined; None when there is no text part at all."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+    strings = [text for text in texts if isinstance(text, str)]
+    return "".join(strings) if strings else None
+
+
+def unusable(code: str | None, finish: object) -> str | None:
+    """The sentence for a code of an answer that was paid for and cannot be used."""
+    if code == "unfinished":
+        return f"the answer ended with {finish}, which is not a finished answer"
+    return _WHY.get(code) if code else None
