@@ -1,0 +1,189 @@
+"""The shape of a manifest: which keys there are, what each may hold, and what it is when left out. Floor 1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
+Window = Annotated[str, Field(pattern=r"^(now|[1-9][0-9]*[mhd])$")]
+Usd = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=6)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+def _inside(name: str) -> str:
+    """A path below prompts/ or sql/: relative, with ``/``, never climbing out."""
+    parts = name.split("/")
+    if not name or "\\" in name or ":" in name or any(part in {"", ".", ".."} for part in parts):
+        raise PydanticCustomError("path", "must be a path below prompts/ or sql/, such as chimera/topics.md")
+    return name
+
+
+FileName = Annotated[str, BeforeValidator(lambda value: _inside(value) if isinstance(value, str) else value)]
+
+
+class Strict(BaseModel):
+    """No unknown keys and no silent conversions; remembers which model judged which mapping, for suggestions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _remember(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(info.context, dict):
+            info.context[id(value)] = cls
+        return value
+
+
+def _factor(value: Any) -> Any:
+    """``2x`` as 2.0."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)x", value) if isinstance(value, str) else None
+    if not match:
+        raise PydanticCustomError("ceiling", "must be a factor such as 2x")
+    return float(match[1])
+
+
+def _times(value: Any) -> Any:
+    """``invalid: 2`` is short for ``invalid: {times: 2}``."""
+    return {"times": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Rule(Strict):
+    times: int = Field(ge=0, le=100)
+
+
+class TruncatedRule(Rule):
+    times: int = Field(default=1, ge=0, le=100)
+    ceiling: Annotated[float, BeforeValidator(_factor), Field(gt=1, le=16)] = 2.0
+
+
+Times = Annotated[Rule, BeforeValidator(_times)]
+
+
+class Retry(Strict):
+    """How often a request is asked again after each outcome.
+
+    ``transient``, ``expired`` and ``cancelled`` cost no attempt; their number is a cap against looping for ever.
+    """
+
+    truncated: Annotated[TruncatedRule, BeforeValidator(_times)] = TruncatedRule()
+    invalid: Times = Rule(times=1)
+    error: Times = Rule(times=0)  # a definite refusal by the endpoint: the same question fails the same way
+    refused: Times = Rule(times=0)
+    missing: Times = Rule(times=2)
+    transient: Times = Rule(times=5)  # 408, 429, 5xx, overload, time-outs
+    expired: Times = Rule(times=5)
+    cancelled: Times = Rule(times=5)
+
+
+class Rounds(Strict):
+    """The rows query is repeated over closed rounds until the ``until`` query says enough, at most ``max`` times."""
+
+    max: int = Field(ge=1, le=1000)
+    until: FileName | None = None
+
+
+class Assume(Strict):
+    """What the estimate may assume while nothing is measured yet."""
+
+    rows: int | None = Field(default=None, ge=0)
+    rows_per: dict[str, Annotated[float, Field(gt=0, strict=False)]] = Field(default_factory=dict, max_length=1)
+    input_tokens: int | None = Field(default=None, ge=0)
+    output_tokens: int | None = Field(default=None, ge=0)
+    kept: Annotated[Fraction, Field(strict=False)] = 1.0
+
+
+class ModelChoice(Strict):
+    """How a model is asked. Of several choices the first that can run wins; the rest is the fallback."""
+
+    provider: Identifier
+    model: str = Field(min_length=1, max_length=200)
+    endpoint: str | None = Field(default=None, pattern=r"^/v1/[a-z/_]+$")
+    effort: Effort | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2, strict=False)
+    top_p: float | None = Field(default=None, gt=0, le=1, strict=False)
+    top_k: int | None = Field(default=None, ge=1)
+    max_output_tokens: int = Field(default=16_000, ge=1)
+    cache: bool = False
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class AskStage(Strict):
+    name: Identifier
+    ask: str
+    prompt: FileName
+    rows: FileName
+    schema_: FileName | None = Field(default=None, alias="schema")
+    table: FileName | None = None
+    samples: int = Field(default=1, ge=1, le=1000)
+    rounds: Rounds | None = None
+    window: Window | None = None
+    assume: Assume = Assume()
+    retry: Retry = Retry()
+    budget_usd: Annotated[Usd, Field(strict=False)] | None = None
+    canary: int = Field(default=0, ge=0)
+    breaker: float = Field(default=0.5, ge=0, le=1, strict=False)
+
+
+class SqlStage(Strict):
+    name: Identifier
+    sql: FileName
+
+
+class Budget(Strict):
+    usd: Annotated[Usd, Field(strict=False)]
+
+
+class Notify(Strict):
+    url_env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    on: tuple[Literal["done", "stuck", "budget"], ...] = Field(default=("done", "stuck", "budget"), strict=False)
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, Mapping) and ("ask" in value) != ("sql" in value):
+        return "ask" if "ask" in value else "sql"
+    return None
+
+
+StageEntry = Annotated[
+    Annotated[AskStage, Tag("ask")] | Annotated[SqlStage, Tag("sql")],
+    Discriminator(_kind, custom_error_type="kind", custom_error_message="a stage has either `ask` or `sql`"),
+]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, Mapping) else value
+
+
+class Manifest(Strict):
+    """What the file says, defaults filled in. Names of other files are not resolved yet (see ``project``)."""
+
+    run: Name
+    store: str = Field(default="./runs", min_length=1)
+    budget: Budget | None = None
+    providers: dict[Identifier, dict[str, Any]] = Field(default_factory=dict)
+    prices: str | None = None
+    window: Window = "24h"
+    params: dict[str, Any] = Field(default_factory=dict)
+    models: dict[str, Annotated[list[ModelChoice], BeforeValidator(_listed), Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
+    notify: Notify | None = None
+    rehearsal: dict[str, Any] = Field(default_factory=dict)
+    stages: list[StageEntry] = Field(min_length=1)

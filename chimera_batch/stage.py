@@ -1,0 +1,81 @@
+"""What a stage is once its files are read: frozen, with nothing left to look up. Floor 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from chimera_batch.records import Call
+
+
+@dataclass(frozen=True)
+class Source:
+    """One SQL, prompt or schema file. ``name`` as the manifest writes it; line ends are ``\\n`` on every platform."""
+
+    name: str
+    path: Path
+    text: str
+
+    def line_of(self, offset: int) -> int:
+        """The 1-based line of a character offset into ``text``."""
+        return self.text.count("\n", 0, offset) + 1
+
+    def where(self, line: int = 1) -> str:
+        return f"{self.path}:{line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How often a request is asked again after one outcome, and by what its output ceiling grows each time."""
+
+    times: int
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    max: int
+    until: Source | None = None  # a query of one boolean: enough?
+
+
+@dataclass(frozen=True, slots=True)
+class Assume:
+    """What the estimate takes for granted while nothing is measured. Tokens per request; ``kept`` is a share of rows.
+
+    ``rows_per``: (stage above, rows of this stage per row of that one).
+    """
+
+    rows: int | None = None
+    rows_per: tuple[str, float] | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    kept: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step. A ``sql`` stage has only ``table``, the query that makes it; an ``ask`` stage has calls, prompt, rows.
+
+    ``where`` is the manifest's line. ``budget_usd`` caps this stage alone. ``canary``: requests of the first wave,
+    0 = decided by size. ``breaker``: the least share of usable answers.
+    """
+
+    name: str
+    kind: Literal["ask", "sql"]
+    where: str
+    table: Source | None = None
+    calls: tuple[Call, ...] = ()
+    prompt: Source | None = None
+    rows: Source | None = None
+    schema: Source | None = None
+    samples: int = 1
+    rounds: Rounds | None = None
+    window: str = "24h"
+    assume: Assume = field(default_factory=Assume)
+    retry: Mapping[str, Rule] = field(default_factory=dict)  # by outcome, passing errors under "transient"
+    budget_usd: Decimal | None = None
+    canary: int = 0
+    breaker: float = 0.5
