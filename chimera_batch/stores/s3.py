@@ -1,0 +1,239 @@
+"""The store under an S3 prefix: conditional puts, and a local cache of what was fetched. Imported only when used.
+
+boto3 finds credentials, region and AWS_ENDPOINT_URL in its own ordinary way; with an endpoint it addresses by path.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
+
+import boto3.session
+from botocore import exceptions as sdk
+from botocore.config import Config
+
+from chimera_batch.errors import InputError, MissingObject
+from chimera_batch.stores import disk, probing
+from chimera_batch.stores.cache import ObjectCache
+from chimera_batch.stores.keys import check_key, check_prefix, is_key
+from chimera_batch.stores.s3_errors import NETWORK, SDK_ERRORS, explain, fate_unknown, met_another, refused, unreachable
+from chimera_batch.stores.s3_puts import NONCE, Putter
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+_PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0)  # seconds before a put is sent again that met a concurrent one (409)
+_READS = 3  # boto3 repeats requests, but not a body that breaks off
+
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 5},
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=32,
+)
+
+_T = TypeVar("_T")
+
+
+def connect(url: str, *, cache: Path) -> S3Store:
+    """The store at ``s3://bucket[/prefix]``, with a client of its own. No request is sent yet.
+
+    Raises InputError for an address, profile or endpoint that boto3 cannot use.
+    """
+    bucket, _, prefix = url.partition("://")[2].rstrip("/").partition("/")
+    if not bucket or (prefix and not is_key(prefix)):
+        raise InputError(
+            "an S3 store is a bucket and a prefix of letters, digits and ._@=-",
+            where=url,
+            hint="store: s3://bucket/prefix",
+        )
+    try:
+        client: S3Client = boto3.session.Session().client("s3", config=_CONFIG)
+    except sdk.BotoCoreError as error:
+        raise explain(error, url) from error
+    except ValueError as error:  # botocore's word for a malformed endpoint
+        raise InputError(str(error), where=url, hint="export AWS_ENDPOINT_URL=https://host[:port]") from error
+    return S3Store(client, bucket, prefix, ObjectCache(cache))
+
+
+class S3Store:
+    """A Store under a bucket's prefix. Safe to use from several threads.
+
+    Every object carries a nonce of its writer in its metadata: when a reply was lost, or a repeat inside boto3 was
+    refused because the first sending had succeeded, the nonce tells whose object is there.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str, cache: ObjectCache) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+        self._cache = cache
+        self._current: dict[str, Path] = {}  # cached files that this process has compared with the bucket
+
+    def __repr__(self) -> str:
+        return f"S3Store({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """``s3://bucket/prefix``, without a slash at the end."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See Store. Raises NotFinished when the server is unreachable, InputError for credentials or the bucket."""
+        return self._claim(key, lambda putter: putter.put(data))
+
+    def create_file(self, key: str, path: Path) -> bool:
+        """See Store. Above 64 MB the file goes up in parts and becomes visible with the last step only."""
+        if self.exists(key):  # spares an upload that would be refused at its end
+            return False
+        return self._claim(key, lambda putter: putter.put_file(path))
+
+    def read(self, key: str) -> bytes:
+        """See Store."""
+        return self._download(key, lambda reply: reply["Body"].read())
+
+    def fetch(self, key: str) -> Path:
+        """See Store. A cached file is compared with the bucket's ETag once per process: a wiped store is noticed."""
+        known = self._current.get(check_key(key))
+        if known is None or not known.is_file():
+            known = self._cached(key) or self._download(key, lambda reply: self._save(key, reply))
+            self._current[key] = known
+        return known
+
+    def exists(self, key: str) -> bool:
+        """See Store. A bucket that is missing altogether looks like an absent key here, and only here."""
+        return self._head(key) is not None
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        """See Store. Objects whose names are no keys (a console's folder markers) are passed over."""
+        return self._pages(self._full(check_prefix(prefix)), self._full(after) if after else "")
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See Store. Copies in this machine's cache go too."""
+        rest = iter(keys)
+        while batch := [check_key(key) for key in islice(rest, 1000)]:  # S3's limit for one request
+            with self._explained(batch[0]):
+                reply = self._client.delete_objects(
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": self._full(key)} for key in batch], "Quiet": True},
+                )
+            for key in batch:
+                self._current.pop(key, None)
+                self._cache.forget(self._address(key))
+            for failed in reply.get("Errors", []):
+                where = f"s3://{self._bucket}/{failed.get('Key', '')}"
+                raise refused(failed.get("Code", ""), 0, failed.get("Message", ""), where)
+
+    def probe(self) -> None:
+        """See Store. Also refuses a server that drops metadata, as lost replies could not be told from lost races."""
+        probing.probe(self, also=self._keeps_metadata)
+
+    def sub(self, prefix: str) -> S3Store:
+        """See Store. Shares the client."""
+        return S3Store(self._client, self._bucket, self._full(check_key(prefix)), self._cache)
+
+    # --- names and errors
+
+    def _full(self, key: str) -> str:
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+    def _where(self, key: str) -> str:
+        return f"s3://{self._bucket}/{self._full(key)}"
+
+    @contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except SDK_ERRORS as error:
+            raise explain(error, self._where(key)) from error
+
+    # --- writing
+
+    def _claim(self, key: str, send: Callable[[Putter], None]) -> bool:
+        """Send until the key's fate is known: ours (True) or somebody else's (False)."""
+        nonce = uuid4().hex
+        putter = Putter(self._client, self._bucket, self._full(check_key(key)), nonce)
+        for pause in _PAUSES:
+            try:
+                send(putter)
+            except SDK_ERRORS as error:
+                met = met_another(error)
+                if not (met or fate_unknown(error)):
+                    raise explain(error, self._where(key)) from error
+                owner = self._head(key)
+                if owner is not None:
+                    return owner == nonce
+                if not met:  # it may still land; the caller re-reads, as after a crash
+                    raise explain(error, self._where(key)) from error
+            else:
+                return True
+            time.sleep(pause)
+        raise unreachable("other writers keep the key busy (409)", self._where(key))
+
+    # --- reading
+
+    def _head(self, key: str) -> str | None:
+        """The nonce of the object's writer ("" where it has none), or None when there is no object."""
+        try:
+            with self._explained(key):
+                found = self._client.head_object(Bucket=self._bucket, Key=self._full(check_key(key)))
+        except MissingObject:
+            return None
+        return {name.lower(): value for name, value in found["Metadata"].items()}.get(NONCE, "")
+
+    def _pages(self, start: str, after: str) -> Iterator[str]:
+        skip = len(self._full(""))
+        with self._explained(start[skip:]):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=start, StartAfter=after
+            )
+            for page in pages:
+                for item in page.get("Contents", []):
+                    key = item["Key"][skip:]
+                    if is_key(key):
+                        yield key
+
+    def _download(self, key: str, take: Callable[[GetObjectOutputTypeDef], _T]) -> _T:
+        with self._explained(check_key(key)):
+            for last in (*[False] * (_READS - 1), True):
+                reply = self._client.get_object(Bucket=self._bucket, Key=self._full(key))
+                try:
+                    with closing(reply["Body"]):
+                        return take(reply)
+                except NETWORK:
+                    if last:
+                        raise
+        raise AssertionError("unreachable")
+
+    def _address(self, key: str) -> str:
+        return f"{self._client.meta.endpoint_url}/{self._bucket}/{self._full(key)}"
+
+    def _cached(self, key: str) -> Path | None:
+        """The cached copy, if there is one and the bucket still holds the same object."""
+        address = self._address(key)
+        if not self._cache.knows(address):
+            return None
+        with self._explained(key):
+            head = self._client.head_object(Bucket=self._bucket, Key=self._full(key))
+        return self._cache.find(address, head["ETag"], head["ContentLength"])
+
+    def _save(self, key: str, reply: GetObjectOutputTypeDef) -> Path:
+        size = reply["ContentLength"]
+        path = self._cache.save(self._address(key), reply["ETag"], reply["Body"].iter_chunks(disk.CHUNK), size)
+        if path is None:
+            raise sdk.ResponseStreamingError(error=f"the body ended before its {size} bytes")
+        return path
+
+    def _keeps_metadata(self, key: str) -> tuple[str, str] | None:
+        if self._head(key):
+            return None
+        return (
+            "the bucket's server drops object metadata, so a lost reply could not be told from a lost race",
+            "use a server that keeps x-amz-meta headers (AWS S3, MinIO, Ceph, R2, SeaweedFS), or --store ./runs",
+        )
