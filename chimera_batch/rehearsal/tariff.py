@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 SHIPPED = Path(__file__).parent.parent / "prices.toml"
 _MILLION = Decimal(1_000_000)
+_DATED = re.compile(r"(.+)-(?:\d{4}-\d{2}-\d{2}|\d{8})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,10 @@ class Charge:
 
 
 class Tariff:
-    """The price of a model at a host. ``rows`` later in order win over earlier ones (a person's overrides)."""
+    """The price of a model at a host. Overrides, a person's own rows, win over ``rows``."""
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        self._rows = list(rows)
+    def __init__(self, rows: Iterable[Mapping[str, Any]], overrides: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._layers = (list(overrides), list(rows))
         self._found: dict[tuple[str, str], Mapping[str, Any] | None] = {}
 
     def knows(self, profile: str, model: str) -> bool:
@@ -43,62 +44,62 @@ class Tariff:
         row = self._row(profile, model)
         if row is None:
             raise KeyError(model)
-        times = Decimal(1) if sync else _decimal(row.get("batch_multiplier", 1))
-        base = _decimal(row["input"])
-        rates = {
-            "input": base,
-            "cached_input": _decimal(row.get("cached_input", base)),
-            "output": _decimal(row.get("output", 0)),
-        }
-        for name, rate in rates.items():
-            own = None if sync else row.get(f"batch_{name}")
-            rates[name] = rate * times if own is None else _decimal(own)
-        if "tier_above" in row and input_tokens > int(row["tier_above"]):
-            rates = _tiered(rates, row, times)
-        return Charge(rates["input"], rates["cached_input"], rates["output"])
+        times = None if sync else row.get("batch_multiplier")
+        tier = row.get("tier") or {}
+        # A tier's rates stand in for the row's, its batch rates too; what it does not name stays as it was.
+        use = dict(row)
+        if tier and input_tokens > int(tier["above_input_tokens"]):
+            replaced = {f"batch_{name}" for name in ("input", "cached_input", "output") if name in tier}
+            use = {name: value for name, value in row.items() if name not in replaced} | dict(tier)
+        use.setdefault("cached_input", use["input"])
+        rates = [_rate(use, name, times, sync=sync) for name in ("input", "cached_input", "output")]
+        return Charge(*rates)
 
     def _row(self, profile: str, model: str) -> Mapping[str, Any] | None:
         place = (profile, model)
         if place not in self._found:
-            here = [row for row in self._rows if _fits(row, model)]
-            # A host that has no prices of its own (a proxy, a renamed profile) charges what the model costs elsewhere.
-            rows = [row for row in here if row["provider"] == profile] or here
-            self._found[place] = max(rows, key=_since) if rows else None
+            self._found[place] = self._look(profile, model)
         return self._found[place]
+
+    def _look(self, profile: str, model: str) -> Mapping[str, Any] | None:
+        dated = _DATED.fullmatch(model)
+        # A host without prices of its own (a proxy, a renamed profile) charges what the model costs elsewhere.
+        for host in (profile, None):
+            for layer in self._layers:
+                for name in (model, dated[1]) if dated else (model,):
+                    rows = [r for r in layer if name in _names(r) and host in {None, r["provider"]}]
+                    if rows:
+                        rows.sort(key=_since)
+                        return next((row for row in reversed(rows) if _since(row) <= _today()), rows[0])
+        return None
 
 
 def load(settings: Mapping[str, Any]) -> Tariff:
-    """The shipped table, then the rows of ``settings["prices"]`` (a list of rows, or the path of a TOML file)."""
-    rows: list[Mapping[str, Any]] = _read(SHIPPED) if SHIPPED.exists() else []
+    """The shipped table under ``settings["prices"]`` (a list of rows, or the path of a TOML file)."""
     extra = settings.get("prices") or []
-    return Tariff([*_ranked(rows, 0), *_ranked(_read(Path(extra)) if isinstance(extra, str) else extra, 1)])
+    return Tariff(_read(SHIPPED) if SHIPPED.exists() else [], _read(Path(extra)) if isinstance(extra, str) else extra)
+
+
+def _rate(row: Mapping[str, Any], name: str, times: object, *, sync: bool) -> Decimal:
+    if not sync and f"batch_{name}" in row:
+        return _decimal(row[f"batch_{name}"])
+    return _decimal(row[name]) * (Decimal(1) if times is None else _decimal(times))
 
 
 def _read(path: Path) -> list[Mapping[str, Any]]:
-    table = tomllib.loads(path.read_text("utf-8"))
-    return list(table.get("price", []))
+    return list(tomllib.loads(path.read_text("utf-8"), parse_float=Decimal).get("price", []))
 
 
-def _ranked(rows: Iterable[Mapping[str, Any]], rank: int) -> list[dict[str, Any]]:
-    return [dict(row) | {"_rank": rank} for row in rows]
+def _names(row: Mapping[str, Any]) -> set[str]:
+    return {str(row["model"]), *row.get("aliases", ())}
 
 
-def _fits(row: Mapping[str, Any], model: str) -> bool:
-    return bool(fnmatchcase(model, str(row["model"]))) and str(row.get("effective_from", "")) <= _today()
-
-
-def _since(row: Mapping[str, Any]) -> tuple[int, bool, str]:
-    return int(row.get("_rank", 0)), "*" not in str(row["model"]), str(row.get("effective_from", ""))
+def _since(row: Mapping[str, Any]) -> str:
+    return str(row.get("effective_from", ""))
 
 
 def _today() -> str:
     return datetime.datetime.now(datetime.UTC).date().isoformat()
-
-
-def _tiered(rates: dict[str, Decimal], row: Mapping[str, Any], times: Decimal) -> dict[str, Decimal]:
-    return {
-        name: _decimal(row[f"tier_{name}"]) * times if f"tier_{name}" in row else rate for name, rate in rates.items()
-    }
 
 
 def _decimal(value: object) -> Decimal:

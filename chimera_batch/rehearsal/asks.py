@@ -1,0 +1,197 @@
+"""Request bodies as the endpoints read them: what is asked, or why the endpoint refuses. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from chimera_batch.rehearsal.generic import tokens
+
+CEILINGS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+NO_CEILING = 128_000
+NO_SAMPLING_SINCE = "2026-10-21"  # the anthropic-version from which temperature, top_p and top_k are refused
+
+_KEY = re.compile(r"(?:^|^[0-9a-f]{8}-)([0-9a-f]{32})$")
+_REASONING = re.compile(r"^(gpt-[5-9]|o[134])")
+
+
+class Refused(Exception):
+    """The endpoint refuses this one request: an HTTP status and the parts of an error body."""
+
+    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A body that the endpoint accepts."""
+
+    model: str
+    system: str = ""
+    user: str = ""
+    schema_name: str | None = None
+    schema: dict[str, Any] | None = None
+    ceiling: int = NO_CEILING
+    think: bool = True
+    inputs: tuple[str, ...] = ()  # embeddings only
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def input_tokens(self) -> int:
+        return tokens(self.system + self.user) + sum(map(tokens, self.inputs))
+
+
+def key_of(custom_id: str, body: Mapping[str, Any]) -> str:
+    """The request's identity across attempts: from a custom id of ours, else from the body without its ceiling."""
+    if ours := _KEY.search(custom_id):
+        return ours[1]
+    kept = {name: value for name, value in body.items() if name not in CEILINGS}
+    return hashlib.sha256(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+
+
+def chat(body: Mapping[str, Any]) -> Heard:
+    """``/v1/chat/completions``. Raises Refused."""
+    model = _model(body)
+    if _REASONING.match(model):
+        _no_sampling(body, body.get("reasoning_effort"))
+        if "max_tokens" in body:
+            message = (
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
+            )
+            raise Refused(400, message, code="unsupported_parameter", param="max_tokens")
+    system, user = _split(_messages(body, "messages"))
+    shape = (body.get("response_format") or {}).get("json_schema") or {}
+    ceiling = _ceiling(body.get("max_completion_tokens", body.get("max_tokens")), "max_completion_tokens")
+    return Heard(model, system, user, shape.get("name"), shape.get("schema"), ceiling)
+
+
+def responses(body: Mapping[str, Any]) -> Heard:
+    """``/v1/responses``. Raises Refused."""
+    model = _model(body)
+    if _REASONING.match(model):
+        _no_sampling(body, (body.get("reasoning") or {}).get("effort"))
+    given = body.get("input")
+    if given is None:
+        raise _missing("input")
+    system, user = _split([{"role": "user", "content": given}] if isinstance(given, str) else list(given))
+    system = "\n\n".join(text for text in (str(body.get("instructions") or ""), system) if text)
+    shape = (body.get("text") or {}).get("format") or {}
+    ceiling = _ceiling(body.get("max_output_tokens"), "max_output_tokens")
+    return Heard(model, system, user, shape.get("name"), shape.get("schema"), ceiling)
+
+
+def embeddings(body: Mapping[str, Any]) -> Heard:
+    """``/v1/embeddings``. Raises Refused."""
+    given = body.get("input")
+    if not given:
+        raise _missing("input")
+    inputs = (given,) if isinstance(given, str) else tuple(map(str, given))
+    dimensions = body.get("dimensions", 64)
+    if not isinstance(dimensions, int) or not 1 <= dimensions <= 4096:
+        raise Refused(400, "'dimensions' must be between 1 and 4096.", code="invalid_value", param="dimensions")
+    options = {"dimensions": dimensions, "encoding_format": body.get("encoding_format", "float")}
+    return Heard(_model(body), inputs=inputs, options=options)
+
+
+def messages(body: Mapping[str, Any], version: str = NO_SAMPLING_SINCE, most: int | None = None) -> Heard:
+    """``/v1/messages`` under an ``anthropic-version``; ``most`` is the model's largest max_tokens. Raises Refused."""
+    for name in ("model", "messages", "max_tokens"):
+        if body.get(name) is None:
+            raise Refused(400, f"{name}: Field required")
+    if body.get("stream"):
+        raise Refused(400, '"stream=True" is not supported in the Message Batches API')
+    if version >= NO_SAMPLING_SINCE:
+        for name in ("temperature", "top_p", "top_k"):
+            if name in body:
+                raise Refused(400, f"{name}: Extra inputs are not permitted")
+    ceiling = _ceiling(body["max_tokens"], "max_tokens")
+    if most is not None and ceiling > most:
+        limit = "which is the maximum allowed number of output tokens for"
+        raise Refused(400, f"max_tokens: {ceiling} > {most}, {limit} {body['model']}")
+    told, user = _split(_messages(body, "messages"))
+    system = "\n\n".join(text for text in (_text(body.get("system")), told) if text)
+    output = body.get("output_config") or {}
+    shape = output.get("format") or body.get("output_format") or {}
+    thinking = body.get("thinking") or {}
+    return Heard(
+        str(body["model"]),
+        system,
+        user,
+        shape.get("name"),
+        shape.get("schema"),
+        ceiling,
+        think=thinking.get("type") != "disabled",
+        options={"display": thinking.get("display")},
+    )
+
+
+READERS: dict[str, Callable[[Mapping[str, Any]], Heard]] = {
+    "/v1/chat/completions": chat,
+    "/v1/responses": responses,
+    "/v1/embeddings": embeddings,
+}
+"""The OpenAI dialect's endpoints that are emulated."""
+
+REQUIRED = {"/v1/chat/completions": "messages", "/v1/responses": "input", "/v1/embeddings": "input"}
+"""What a batch line's body must have, beside the model, for the file to be accepted."""
+
+
+def _model(body: Mapping[str, Any]) -> str:
+    if not body.get("model"):
+        raise Refused(400, "you must provide a model parameter")
+    return str(body["model"])
+
+
+def _missing(name: str) -> Refused:
+    return Refused(400, f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name)
+
+
+def _messages(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    given = body.get(name)
+    if not isinstance(given, list) or not given:
+        raise _missing(name)
+    return given
+
+
+def _no_sampling(body: Mapping[str, Any], effort: object) -> None:
+    if effort == "none":
+        return
+    for name in ("temperature", "top_p"):
+        if body.get(name, 1) != 1:
+            told = f"'{name}' does not support {body[name]} with this model. Only the default (1) value is supported."
+            raise Refused(400, f"Unsupported value: {told}", code="unsupported_value", param=name)
+
+
+def _ceiling(value: object, name: str) -> int:
+    if value is None:
+        return NO_CEILING
+    if not isinstance(value, int) or value < 1:
+        raise Refused(400, f"{name}: Input should be greater than or equal to 1", code="invalid_value", param=name)
+    return value
+
+
+def _split(turns: list[Any]) -> tuple[str, str]:
+    """System text and user text; what the assistant said before is not repeated to a mind."""
+    system, user = [], []
+    for turn in turns:
+        role = turn.get("role", "user")
+        if role in {"system", "developer"}:
+            system.append(_text(turn.get("content")))
+        elif role == "user":
+            user.append(_text(turn.get("content")))
+    return "\n\n".join(system), "\n\n".join(user)
+
+
+def _text(content: Any) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "\n\n".join(str(block.get("text") or "") for block in content if isinstance(block, dict))
