@@ -68,7 +68,9 @@ class Shard:
     model: str
     endpoint: str
     window: str
+    ceiling: int  # output tokens in the shard's own bytes
     schema: str | None
+    cache: bool  # its requests ask for prompt caching
     canary: bool
     attempts: list[Attempt] = field(default_factory=list)
 
@@ -163,10 +165,9 @@ def _asked(facts: Facts, event: dict[str, Any]) -> None:
 
 
 def _packed(facts: Facts, event: dict[str, Any]) -> None:
-    names = ("realm", "stage", "key", "members", "requests", "bytes", "provider", "model", "endpoint", "window")
-    shard = Shard(
-        id=event["shard"], schema=event["schema"], canary=event["canary"], **{name: event[name] for name in names}
-    )
+    names = ("realm", "stage", "key", "members", "requests", "bytes", "provider", "model", "endpoint", "window", "ceiling")
+    flags = ("schema", "cache", "canary")
+    shard = Shard(id=event["shard"], **{name: event[name] for name in (*names, *flags)})
     facts.shards[shard_name(shard.realm, shard.id)] = shard
     facts.packs[shard.realm] = facts.packs.get(shard.realm, 0) + 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -17,42 +16,41 @@ class Limits:
     first: int | None = None  # the canary: the first shard holds at most this many requests
 
 
-@dataclass(slots=True)
-class _Room:
-    requests: int
-    bytes: int
-    tokens: int
+class Cutter:
+    """Assigns requests, one after the other, to numbered shards."""
 
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._shard = -1
+        self._requests = self._bytes = self._tokens = 0
 
-def cut(sizes: Iterable[tuple[int, int]], limits: Limits) -> Iterator[bool]:
-    """For each request ``(bytes on the wire, prompt tokens)``: does a new shard begin here?
+    def add(self, size: int, tokens: int) -> int:
+        """The number of the shard, from 0, that takes a request of ``size`` bytes on the wire and ``tokens`` of prompt.
 
-    The first answer is always True. A single request larger than a limit gets a shard of its own (the linter has
-    refused those that the provider would refuse).
-    """
-    room = _Room(0, 0, 0)
-    shard = -1
-    for size, tokens in sizes:
-        full = (
-            room.requests >= _most(limits, shard)
-            or room.bytes + size > limits.max_bytes
-            or (limits.max_tokens is not None and room.tokens + tokens > limits.max_tokens)
+        A single request larger than a limit gets a shard of its own (the linter has refused those that the provider
+        would refuse).
+        """
+        if self._shard < 0 or (self._requests and self._is_full_for(size, tokens)):
+            self._shard += 1
+            self._requests = self._bytes = self._tokens = 0
+        self._requests += 1
+        self._bytes += size
+        self._tokens += tokens
+        return self._shard
+
+    def _is_full_for(self, size: int, tokens: int) -> bool:
+        limits = self._limits
+        return (
+            self._requests >= self._most()
+            or self._bytes + size > limits.max_bytes
+            or (limits.max_tokens is not None and self._tokens + tokens > limits.max_tokens)
         )
-        begins = shard < 0 or (full and room.requests > 0)
-        if begins:
-            shard += 1
-            room = _Room(0, 0, 0)
-        room.requests += 1
-        room.bytes += size
-        room.tokens += tokens
-        yield begins
 
-
-def _most(limits: Limits, shard: int) -> int:
-    """The most rows that shard number ``shard`` may hold."""
-    if shard == 0 and limits.first is not None:
-        return limits.first
-    # Counting down from the limit keeps full shards apart; a last, partly filled one differs unless it happens to be
-    # exactly as long as another, which the look-up then treats as ambiguous.
-    step = max(0, shard) if limits.distinct_counts else 0
-    return max(1, limits.max_requests - step)
+    def _most(self) -> int:
+        """The most rows that the current shard may hold."""
+        if self._shard == 0 and self._limits.first is not None:
+            return self._limits.first
+        # Counting down from the limit keeps full shards apart; a last, partly filled one differs unless it happens to
+        # be exactly as long as another, which the look-up then treats as ambiguous.
+        step = self._shard if self._limits.distinct_counts else 0
+        return max(1, self._limits.max_requests - step)

@@ -1,0 +1,127 @@
+"""What every step of a run holds in its hands: the project, the store, the ledger, the hosts, the clock.
+
+Made once per command by ``api``; the steps take it as their first argument and keep no state of their own.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from chimera_batch.facts import Facts, Shard
+from chimera_batch.ledger import Ledger
+from chimera_batch.prices import Price, PriceBook
+from chimera_batch.project import Project, Source, Stage, shipped_root
+from chimera_batch.providers.base import Profile, Provider
+from chimera_batch.stores.base import Store
+
+if TYPE_CHECKING:
+    from chimera_batch.warehouse import Warehouse
+
+REHEARSAL = "rehearsal"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. ``settle``: how long a host may take to show a batch whose create reply was lost."""
+
+    poll: float = 20.0
+    lease: float = 900.0
+    settle: float = 120.0
+    overdue: float = 26 * 3600.0  # a batch still working this long after its submission is reported
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One command's view of one run."""
+
+    project: Project
+    store: Store
+    ledger: Ledger
+    prices: PriceBook
+    work: Path  # scratch on this machine; nothing in it is needed again
+    hosts: Callable[[str], Provider]  # profile name -> provider
+    timing: Timing = field(default_factory=Timing)
+    rehearse: bool = False
+    budget_usd: Decimal | None = None  # the manifest's budget or --max-usd, whichever is less
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    say: Callable[[str], None] = lambda _line: None  # one line of progress for a person
+
+    @property
+    def facts(self) -> Facts:
+        return self.ledger.facts
+
+    @property
+    def run(self) -> str:
+        return self.project.run
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What every Parquet file of this run says of its origin."""
+        return {"chimera_run": self.run, "chimera_side": REHEARSAL if self.rehearse else "paid"}
+
+    def profile(self, stage: Stage) -> Profile:
+        return self.project.profiles[stage.calls[0].provider]
+
+    def realm(self, stage: Stage) -> str:
+        """Where the stage's answers come from; answers are shared only inside one realm."""
+        return realm_of(self.profile(stage), rehearse=self.rehearse)
+
+    def realms(self) -> set[str]:
+        return {self.realm(stage) for stage in self.project.stages if stage.kind == "ask"}
+
+    def host(self, shard: Shard) -> Provider:
+        return self.hosts(shard.provider)
+
+    def price(self, shard: Shard) -> Price:
+        """The price in force today for a shard's model. Raises InputError for an unknown one."""
+        return self.price_of(shard.provider, shard.model)
+
+    def price_of(self, provider: str, model: str) -> Price:
+        return self.prices.price(provider, model, self.today)
+
+    @property
+    def today(self) -> date:
+        return datetime.fromtimestamp(self.clock(), UTC).date()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder of this machine that is gone afterwards."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self.work, prefix="step-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+
+    @contextmanager
+    def warehouse(self) -> Iterator[tuple[Warehouse, Path]]:
+        """An in-memory DuckDB with a scratch folder beside it."""
+        from chimera_batch.warehouse import Warehouse  # noqa: PLC0415 - duckdb is slow to import
+
+        with self.scratch() as folder, Warehouse(folder / "spill") as warehouse:
+            yield warehouse, folder
+
+
+def realm_of(profile: Profile, *, rehearse: bool) -> str:
+    """``profile@host``, or ``profile@rehearsal``: a rehearsal, a mock or another host never stands in for a paid answer."""
+    if rehearse:
+        return f"{profile.name}@{REHEARSAL}"
+    url = urlsplit(profile.base_url)
+    host = f"{url.hostname}={url.port}" if url.port else str(url.hostname)
+    return re.sub(r"[^A-Za-z0-9._@=-]", "-", f"{profile.name}@{host}")
+
+
+@cache
+def engine_sql(name: str) -> Source:
+    """One of the engine's own SQL files."""
+    path = shipped_root() / "sql" / "engine" / f"{name}.sql"
+    return Source(name=f"engine/{name}.sql", path=path, text=path.read_text(encoding="utf-8"))

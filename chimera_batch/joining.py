@@ -1,0 +1,103 @@
+"""Answers → the stage's table: the one way in which a stage's result comes to be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from chimera_batch.context import Context, engine_sql
+from chimera_batch.errors import InputError
+from chimera_batch.facts import Asked, Table
+from chimera_batch.project import Source, Stage
+from chimera_batch.standing import Standing, prepare
+from chimera_batch.warehouse import Warehouse
+
+_PREVIOUS_COLUMNS = {
+    "round": "INTEGER",
+    "row_key": "VARCHAR",
+    "sample": "INTEGER",
+    "outcome": "VARCHAR",
+    "row": "JSON",
+    "answer": "JSON",
+    "text": "VARCHAR",
+}
+
+
+def view_inputs(ctx: Context, tables: Mapping[str, Table], warehouse: Warehouse) -> None:
+    """The tables of earlier stages, by name."""
+    for name, table in tables.items():
+        warehouse.view(name, [ctx.store.fetch(table.key)])
+
+
+def view_previous(ctx: Context, stage: Stage, closed: Iterable[Asked], warehouse: Warehouse, folder: Path) -> str:
+    """Make ``previous`` from the closed rounds; returns a digest of what it holds."""
+    rounds = list(closed)
+    if not rounds:
+        warehouse.load("previous", _PREVIOUS_COLUMNS, ())
+        return ""
+    prepare(ctx, stage, rounds, warehouse)
+    warehouse.define("best", engine_sql("best"))
+    path = folder / f"{stage.name}.previous.parquet"
+    warehouse.write(engine_sql("previous"), {}, path)
+    warehouse.view("previous", [path])
+    return _sha256(path)
+
+
+def enough(ctx: Context, stage: Stage, number: int, warehouse: Warehouse) -> bool:
+    """What the stage's ``until`` query says of the closed rounds. The view ``previous`` must be current."""
+    until = stage.rounds.until if stage.rounds else None
+    if until is None:
+        return False
+    answer = warehouse.scalar(until, {**ctx.project.params, "round": number})
+    if not isinstance(answer, bool):
+        raise InputError(f"the until query says {answer!r}, not true or false", where=str(until.path))
+    return answer
+
+
+def make_table(
+    ctx: Context, stage: Stage, fingerprint: str, standing: Standing | None, warehouse: Warehouse, folder: Path
+) -> Table:
+    """Run the stage's table query and make the result a fact. The views it reads must be current.
+
+    Raises InputError when the result lacks a unique row_key.
+    """
+    if stage.kind == "ask":
+        warehouse.define("best", engine_sql("best"))
+        warehouse.define("answers", engine_sql("answers"))
+    query = stage.table or engine_sql("every_answer")
+    path = folder / f"{stage.name}.table.parquet"
+    rows = warehouse.write(query, ctx.project.params, path, order_by="row_key", metadata=ctx.marks)
+    _check_unique(query, path, warehouse)
+    content = _sha256(path)
+    key = f"runs/{ctx.run}/{stage.name}/table-{content[:16]}.parquet"
+    ctx.store.create_file(key, path)
+    table = Table(
+        fingerprint,
+        key,
+        content,
+        rows,
+        standing.states if standing else {},
+        standing.outcomes if standing else {},
+    )
+    ctx.ledger.table(ctx.run, stage.name, table)
+    ctx.say(f"{stage.name}: {rows:,} rows")
+    return table
+
+
+def _check_unique(query: Source, path: Path, warehouse: Warehouse) -> None:
+    warehouse.view("fresh_rows", [path])
+    for row_key, times in warehouse.rows(engine_sql("row_keys"), {}):
+        raise InputError(
+            f"the table has {times} rows with row_key {row_key!r}; row_key must be unique",
+            where=str(query.path),
+            hint="add the sample or another column to row_key in the table query",
+        )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,252 @@
+"""Rows → requests → what is missing → shards. Everything that happens before money is involved.
+
+A round's requests are written down as one object (``asked``); what is missing from the realm is rendered again from
+that object and packed, so any machine can carry on from any point, and nothing is packed that is known already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from chimera_batch.context import Context, engine_sql
+from chimera_batch.endpoints import ENDPOINTS
+from chimera_batch.errors import InputError
+from chimera_batch.facts import Asked
+from chimera_batch.packing import Cutter, Limits
+from chimera_batch.project import Stage
+from chimera_batch.render import Renderer
+from chimera_batch.warehouse import Warehouse
+from chimera_batch.wire import compress, nonced
+
+CANARY_FROM = 500  # requests; below this a canary costs a turnaround and saves little
+CANARY = 50  # requests of the first, small shard
+_NONCE = "0" * 8  # as long as a real one, for measuring
+
+_ID_COLUMNS = {
+    "position": "BIGINT",
+    "row_key": "VARCHAR",
+    "sample": "INTEGER",
+    "request_id": "VARCHAR",
+    "ceiling": "INTEGER",
+    "input_tokens": "INTEGER",
+    "input_bound": "INTEGER",
+}
+_MEMBER_COLUMNS = {"shard": "VARCHAR", "request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A round's requests as a local Parquet file, not yet a fact."""
+
+    path: Path
+    rows: int
+    requests: int
+
+
+def renderer(ctx: Context, stage: Stage) -> Renderer:
+    assert stage.prompt is not None  # noqa: S101 - the manifest gives every ask stage a prompt
+    return Renderer(stage.calls[0], stage.prompt, ctx.project.params)
+
+
+def draw(ctx: Context, stage: Stage, number: int, warehouse: Warehouse, folder: Path) -> Drawn:
+    """Run the rows query of a round, render every request, and write both down side by side.
+
+    Raises InputError naming the SQL line, the row key or the template line at fault.
+    """
+    assert stage.rows is not None  # noqa: S101 - the manifest gives every ask stage a rows query
+    fresh = folder / f"{stage.name}-{number}.rows.parquet"
+    params = {**ctx.project.params, "round": number}
+    count = warehouse.write(stage.rows, params, fresh)
+    warehouse.view("fresh_rows", [fresh])
+    _check_row_keys(stage, warehouse)
+    requests = 0
+
+    def ids() -> Iterator[tuple[Any, ...]]:
+        nonlocal requests
+        for identity in _identities(ctx, stage, warehouse):
+            requests += 1
+            yield identity
+
+    warehouse.load("ids", _ID_COLUMNS, ids())
+    path = folder / f"{stage.name}-{number}.asked.parquet"
+    warehouse.write(engine_sql("asked"), {"round": number}, path, metadata=ctx.marks)
+    return Drawn(path, count, requests)
+
+
+def _check_row_keys(stage: Stage, warehouse: Warehouse) -> None:
+    assert stage.rows is not None  # noqa: S101 - see draw
+    where = str(stage.rows.path)
+    if "row_key" not in {name for name, _ in warehouse.describe(engine_sql("fresh"), {})}:
+        raise InputError("the rows query yields no column row_key", where=where, hint="SELECT … AS row_key, …")
+    for row_key, times in warehouse.rows(engine_sql("row_keys"), {}):
+        if not row_key:
+            raise InputError(f"{times} rows have an empty row_key", where=where, hint="make row_key a stable, unique text")
+        raise InputError(
+            f"row_key {row_key!r} stands on {times} rows", where=where, hint="add columns to row_key until it is unique"
+        )
+
+
+def _identities(ctx: Context, stage: Stage, warehouse: Warehouse) -> Iterator[tuple[Any, ...]]:
+    make = renderer(ctx, stage)
+    rows = warehouse.rows(engine_sql("fresh"), {})
+    ceiling = stage.calls[0].max_output_tokens
+    position = 0
+    for values in rows:
+        row = dict(zip(rows.columns, values, strict=True))
+        for sample in range(1, stage.samples + 1):
+            request = make.render(row, sample)
+            key = str(row["row_key"])
+            yield position, key, sample, request.request_id, ceiling, request.input_tokens, request.input_bound
+            position += 1
+
+
+def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn: Drawn) -> Asked:
+    """Make a drawn round a fact."""
+    content = hashlib.sha256(drawn.path.read_bytes()).hexdigest()[:16]
+    key = f"runs/{ctx.run}/{stage.name}/asked-{number}-{content}.parquet"
+    ctx.store.create_file(key, drawn.path)
+    asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests)
+    ctx.ledger.asked(ctx.run, stage.name, asked)
+    return asked
+
+
+def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> bool:
+    """Pack what no shard of the realm holds yet. The views ``asked`` and ``members`` must be current.
+
+    False when another runner packed meanwhile: subtract again.
+    """
+    realm = ctx.realm(stage)
+    seen = ctx.facts.packs.get(realm, 0)
+    for number, packed in enumerate(_shards(ctx, stage, warehouse, folder)):
+        if not _keep_shard(ctx, stage, packed, seen_packs=seen + number):
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """One shard on local disk."""
+
+    name: str
+    bytes: Path
+    members: Path
+    requests: int
+    size: int
+    canary: bool
+
+
+def limits(ctx: Context, stage: Stage, missing: int) -> Limits:
+    """A host's limits for one file of this stage, with a canary where the stage is large enough for one."""
+    profile = ctx.profile(stage)
+    size = CANARY if stage.canary is None else stage.canary
+    return Limits(
+        max_requests=profile.max_requests,
+        max_bytes=profile.max_bytes,
+        max_tokens=profile.enqueued_tokens,
+        distinct_counts=profile.distinct_counts,
+        first=size if size and missing >= CANARY_FROM and stage.window != "now" else None,
+    )
+
+
+def _shards(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Iterator[_Packed]:
+    missing = int(warehouse.scalar(engine_sql("missing"), {}))
+    bounds = limits(ctx, stage, missing)
+    cutter = Cutter(bounds)
+    lead = len(_NONCE) + 1
+    numbered = ((cutter.add(len(line) + lead, member[1]), line, member) for line, member in _rendered(ctx, stage, warehouse))
+    for number, group in groupby(numbered, key=lambda item: item[0]):
+        stem = folder / f"{stage.name}.shard-{number}"
+        canary = bounds.first is not None and number == 0
+        yield _write_shard(stage, warehouse, stem, ((line, member) for _, line, member in group), canary=canary)
+
+
+def _rendered(ctx: Context, stage: Stage, warehouse: Warehouse) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
+    """Missing requests as (shard line, (id, input tokens, input bound)), linted as the provider would."""
+    make = renderer(ctx, stage)
+    profile = ctx.profile(stage)
+    endpoint = ENDPOINTS[stage.calls[0].endpoint]
+    for row, sample, identity, tokens, bound in warehouse.rows(engine_sql("todo"), {}):
+        request = make.render(row, sample)
+        sent = nonced(request.line, _NONCE)
+        problems = endpoint.problems(orjson.loads(sent))
+        if len(sent) > profile.max_line_bytes:
+            problems.append(f"is {len(sent):,} bytes; {profile.name} takes {profile.max_line_bytes:,} a request")
+        if request.request_id != identity:
+            problems.append("does not render to the same request twice")
+        if problems:
+            raise InputError(
+                f"{profile.name} would refuse the request: {'; '.join(problems)}",
+                where=f"stage {stage.name}, row {row['row_key']}",
+                hint=f"edit {stage.prompt.path if stage.prompt else 'the prompt'} or the rows query, then run again",
+            )
+        yield request.line, (identity, tokens, bound)
+
+
+def _write_shard(
+    stage: Stage,
+    warehouse: Warehouse,
+    stem: Path,
+    items: Iterator[tuple[bytes, tuple[Any, ...]]],
+    *,
+    canary: bool,
+) -> _Packed:
+    digest = hashlib.sha256()
+    members: list[tuple[Any, ...]] = []
+
+    def lines() -> Iterator[bytes]:
+        for line, member in items:
+            digest.update(line)
+            members.append(member)
+            yield line
+
+    path = stem.with_name(f"{stem.name}.jsonl.zst")
+    size = compress(lines(), path)
+    name = f"{stage.name}-{digest.hexdigest()[:12]}"
+    ids = stem.with_name(f"{stem.name}.ids.parquet")
+    warehouse.load("fresh_members", _MEMBER_COLUMNS, ((name, *member) for member in members))
+    warehouse.write(engine_sql("fresh_members"), {}, ids)
+    return _Packed(name, path, ids, len(members), size + len(members) * (len(_NONCE) + 1), canary)
+
+
+def _keep_shard(ctx: Context, stage: Stage, packed: _Packed, *, seen_packs: int) -> bool:
+    realm = ctx.realm(stage)
+    stem = f"requests/{realm}/{packed.name}"
+    ctx.store.create_file(f"{stem}.jsonl.zst", packed.bytes)
+    ctx.store.create_file(f"{stem}.ids.parquet", packed.members)
+    schema = _keep_schema(ctx, stage)
+    call = stage.calls[0]
+    shard: Mapping[str, Any] = {
+        "realm": realm,
+        "shard": packed.name,
+        "stage": stage.name,
+        "key": f"{stem}.jsonl.zst",
+        "members": f"{stem}.ids.parquet",
+        "requests": packed.requests,
+        "bytes": packed.size,
+        "provider": call.provider,
+        "model": call.model,
+        "endpoint": call.endpoint,
+        "window": stage.window,
+        "ceiling": call.max_output_tokens,
+        "schema": schema,
+        "cache": call.cache,
+        "canary": packed.canary,
+    }
+    return ctx.ledger.pack(shard, seen_packs=seen_packs)
+
+
+def _keep_schema(ctx: Context, stage: Stage) -> str | None:
+    """The schema that answers are held against, kept beside the requests: a later edit must not judge old answers."""
+    text = stage.calls[0].schema
+    if text is None:
+        return None
+    key = f"schemas/{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    ctx.store.create(key, text.encode())
+    return key

@@ -1,0 +1,69 @@
+"""What the providers say of the attempts under way, and what follows from it."""
+
+from __future__ import annotations
+
+from chimera_batch import asking, collecting, recovery
+from chimera_batch.context import Context
+from chimera_batch.errors import ProviderDown, ProviderRefused
+from chimera_batch.facts import Attempt, Shard
+from chimera_batch.records import BatchState
+from chimera_batch.submitting import intent_of
+
+_WAIT_CODES = {"token_limit_exceeded"}  # the queue is full: no row has failed
+_VALIDATION_TRIES = 5  # a file that the provider refuses as a whole this often is a person's problem
+
+
+def poll(ctx: Context) -> bool:
+    """Bring every attempt under way one step further; True when anything changed."""
+    changed = False
+    realms = ctx.realms()
+    for shard, attempt in list(ctx.facts.attempts()):
+        if shard.realm not in realms:
+            continue
+        if shard.window == "now":
+            changed |= attempt.stand == "claimed" and asking.recover(ctx, shard, attempt)
+            continue
+        if attempt.stand == "claimed":
+            changed |= recovery.resolve(ctx, shard, attempt, intent_of(shard, attempt)) or not attempt.is_open
+        if attempt.stand == "submitted":
+            changed |= _poll_one(ctx, shard, attempt)
+        elif attempt.stand == "landed" and not attempt.cleaned:
+            collecting.clean(ctx, shard, attempt)
+    return changed
+
+
+def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
+    host = ctx.host(shard)
+    assert attempt.batch is not None  # noqa: S101 - a submitted attempt has a receipt
+    try:
+        state = host.state(attempt.batch)
+        if attempt.cancel_asked and state.phase == "working":
+            host.cancel(attempt.batch)
+        if state.phase == "ended":
+            return collecting.land(ctx, shard, attempt, state)
+    except ProviderDown as error:
+        attempt.reason = str(error)
+        return False
+    if state.phase == "rejected":
+        return _rejected(ctx, shard, attempt, state)
+    ctx.ledger.seen(shard, attempt, state.status, state.done)
+    waited = ctx.clock() - (attempt.submitted_at or attempt.at)
+    if waited > ctx.timing.overdue:
+        attempt.reason = f"{attempt.batch} is {state.status!r} after {waited / 3600:.0f} hours"
+    return False
+
+
+def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:
+    """The provider refused the file as a whole: nothing was executed, nothing is owed."""
+    said = "; ".join(f"{p.code or 'error'}{f' (line {p.line})' if p.line else ''}: {p.message}" for p in state.problems)
+    reason = f"{shard.provider} refused the file: {said or state.status}"
+    bad = {problem.line: problem for problem in state.problems if problem.line is not None}
+    refused = sum(1 for other in shard.attempts if other.status == state.status)
+    if bad and len(bad) == len(state.problems) and refused < _VALIDATION_TRIES:
+        collecting.land_refused_lines(ctx, shard, attempt, state, bad)
+        return True
+    ctx.ledger.dropped(shard, attempt, reason)
+    collecting.discard(ctx, shard, attempt, state)
+    if {problem.code for problem in state.problems} & _WAIT_CODES:
+        return True
+    raise ProviderRefused(f"{shard.id}: {reason}", status=400, hint=f"chimera-batch status {ctx.project.path}")

@@ -1,0 +1,125 @@
+"""A lost reply, a silent owner: find out what became of a claim before anything is sent again.
+
+Where the provider keeps our metadata the look-up is exact. Where it keeps none (Anthropic), a batch of the same count
+made after the intent is a candidate; one is adopted (and proven by the nonce in its results), several are shown to a
+person. Finding nothing counts only after ``timing.settle`` seconds, when a late create would have shown.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from chimera_batch.context import Context
+from chimera_batch.errors import ProviderDown, ProviderError, ProviderRefused
+from chimera_batch.facts import Attempt, Shard
+from chimera_batch.providers.base import Provider
+from chimera_batch.records import BatchState, Intent
+from chimera_batch.settings import alive
+
+Owner = Literal["mine", "alive", "dead", "silent"]
+
+
+def owner_of(ctx: Context, attempt: Attempt) -> Owner:
+    """Who holds a claim: this process, a living one on this machine, a dead one, or one that let its lease run out."""
+    if attempt.owner == ctx.ledger.owner:
+        return "mine"
+    living = alive(attempt.owner)
+    if living is False:
+        return "dead"
+    return "alive" if ctx.clock() < attempt.lease_until else "silent"
+
+
+def receipt(ctx: Context, shard: Shard, attempt: Attempt, batch: str) -> bool:
+    """Write down which batch an attempt became.
+
+    If the attempt was settled otherwise while this process was paused, the record wins: a batch that it does not name
+    is ours alone and is cancelled, never adopted twice.
+    """
+    if ctx.ledger.submitted(shard, attempt, batch):
+        return True
+    if batch not in ctx.facts.batch_ids():
+        ctx.say(f"{shard.id}: attempt {attempt.number} was settled by another runner; cancelling {batch}")
+        ctx.host(shard).cancel(batch)
+    return False
+
+
+def resolve(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent) -> bool:
+    """Bring a claim without a receipt further. True when it became a batch."""
+    owner = owner_of(ctx, attempt)
+    if owner == "alive" or attempt.stand != "claimed":
+        return False
+    if owner != "mine" and not ctx.ledger.take_over(shard, attempt, lease_until=ctx.clock() + ctx.timing.lease):
+        return False
+    return look_up(ctx, shard, attempt, intent, silent=owner == "silent" or _was_silent(attempt))
+
+
+def _was_silent(attempt: Attempt) -> bool:
+    """Taken over, earlier, from an owner that may still wake up and create."""
+    return attempt.taken_from is not None and alive(attempt.taken_from) is not False
+
+
+def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, silent: bool = False) -> bool:
+    """Ask the provider for this claim's batch: adopt it, let it go, wait, or leave it to a person.
+
+    ``silent``: the claim's former owner may still wake up.
+    """
+    host = ctx.host(shard)
+    try:
+        found = [state for state in host.find(intent) if state.id not in ctx.facts.batch_ids()]
+    except ProviderDown as error:
+        attempt.reason = f"cannot look up the batch: {error}"
+        return False
+    if found and (host.profile.keeps_metadata or len(found) == 1):
+        return _adopt(ctx, host, shard, attempt, found)
+    if found:
+        _leave_to_a_person(ctx, shard, attempt, found)
+        return False
+    if ctx.clock() - attempt.at < ctx.timing.settle:
+        attempt.reason = "the reply to create was lost; waiting until a late batch would show"
+        return False
+    if silent and not host.profile.keeps_metadata:
+        _leave_to_a_person(ctx, shard, attempt, found)
+        return False
+    _let_go(ctx, host, shard, attempt, intent)
+    return False
+
+
+def _adopt(ctx: Context, host: Provider, shard: Shard, attempt: Attempt, found: list[BatchState]) -> bool:
+    oldest, *others = sorted(found, key=lambda state: (state.created_at or 0.0, state.id))
+    adopted = ctx.ledger.submitted(shard, attempt, oldest.id)
+    if adopted:
+        ctx.say(f"{shard.id}: adopted {oldest.id}, whose receipt was lost")
+        for other in others:
+            ctx.say(f"{shard.id}: cancelling {other.id}, a second batch of the same attempt")
+            host.cancel(other.id)
+    return adopted
+
+
+def _let_go(ctx: Context, host: Provider, shard: Shard, attempt: Attempt, intent: Intent) -> None:
+    """Nothing was created. The uploaded file goes first, so that a create that is still under way fails validation."""
+    try:
+        uploads = set(host.find_uploads(intent)) | ({attempt.file} if attempt.file else set())
+        host.discard(sorted(uploads))
+    except ProviderError as error:
+        attempt.reason = f"cannot remove the uploaded file of a lost attempt: {error}"
+        return
+    ctx.ledger.dropped(shard, attempt, "no batch was created", when="claimed")
+
+
+def _leave_to_a_person(ctx: Context, shard: Shard, attempt: Attempt, found: list[BatchState]) -> None:
+    made = ", ".join(state.id for state in found) or "none shows yet"
+    ctx.ledger.stuck(
+        shard,
+        attempt,
+        f"the reply to create was lost; batches that could be it: {made}",
+    )
+
+
+def adopt(ctx: Context, shard: Shard, attempt: Attempt, batch: str) -> bool:
+    """A person says: this batch is that attempt. Raises ProviderRefused if the provider does not know the batch."""
+    state = ctx.host(shard).state(batch)
+    if state.total not in {None, 0, attempt.requests}:
+        raise ProviderRefused(
+            f"{batch} holds {state.total} requests, the attempt sent {attempt.requests}", status=409
+        )
+    return ctx.ledger.submitted(shard, attempt, batch)

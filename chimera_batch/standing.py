@@ -1,0 +1,142 @@
+"""Where each wanted request of a stage stands, from the objects that the ledger names.
+
+Prepares the views that the engine's SQL reads (``asked``, ``members``, ``landed``, ``forgiven``, ``flying``) and decides
+what is asked again. The sums are checked here: a stage that does not balance is a bug, and never passes as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chimera_batch.context import Context, engine_sql
+from chimera_batch.errors import ChimeraError
+from chimera_batch.facts import Asked, Shard
+from chimera_batch.project import Stage
+from chimera_batch.retry import History, choose
+from chimera_batch.warehouse import Warehouse
+
+STATES = ("answered", "in_flight", "packed", "retryable", "given_up", "not_asked")
+
+LANDED_COLUMNS = {
+    "shard": "VARCHAR",
+    "attempt": "INTEGER",
+    "request_id": "VARCHAR",
+    "outcome": "VARCHAR",
+    "transient": "BOOLEAN",
+    "ceiling": "INTEGER",
+    "text": "VARCHAR",
+    "reasoning": "VARCHAR",
+    "answer": "VARCHAR",
+    "embedding": "FLOAT[]",
+    "finish": "VARCHAR",
+    "model": "VARCHAR",
+    "code": "VARCHAR",
+    "message": "VARCHAR",
+    "input_tokens": "BIGINT",
+    "cached_tokens": "BIGINT",
+    "cache_write_tokens": "BIGINT",
+    "cache_write_long_tokens": "BIGINT",
+    "output_tokens": "BIGINT",
+    "reasoning_tokens": "BIGINT",
+    "usd": "DECIMAL(24,12)",
+    "raw": "VARCHAR",
+    "line": "BIGINT",
+}
+"""One landed result: whose, what became of it, its tokens and dollars, and where its raw line lies."""
+
+_MEMBER_COLUMNS = {"shard": "VARCHAR", "request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
+_CHOICE_COLUMNS = {"request_id": "VARCHAR", "state": "VARCHAR", "ceiling": "INTEGER"}
+_CAUSES = ("truncated", "refused", "invalid", "error", "transient", "expired", "cancelled", "missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Counts of distinct wanted requests by state, and of their last outcome."""
+
+    states: dict[str, int]
+    outcomes: dict[str, int]
+
+    @property
+    def wanted(self) -> int:
+        return sum(self.states.values())
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to send or to wait for."""
+        return self.states["answered"] + self.states["given_up"] == self.wanted
+
+
+def view_or_empty(warehouse: Warehouse, name: str, files: Sequence[Path], columns: dict[str, str]) -> None:
+    """A view over Parquet files, or an empty table of the same shape when there are none."""
+    if files:
+        warehouse.view(name, files)
+    else:
+        warehouse.load(name, columns, ())
+
+
+def prepare(ctx: Context, stage: Stage, asked: Iterable[Asked], warehouse: Warehouse) -> None:
+    """Make the views that the engine's SQL reads for this stage. ``asked`` must not be empty."""
+    shards = list(ctx.facts.in_realm(ctx.realm(stage)))
+    warehouse.view("asked", [ctx.store.fetch(item.key) for item in asked])
+    view_or_empty(warehouse, "members", [ctx.store.fetch(shard.members) for shard in shards], _MEMBER_COLUMNS)
+    answers = [key for shard in shards for attempt in shard.attempts for key in attempt.answers]
+    view_or_empty(warehouse, "landed", [ctx.store.fetch(key) for key in answers], LANDED_COLUMNS)
+    mark = (ctx.run, stage.name)
+    forgiven = [(s.id, a.number) for s in shards for a in s.attempts if mark in a.forgiven]
+    warehouse.load("forgiven", {"shard": "VARCHAR", "attempt": "INTEGER"}, forgiven)
+    warehouse.load("flying", {"request_id": "VARCHAR"}, _flying(ctx, shards, warehouse))
+
+
+def _flying(ctx: Context, shards: Iterable[Shard], warehouse: Warehouse) -> Iterator[tuple[str]]:
+    """Ids that an attempt under way has sent or is about to send."""
+    for shard in shards:
+        attempt = shard.current
+        if attempt is None:
+            continue
+        warehouse.view("sent", [ctx.store.fetch(attempt.ids or shard.members)])
+        for (identity,) in warehouse.rows(engine_sql("sent_ids"), {}):
+            yield (identity,)
+
+
+def take(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Standing:
+    """Decide for every unanswered request and count. The views of ``prepare`` must be current."""
+    _materialise(warehouse, folder, "history")
+    warehouse.load("choices", _CHOICE_COLUMNS, _choices(stage, warehouse))
+    _materialise(warehouse, folder, "standing")
+    states = dict.fromkeys(STATES, 0)
+    outcomes: dict[str, int] = {}
+    for state, outcome, requests in warehouse.rows(engine_sql("standing_counts"), {}):
+        states[state] += requests
+        if outcome:
+            outcomes[outcome] = outcomes.get(outcome, 0) + requests
+    standing = Standing(states, dict(sorted(outcomes.items())))
+    wanted = int(warehouse.scalar(engine_sql("wanted"), {}))
+    if standing.wanted != wanted:
+        raise ChimeraError(
+            f"{wanted} requests are wanted, but {standing.wanted} are accounted for: {states}",
+            where=f"stage {stage.name}",
+            hint="this is a bug in chimera-batch; nothing was lost: please report it with the output of status --json",
+        )
+    return standing
+
+
+def _materialise(warehouse: Warehouse, folder: Path, name: str) -> None:
+    path = folder / f"{name}.parquet"
+    warehouse.write(engine_sql(name), {}, path)
+    warehouse.view(name, [path])
+
+
+def _choices(stage: Stage, warehouse: Warehouse) -> Iterator[tuple[Any, ...]]:
+    for identity, ceiling, last, transient, last_ceiling, *counts in warehouse.rows(engine_sql("unanswered"), {}):
+        history = History(
+            ok=False,
+            last=last,
+            last_transient=bool(transient),
+            last_ceiling=last_ceiling,
+            counts=dict(zip(_CAUSES, counts, strict=True)),
+        )
+        choice = choose(history, stage.retry, ceiling)
+        yield identity, choice.state, choice.ceiling

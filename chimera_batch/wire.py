@@ -1,0 +1,114 @@
+"""Between the bytes a shard keeps and the bytes a provider is sent.
+
+A shard keeps whole wire lines whose custom id is the request id alone. An attempt sends the open ones among them, each
+custom id led by the attempt's nonce, some with a raised output ceiling. The result is a pure function of (shard,
+nonce, open ids, ceilings), so the exact bytes of any attempt can be made again; their SHA-256 stands in the intent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import zstandard
+
+from chimera_batch.render import encode
+
+ID_LENGTH = 32
+_LEAD = b'{"custom_id":"'
+_ID_END = len(_LEAD) + ID_LENGTH
+_CUSTOM_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{32})")
+_ZSTD_LEVEL = 3
+_CHUNK = 1 << 20  # bytes read at a time
+
+WithCeiling = Callable[[dict[str, Any], int], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What was written for one attempt. ``bytes`` as sent."""
+
+    sha256: str
+    requests: int
+    bytes: int
+
+
+def request_id(line: bytes) -> str:
+    """The id that leads a shard line."""
+    return line[len(_LEAD) : _ID_END].decode("ascii")
+
+
+def split_custom_id(custom_id: str) -> tuple[str, str] | None:
+    """(nonce, request id) of a custom id as we send them; None for anything else."""
+    match = _CUSTOM_ID.fullmatch(custom_id)
+    return (match[1], match[2]) if match else None
+
+
+def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines without their end, split at the newline byte alone (never at U+2028 or U+0085); a last one without it counts."""
+    rest = b""
+    for chunk in chunks:
+        first, newline, tail = chunk.partition(b"\n")
+        if not newline:
+            rest += chunk
+            continue
+        yield rest + first
+        *whole, rest = tail.split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """A file's bytes; ``.zst`` files decompressed. Memory stays at one chunk."""
+    with path.open("rb") as file:
+        source = zstandard.ZstdDecompressor().stream_reader(file) if path.suffix == ".zst" else file
+        while chunk := source.read(_CHUNK):
+            yield chunk
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    return split_lines(read_chunks(path))
+
+
+def compress(source: Iterable[bytes], path: Path) -> int:
+    """Write byte pieces as one ``.zst`` file; returns the number of bytes before compression."""
+    total = 0
+    with path.open("wb") as file, zstandard.ZstdCompressor(level=_ZSTD_LEVEL).stream_writer(file) as out:
+        for piece in source:
+            total += len(piece)
+            out.write(piece)
+    return total
+
+
+def nonced(line: bytes, nonce: str) -> bytes:
+    """A shard line as an attempt sends it."""
+    return b"%b%b-%b" % (_LEAD, nonce.encode("ascii"), line[len(_LEAD) :])
+
+
+def build(
+    shard: Path, out: Path, *, nonce: str, ceilings: Mapping[str, int], raised: frozenset[str], with_ceiling: WithCeiling
+) -> Wire:
+    """Write the wire file of an attempt: the lines whose id is in ``ceilings``, in the shard's order.
+
+    ``raised`` are the ids whose output ceiling differs from the one in the shard's bytes.
+    """
+    digest, requests, size = hashlib.sha256(), 0, 0
+    with out.open("wb") as file:
+        for line in read_lines(shard):
+            identity = request_id(line)
+            if identity not in ceilings:
+                continue
+            if identity in raised:
+                line = encode(with_ceiling(orjson.loads(line), ceilings[identity]))  # noqa: PLW2901 - the same line, other ceiling
+            sent = nonced(line, nonce) + b"\n"
+            file.write(sent)
+            digest.update(sent)
+            requests += 1
+            size += len(sent)
+    return Wire(digest.hexdigest(), requests, size)

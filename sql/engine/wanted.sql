@@ -1,0 +1,3 @@
+-- How many requests the stage wants.
+-- reads: asked
+SELECT count(DISTINCT request_id) AS wanted FROM asked
