@@ -226,7 +226,9 @@ class _Resolver:
             try:
                 self.profiles[name] = hosts.with_overrides(base, name, fields or {})
             except InputError as error:
-                self.problem(error.message, ("providers", name))
+                field = (error.where or "").rpartition(".")[2]  # where: "providers.NAME.FIELD"
+                also = f"; {error.hint}" if error.hint else ""
+                self.problem(error.message + also, ("providers", name, field))
                 return None
         return self.profiles[name]
 

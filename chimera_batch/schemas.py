@@ -22,7 +22,7 @@ def canonical(value: Any, *, sort_keys: bool = False) -> str:
 
 
 def schema_name(name: str) -> str:
-    """``chimera/topics.json`` as ``chimera_topics``, the name that providers see. Raises InputError if it is too long."""
+    """The name that providers see: ``chimera/topics.json`` is ``chimera_topics``. Raises InputError if too long."""
     word = re.sub(r"[^a-zA-Z0-9_-]", "_", name.rpartition(".")[0] or name)
     if len(word) > _LONGEST_NAME:
         raise InputError(f"the schema's name {word} is longer than {_LONGEST_NAME} characters")
@@ -30,7 +30,7 @@ def schema_name(name: str) -> str:
 
 
 def read_schema(text: str, path: Path) -> str:
-    """A schema file's canonical text. Raises InputError naming the file, and the line where the JSON breaks."""
+    """A schema file's canonical text. Raises InputError naming the file, and the line if the JSON breaks."""
     try:
         schema = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     except json.JSONDecodeError as error:

@@ -157,8 +157,15 @@ class _Reader:
         try:
             return convert(node.value)
         except ValueError:  # also an int of thousands of digits
-            self.problem(node, f"{node.value[:40]!r} is not a usable number")
+            kind = "text" if node.tag == _TAG + "str" else "number"
+            self.problem(node, f"{node.value[:40]!a} is not a usable {kind}")
             return None
+
+
+def _text(text: str) -> str:
+    """Refuses the lone surrogates that YAML's escapes can spell: they can be written nowhere."""
+    text.encode()
+    return text
 
 
 def _number(text: str) -> float:
@@ -170,7 +177,7 @@ def _number(text: str) -> float:
 
 
 _SCALARS: dict[str, Callable[[str], Any]] = {
-    _TAG + "str": str,
+    _TAG + "str": _text,
     _TAG + "null": lambda text: None,
     _TAG + "bool": lambda text: text.lower() == "true",
     _TAG + "int": int,

@@ -1,0 +1,142 @@
+"""What this machine and its environment say: keys, addresses, folders, and who we are among runners.
+
+The only reader of the environment. Floor 1.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from chimera_batch.errors import InputError
+from chimera_batch.providers.base import Profile
+
+LEASE_SECONDS = 900.0
+POLL_SECONDS = 20.0
+
+_BASE_URLS = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL"}
+"""The SDKs' own variables; they speak of the vendors' own hosts, not of every host with that dialect."""
+
+
+def api_key(profile: Profile) -> str:
+    """The key of a host, from the variable that its profile names. Raises InputError with the line to type."""
+    key = os.environ.get(profile.api_key_env, "").strip()
+    if not key:
+        raise InputError(f"{profile.name} needs a key and {profile.api_key_env} is not set", hint=_export(profile))
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise InputError(f"{profile.api_key_env} holds characters that no key has", hint=_export(profile))
+    return key
+
+
+def _export(profile: Profile) -> str:
+    return f"export {profile.api_key_env}=…"
+
+
+def base_url(profile: Profile) -> str:
+    """Where the host is: the SDKs' standard variable if it is set, else the profile's address; no trailing slash."""
+    name = _BASE_URLS.get(profile.name)
+    return ((name and _address(name)) or profile.base_url).rstrip("/")
+
+
+def rehearsal_url() -> str | None:
+    """The address of a rehearsal server that runs already (``CHIMERA_REHEARSAL_URL``); None: start one."""
+    return _address("CHIMERA_REHEARSAL_URL")
+
+
+def _address(name: str) -> str | None:
+    url = os.environ.get(name, "").strip()
+    if url and not re.match(r"https?://[^/\s]+", url):
+        raise InputError(f"{name} is not a web address: {url!r}", hint=f"export {name}=http://127.0.0.1:8000")
+    return url.rstrip("/") or None
+
+
+def cache_dir() -> Path:
+    """Where copies of store objects may lie; everything in it may be deleted at any time."""
+    if named := os.environ.get("CHIMERA_CACHE"):
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "chimera-batch"
+
+
+def lease_seconds() -> float:
+    """How long a claim stands without being renewed (``CHIMERA_LEASE_SECONDS``)."""
+    return _seconds("CHIMERA_LEASE_SECONDS", LEASE_SECONDS)
+
+
+def poll_seconds() -> float:
+    """How long to wait between two looks at a provider (``CHIMERA_POLL_SECONDS``)."""
+    return _seconds("CHIMERA_POLL_SECONDS", POLL_SECONDS)
+
+
+def _seconds(name: str, default: float) -> float:
+    said = os.environ.get(name, "").strip()
+    if not said:
+        return default
+    if not re.fullmatch(r"\d+(\.\d+)?", said) or float(said) <= 0:
+        raise InputError(f"{name} is not a number of seconds: {said!r}", hint=f"export {name}={default:g}")
+    return float(said)
+
+
+def owner() -> str:
+    """Who this process is, ``host:boot:pid:start``, never the same for two processes that can meet in one store.
+
+    ``boot`` names the running kernel and the process namespace, since a container's pids mean nothing outside of it;
+    ``start`` tells a process from a later one with its pid. Either is ``-`` where the system does not say.
+    """
+    return _owner_of(os.getpid())
+
+
+def _owner_of(pid: int) -> str:
+    return f"{_host()}:{_boot()}:{pid}:{_start(pid) or '-'}"
+
+
+def alive(owner: str) -> bool | None:
+    """Whether the process behind an ``owner`` still runs; None when this machine cannot know."""
+    host, boot, pid, start = (owner.split(":") + [""] * 4)[:4]
+    if host != _host() or boot != _boot() or not re.fullmatch(r"[1-9]\d{0,9}", pid):
+        return None
+    now = _start(int(pid)) if start != "-" else None
+    if now is None:  # no /proc, or hidden in it: a pid that is gone is gone, one that is there may be another's
+        return None if _pid_exists(int(pid)) else False
+    return now == start
+
+
+def _pid_exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()) or "-"
+
+
+@cache
+def _boot() -> str:
+    kernel = _quiet(lambda: Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+    space = _quiet(lambda: str(Path("/proc/self/ns/pid").readlink()))  # "pid:[4026531836]"
+    return f"{kernel}.{re.sub(r'[^0-9]', '', space)}" if kernel and space else "-"
+
+
+def _start(pid: int) -> str | None:
+    """When a process started, in ticks since the boot; "ended" for a zombie; None if it is gone or not to be seen."""
+    stat = _quiet(lambda: Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
+    fields = stat.rpartition(")")[2].split() if stat else []  # the name before it may hold blanks and brackets
+    if len(fields) < 20:
+        return None
+    return "ended" if fields[0] in {"Z", "X"} else fields[19]
+
+
+def _quiet(read: Callable[[], str]) -> str | None:
+    try:
+        return read()
+    except (OSError, ValueError):
+        return None
