@@ -1,0 +1,142 @@
+"""Anthropic Message Batches, through the anthropic SDK.
+
+The wire file's lines are joined into the one request that creates a batch, byte for byte, without building objects.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import anthropic
+import httpx2
+import orjson
+
+from chimera_batch.providers import anthropic_shapes, calling, faults, files, listing
+from chimera_batch.providers.base import Profile
+from chimera_batch.providers.faults import Fault
+from chimera_batch.records import BatchState, Intent, Reply
+
+_SKEW = 300.0  # seconds that the host's clock may be behind ours
+
+
+class AnthropicProvider:
+    """Anthropic, or a gateway that speaks its protocol. ``http_client`` and ``sleep`` are for tests."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        api_key: str,
+        *,
+        http_client: httpx2.Client | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.profile = profile
+        self._calls = calling.Caller(profile.name, (anthropic.AnthropicError,), api_key, sleep)
+        self._client = anthropic.Anthropic(
+            api_key=api_key,
+            base_url=profile.base_url.rstrip("/").removesuffix("/v1"),  # the SDK's paths begin with it
+            max_retries=0,  # the SDK would send a create again; see calling.py
+            timeout=calling.ORDINARY,
+            default_headers=dict(profile.headers),
+            # x-api-key survives a redirect to another host, so none is followed.
+            http_client=http_client or anthropic.DefaultHttpxClient(follow_redirects=False),
+        )
+
+    @property
+    def realm(self) -> str:
+        return calling.realm(self.profile)
+
+    def upload(self, intent: Intent, path: Path) -> str | None:
+        """None: batches are created inline."""
+        return None
+
+    def create(self, intent: Intent, path: Path, file_id: str | None) -> str:
+        lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+        content = b'{"requests":[' + b",".join(lines) + b"]}"
+
+        def send() -> str:
+            options: Any = {"timeout": calling.UPLOAD}
+            response = self._client.post(
+                "/v1/messages/batches", content=content, cast_to=httpx2.Response, options=options
+            )
+            return anthropic_shapes.batch_state(faults.json_object(response.content)).id
+
+        return self._calls.create(f"creating the batch of {intent.file_name}", send)
+
+    def find(self, intent: Intent) -> list[BatchState]:
+        """Candidates only: created after the intent, with as many requests. Ids prove one once it has ended."""
+        listed = listing.since(self._page, intent.at - _SKEW, self.profile.name)
+        states = [anthropic_shapes.batch_state(batch) for batch in listed]
+        return [state for state in states if state.total == intent.requests]
+
+    def state(self, batch_id: str) -> BatchState:
+        def ask() -> BatchState:
+            raw = self._client.messages.batches.with_raw_response.retrieve(batch_id)
+            return anthropic_shapes.batch_state(faults.json_object(raw.http_response.content))
+
+        return self._calls.patiently(f"polling {batch_id}", ask, again=calling.if_passing_or_404)
+
+    def fetch(self, batch: BatchState, folder: Path) -> Iterator[Path]:
+        for handle in batch.files:
+            target = folder / f"{calling.safe_name(handle)}_results.jsonl"
+            doing = f"downloading the results of {handle}"
+            yield files.download_rows(self._calls, doing, self._results(handle), target, batch.total)
+
+    def decode(self, line: bytes) -> Reply:
+        return anthropic_shapes.decode(line)
+
+    def cancel(self, batch_id: str) -> None:
+        def send() -> None:
+            self._client.messages.batches.with_raw_response.cancel(batch_id)
+
+        calling.cancel(self._calls, batch_id, send, self.state)
+
+    def discard(self, file_ids: Iterable[str]) -> None:
+        """Nothing was uploaded."""
+
+    def find_uploads(self, intent: Intent) -> list[str]:
+        return []
+
+    def ask(self, line: bytes) -> bytes:
+        wire = faults.json_object(line)
+
+        def send() -> dict[str, Any]:
+            options: Any = {"timeout": calling.ASK}
+            response = self._client.post("/v1/messages", body=wire["params"], cast_to=httpx2.Response, options=options)
+            return faults.json_object(response.content)
+
+        got = self._calls.ask(f"asking {wire['custom_id']}", send)
+        if isinstance(got, Fault):
+            error = {"type": "error", "error": {"type": got.code, "message": got.message}}
+            result: dict[str, Any] = {"type": "errored", "error": error}
+        else:
+            result = {"type": "succeeded", "message": got}
+        return orjson.dumps({"custom_id": wire["custom_id"], "result": result})
+
+    def _page(self, after: str | None) -> Mapping[str, Any]:
+        query: dict[str, object] = {"limit": 100} if after is None else {"limit": 100, "after_id": after}
+
+        def ask() -> dict[str, Any]:
+            raw = self._client.messages.batches.with_raw_response.list(extra_query=query)
+            return faults.json_object(raw.http_response.content)
+
+        return self._calls.patiently("listing batches", ask)
+
+    def _results(self, batch_id: str) -> files.Open:
+        """Below base_url, as a stream of bytes: the SDK's own ``results`` follows results_url wherever it leads."""
+
+        @contextmanager
+        def opening(at: int) -> Iterator[httpx2.Response]:
+            options: Any = {"timeout": calling.DOWNLOAD, "headers": {"Accept": "application/binary"}}
+            path = f"/v1/messages/batches/{calling.safe_name(batch_id)}/results"
+            got = self._client.get(
+                path, cast_to=httpx2.Response, stream=True, stream_cls=anthropic.Stream, options=options
+            )
+            with closing(cast("httpx2.Response", got)) as response:  # with this cast_to it is the response itself
+                yield response
+
+        return opening

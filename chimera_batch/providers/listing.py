@@ -1,0 +1,57 @@
+"""Reading a provider's list of batches, newest first, without trusting its order or its cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from chimera_batch.errors import ProviderDown
+
+Page = Callable[[str | None], Mapping[str, Any]]
+"""One page of the list after an id (None: the first)."""
+
+
+def seconds(value: object) -> float | None:
+    """A time as hosts write it (a number, digits, RFC 3339) in seconds since the epoch; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except ValueError:
+        return None
+
+
+def since(page: Page, cutoff: float, host: str) -> Iterator[dict[str, Any]]:
+    """Every listed object created at or after ``cutoff``; one without a readable time is kept.
+
+    Raises ProviderDown when the cursor goes round in a circle: an incomplete list must not pass for "not there".
+    """
+    seen: set[str] = set()
+    after: str | None = None
+    while True:
+        answer = page(after)
+        items = [item for item in answer.get("data") or [] if isinstance(item, dict) and item.get("id")]
+        fresh = [item for item in items if item["id"] not in seen]
+        if items and not fresh:
+            raise ProviderDown(f"{host}: the list of batches repeats itself after {after}", hint="wait and run again")
+        seen.update(str(item["id"]) for item in fresh)
+        times = [seconds(item.get("created_at")) for item in fresh]
+        yield from (item for item, at in zip(fresh, times, strict=True) if at is None or at >= cutoff)
+        if not items or answer.get("has_more") is False or _all_older(times, cutoff):
+            return
+        after = str(answer.get("last_id") or items[-1]["id"])
+
+
+def _all_older(times: list[float | None], cutoff: float) -> bool:
+    """Whether nothing newer can follow: this whole page is older, and it does run from new to old."""
+    known = [at for at in times if at is not None]
+    return len(known) == len(times) and bool(known) and known[0] >= known[-1] and max(known) < cutoff

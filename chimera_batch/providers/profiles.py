@@ -1,0 +1,111 @@
+"""The built-in hosts, and what a manifest changes about them or adds. Needs no SDK."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, replace
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from chimera_batch.errors import InputError
+from chimera_batch.providers.base import Profile
+
+DIALECTS = ("openai", "anthropic")
+_MUST_SAY = ("dialect", "base_url", "api_key_env")
+_FIELDS = tuple(f.name for f in fields(Profile) if f.name != "name")
+_TEXT = {"dialect", "base_url", "api_key_env", "purpose"}
+_LISTS = {"endpoints", "windows"}
+_WHOLE = {"max_requests", "max_bytes", "max_line_bytes"}
+_WHOLE_OR_NONE = {"batches_per_hour", "enqueued_tokens"}
+_FLAGS = {"keeps_metadata", "distinct_counts", "deletes_files"}
+
+# A host nobody has described: the smallest limits and the fewest promises of the known ones of its dialect.
+_CAUTIOUS: dict[str, dict[str, Any]] = {
+    "openai": {"endpoints": ("/v1/chat/completions",), "distinct_counts": False, "max_bytes": 95_000_000},
+    "anthropic": {"endpoints": ("/v1/messages",), "distinct_counts": True, "max_bytes": 32_000_000},
+}
+_UNSAID: dict[str, Any] = {
+    "windows": ("24h",),
+    "max_requests": 50_000,
+    "max_line_bytes": 10_000_000,
+    "batches_per_hour": None,
+    "enqueued_tokens": None,
+    "keeps_metadata": False,
+}
+
+
+@cache
+def _shipped() -> dict[str, Profile]:
+    data = tomllib.loads(files("chimera_batch.providers").joinpath("profiles.toml").read_text(encoding="utf-8"))
+    return {name: _build(name, table) for name, table in data.items()}
+
+
+def builtin() -> dict[str, Profile]:
+    """The hosts of profiles.toml by name."""
+    return dict(_shipped())
+
+
+def with_overrides(base: Profile | None, name: str, fields: Mapping[str, Any]) -> Profile:
+    """``base`` with the fields that a manifest gives it, or, without a base, a new host.
+
+    A new host must say dialect, base_url and api_key_env. Raises InputError naming the provider and the field.
+    """
+    if base is None:
+        return _build(name, fields)
+    return replace(base, name=name, **_checked(name, fields))
+
+
+def _build(name: str, said: Mapping[str, Any]) -> Profile:
+    given = _checked(name, said)
+    missing = [field for field in _MUST_SAY if field not in given]
+    if missing:
+        raise InputError(
+            f"provider {name} is not built in and does not say {', '.join(missing)}",
+            where=f"providers.{name}",
+            hint=f"{name}: {{dialect: openai, base_url: https://…/v1, api_key_env: …}}",
+        )
+    optional = {f.name: f.default for f in fields(Profile) if f.default is not MISSING}
+    return Profile(name=name, **{**optional, **_UNSAID, **_CAUTIOUS[given["dialect"]], **given})
+
+
+def _checked(name: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: _value(name, field, value) for field, value in said.items()}
+
+
+def _value(name: str, field: str, value: Any) -> Any:
+    where = f"providers.{name}.{field}"
+    if field not in _FIELDS:
+        near = get_close_matches(field, _FIELDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(_FIELDS)}"
+        raise InputError(f"provider {name} has no field {field}", where=where, hint=hint)
+    wanted = _wanted(field, value)
+    if wanted:
+        raise InputError(f"{field} of provider {name} must be {wanted}, not {value!r}", where=where)
+    if field in _LISTS:
+        return tuple(value)
+    if field == "headers":
+        return tuple(sorted(value.items()))
+    return value
+
+
+def _wanted(field: str, value: Any) -> str | None:
+    """What the field should have been, when ``value`` is not that."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    checks: tuple[tuple[bool, bool, str], ...] = (
+        (field in _TEXT, isinstance(value, str) and bool(value), "text"),
+        (field == "dialect", value in DIALECTS, f"one of {', '.join(DIALECTS)}"),
+        (field == "base_url", str(value).startswith(("http://", "https://")), "an http(s) address"),
+        (field in _LISTS, _texts(value) and bool(value), "a list of text"),
+        (field in _WHOLE, whole, "a whole number above 0"),
+        (field in _WHOLE_OR_NONE, whole or value is None, "a whole number above 0, or null"),
+        (field in _FLAGS, isinstance(value, bool), "true or false"),
+        (field == "headers", isinstance(value, Mapping) and _texts([*value, *value.values()]), "names with text"),
+    )
+    return next((wanted for applies, right, wanted in checks if applies and not right), None)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
