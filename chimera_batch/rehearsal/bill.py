@@ -36,9 +36,7 @@ class Bill:
 
     def complete(self, batch: str, lines: bytes) -> None:
         """Like ``add`` for a batch of which a crash may have appended a part."""
-        self.roll.complete(batch, lines)
-        with self._lock:
-            self._times = Counter(str(line["request_id"]) for line in self.roll)
+        self._count(self.roll.complete(batch, lines))
 
     def _count(self, lines: bytes) -> None:
         with self._lock:

@@ -53,10 +53,12 @@ class Roll:
             file.flush()
             os.fsync(file.fileno())
 
-    def complete(self, batch: str, lines: bytes) -> None:
+    def complete(self, batch: str, lines: bytes) -> bytes:
         """Append what is missing of ``lines``, the whole block of ``batch``, after a crash during its append."""
         here = sum(1 for line in self if line.get("batch") == batch)
-        self.append(b"".join(lines.splitlines(keepends=True)[here:]))
+        missing = b"".join(lines.splitlines(keepends=True)[here:])
+        self.append(missing)
+        return missing
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         with self.path.open("rb") as file:

@@ -75,9 +75,6 @@ class Works:
         self._clock = threading.Thread(target=self._watch, name="works-clock", daemon=True)
 
     def start(self) -> None:
-        for batch in self.all():
-            if not batch.over and batch.ended is not None:
-                self._bill(batch)
         self._clock.start()
 
     def stop(self) -> None:
@@ -139,7 +136,7 @@ class Works:
                 for batch in self._batches.values():
                     if batch.id in self._busy or batch.over:
                         continue
-                    due = 0.0 if batch.total is None else batches.wants_execution(batch)
+                    due = 0.0 if batch.total is None or batch.ended else batches.wants_execution(batch)
                     if due is not None and due <= now:
                         self._busy.add(batch.id)
                         self._pool.submit(self._work, batch.id)
@@ -152,6 +149,8 @@ class Works:
             batch = self._batches[ident]
             if batch.total is None:
                 self._check(batch)
+            elif batch.ended is not None:
+                self._bill(batch, again=True)
             else:
                 self._execute(batch)
         except Stopped:
@@ -247,14 +246,18 @@ class Works:
         output, error = (self._folder / f".{batch.id}.{what}" for what in ("output", "error"))
         return Drafts(output, error, *(self._folder / f"{batch.id}.{what}.jsonl" for what in ("bill", "planted")))
 
-    def _bill(self, batch: Batch) -> None:
-        drafts = self._drafts(batch)
-        for path, complete in (
-            (drafts.bill, self._tools.bill.complete),
-            (drafts.planted, self._tools.planted.complete),
+    def _bill(self, batch: Batch, *, again: bool = False) -> None:
+        """``again``: it was tried before, and a part of it may be there."""
+        drafts, tools = self._drafts(batch), self._tools
+        for path, add, complete in (
+            (drafts.bill, tools.bill.add, tools.bill.complete),
+            (drafts.planted, tools.planted.append, tools.planted.complete),
         ):
-            if path.exists():
-                complete(batch.id, path.read_bytes())
+            lines = path.read_bytes() if path.exists() else b""
+            if again:
+                complete(batch.id, lines)
+            else:
+                add(lines)
         self.change(batch.id, lambda b: replace(b, billed=True))
         _remove((drafts.bill, drafts.planted, drafts.output, drafts.error, self.requests(batch.id)))
 

@@ -1,0 +1,111 @@
+"""``python -m chimera_batch.rehearsal``: the server in a process of its own.
+
+``--state DIR [--port N] [--speed X] [--seed N] [--settings JSON] [--parent PID]`` serves until SIGTERM;
+``check DIR`` prints what a state folder's bill shows to have been paid twice, and exits 1 if anything was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from chimera_batch.rehearsal.bill import double_payments
+from chimera_batch.rehearsal.desk import Desk, Options, Taken
+from chimera_batch.rehearsal.server import Server
+from chimera_batch.rehearsal.state import Roll, write_json
+
+TAKEN = 3
+"""Exit code: another server has the state folder."""
+
+_QUIET = 5.0  # seconds without a request after which an orphan exits
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    return _check(Path(given[1])) if given[:1] == ["check"] and len(given) == 2 else _serve(given)
+
+
+def _check(state: Path) -> int:
+    twice = double_payments(Roll(state / "billing.jsonl"))
+    for line in twice:
+        sys.stdout.write(json.dumps(line) + "\n")
+    return 1 if twice else 0
+
+
+def _serve(given: Sequence[str]) -> int:
+    told = _parser().parse_args(given)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    if told.upstream:
+        sys.stderr.write("--upstream is reserved\n")
+        return 2
+    options = Options(told.state, told.speed, told.seed, json.loads(told.settings))
+    try:
+        desk = Desk(options)
+    except Taken:
+        sys.stderr.write(f"another server has {told.state}\n")
+        return TAKEN
+    server = Server(desk, told.port)
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        # shutdown() waits for serve_forever(), which is what this handler interrupts
+        threading.Thread(target=server.shutdown, daemon=True).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    if told.parent:
+        threading.Thread(target=_outlive, args=(server, told.parent), daemon=True).start()
+    write_json(told.state / "server.json", {"url": server.url, "pid": os.getpid()})
+    sys.stdout.write(f"{server.url}\n")
+    sys.stdout.flush()
+    try:
+        server.serve_forever(poll_interval=0.1)
+    finally:
+        server.server_close()
+        desk.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chimera_batch.rehearsal", description=__doc__)
+    parser.add_argument("--state", type=Path, required=True, help="folder that holds everything, made if absent")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--speed", type=float, default=1200.0, help="virtual seconds per real second")
+    parser.add_argument("--seed", type=int, default=0, help="of durations and answers")
+    parser.add_argument("--settings", default="{}", help="JSON: rates of planted faults, limits, prices")
+    parser.add_argument("--parent", type=int, default=0, help="exit by itself when this process is gone")
+    parser.add_argument("--upstream", default="", help="reserved")
+    return parser
+
+
+def _outlive(server: Server, parent: int) -> None:
+    """Exit once the parent is gone and nobody else uses the server."""
+    ours = os.getppid() == parent
+    while True:
+        time.sleep(0.5)
+        gone = os.getppid() != parent if ours else not _alive(parent)
+        if gone and time.monotonic() - server.last_request > _QUIET:
+            server.shutdown()
+            return
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
