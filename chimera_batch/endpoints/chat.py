@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chimera_batch.endpoints import bodies, lint, models, usage
-from chimera_batch.endpoints.texts import text_of, unusable
+from chimera_batch.endpoints.texts import text_of, unusable, word
 from chimera_batch.records import Call, Message, Outcome, Reply
 
 _NEW, _OLD = "max_completion_tokens", "max_tokens"
@@ -60,7 +60,7 @@ class Chat:
         choices = body.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         message = usage.part(first, "message")
-        finish = first.get("finish_reason") if isinstance(first, Mapping) else None
+        finish = word(first.get("finish_reason")) if isinstance(first, Mapping) else None
         text = text_of(message.get("content"))
         refusal = message.get("refusal") or None
         outcome, code = _judge(finish, text, refusal, has_choice=bool(message))
@@ -69,7 +69,7 @@ class Chat:
             outcome,
             text=text,
             reasoning=text_of(message.get("reasoning")) or text_of(message.get("reasoning_content")),
-            finish=finish if isinstance(finish, str) else None,
+            finish=finish,
             model=body.get("model") if isinstance(body.get("model"), str) else None,
             usage=usage.of_chat(body.get("usage")),
             code=code,
@@ -77,7 +77,7 @@ class Chat:
         )
 
 
-def _judge(finish: object, text: str | None, refusal: object, *, has_choice: bool) -> tuple[Outcome, str | None]:
+def _judge(finish: str | None, text: str | None, refusal: object, *, has_choice: bool) -> tuple[Outcome, str | None]:
     if refusal or finish == "content_filter":
         return "refused", None
     if finish in _CUT:

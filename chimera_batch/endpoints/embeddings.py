@@ -71,4 +71,7 @@ def _vector(value: object) -> tuple[float, ...] | None:
             return None
     if not isinstance(value, list) or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in value):
         return None
-    return tuple(float(x) for x in value) or None
+    try:
+        return tuple(float(x) for x in value) or None
+    except OverflowError:  # a whole number beyond any float
+        return None

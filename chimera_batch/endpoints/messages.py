@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chimera_batch.endpoints import bodies, lint, usage
-from chimera_batch.endpoints.texts import unusable
+from chimera_batch.endpoints.texts import unusable, word
 from chimera_batch.records import Call, Message, Outcome, Reply
 
 _CEILING = "max_tokens"
 _SAMPLING = ("temperature", "top_p", "top_k")
 # Rows of a batch run far apart, so the short (5 minute) life of a cache entry would never be hit.
 _CACHE = {"type": "ephemeral", "ttl": "1h"}
-_OUTCOMES: dict[object, Outcome] = {
+_OUTCOMES: dict[str | None, Outcome] = {
     "end_turn": "ok",
     "stop_sequence": "ok",
     None: "ok",
@@ -65,14 +65,14 @@ class Messages:
 
     def reply(self, custom_id: str, body: Mapping[str, Any]) -> Reply:
         text, thinking = _blocks(body, "text", "text"), _blocks(body, "thinking", "thinking")
-        finish = body.get("stop_reason")
+        finish = word(body.get("stop_reason"))
         outcome, code = _judge(finish, text)
         return Reply(
             custom_id,
             outcome,
             text=text,
             reasoning=thinking or None,
-            finish=finish if isinstance(finish, str) else None,
+            finish=finish,
             model=body.get("model") if isinstance(body.get("model"), str) else None,
             usage=usage.of_anthropic(body.get("usage")),
             code=code,
@@ -99,8 +99,8 @@ def _blocks(body: Mapping[str, Any], kind: str, field: str) -> str | None:
     return "".join(strings) if strings else None
 
 
-def _judge(finish: object, text: str | None) -> tuple[Outcome, str | None]:
-    outcome = _OUTCOMES.get(finish) if isinstance(finish, str | None) else None
+def _judge(finish: str | None, text: str | None) -> tuple[Outcome, str | None]:
+    outcome = _OUTCOMES.get(finish)
     if outcome is None:  # tool_use, pause_turn, or a word of tomorrow
         return "invalid", "unfinished"
     if outcome == "ok" and not text:

@@ -7,7 +7,7 @@ from typing import Any
 
 from chimera_batch.endpoints import bodies, lint, models, usage
 from chimera_batch.endpoints.chat import openai_sampling
-from chimera_batch.endpoints.texts import text_of, unusable
+from chimera_batch.endpoints.texts import text_of, unusable, word
 from chimera_batch.records import Call, Message, Outcome, Reply
 
 _CEILING = "max_output_tokens"
@@ -76,7 +76,7 @@ def _content(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _answer(items: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The last complete message: a body can hold several, the first of them cut in the middle of its JSON."""
     messages = [item for item in items if item.get("type") == "message" and item.get("phase") != "commentary"]
-    complete = [item for item in messages if item.get("status", "completed") in {"completed", None}]
+    complete = [item for item in messages if word(item.get("status")) in {"completed", None}]
     return (complete or messages or [{}])[-1]
 
 
@@ -106,7 +106,7 @@ def _error_message(body: Mapping[str, Any]) -> str | None:
 def _judge(
     body: Mapping[str, Any], items: Sequence[Mapping[str, Any]], text: str | None, refusal: str | None
 ) -> tuple[Outcome, str | None]:
-    status = body.get("status", "completed")
+    status = word(body.get("status"))
     if status == "cancelled":
         return "cancelled", None
     if status in {"failed", "in_progress", "queued"}:

@@ -22,6 +22,11 @@ def text_of(content: object) -> str | None:
     return "".join(strings) if strings else None
 
 
+def word(value: object) -> str | None:
+    """A status or stop reason as a word; whatever else a host put there as its text, so that it can be compared."""
+    return value if isinstance(value, str) or value is None else str(value)
+
+
 def unusable(code: str | None, finish: object) -> str | None:
     """The sentence for a code of an answer that was paid for and cannot be used."""
     if code == "unfinished":
