@@ -1,0 +1,117 @@
+"""What a run would still cost, before a cent is spent: one document, and the table that people see. Pure. Floor 2.
+
+The caller counts: for every stage whose rows query can run it fills a Tally with the requests that are still to be sent
+(answered ones and those in flight cost nothing more), and describes every stage in StageFacts. Each figure comes four
+times:
+
+- ``likely``: counted input, assumed output, assumed share kept;
+- ``low`` and ``high``: 0.6 and 1.6 times the output, 0.8 and 1.25 times every share kept that is not one;
+- ``ceiling``: every request at its input bound and output ceiling, nothing filtered out, all rounds used up. Where rows
+  are assumed it rests on that assumption too.
+
+Cache hits are best effort and not counted; asking again after a failure is not either. All amounts are Decimal dollars
+until they are written into the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from chimera_batch.chain import Chain, StageCost, StageFacts, chain
+from chimera_batch.tally import Span, Tally, Terms, Work, assumed
+
+__all__ = [
+    "Chain",
+    "Span",
+    "StageCost",
+    "StageFacts",
+    "Tally",
+    "Terms",
+    "Work",
+    "assumed",
+    "chain",
+    "document",
+    "table",
+]
+
+
+def document(
+    run: str, stages: Sequence[StageFacts], *, budget: Decimal | None, today: date, warnings: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The document of ``estimate --json``. Amounts are JSON numbers in dollars, rounded to a millionth.
+
+    Raises InputError like ``chain``.
+    """
+    priced = chain(stages)
+    total = sum((cost.work for cost in priced.costs), Work())
+    prices = [
+        (c.facts.terms.price, c.facts.terms.batch) for c in priced.costs if c.facts.terms and c.basis != "answered"
+    ]
+    said = [line for price, batch in prices for line in price.warnings(today, batch=batch)]
+    dates = [price.as_of for price, _ in prices if price.as_of]
+    return {
+        "run": run,
+        "currency": "USD",
+        "stages": [_stage(cost) for cost in priced.costs],
+        "total": _amounts(total.usd),
+        "sync_total": _amount(total.sync_usd),
+        "turnarounds": {"likely": priced.turnarounds[0], "max": priced.turnarounds[1]},
+        "budget": None if budget is None else _amount(budget),
+        "prices_as_of": min(dates).isoformat() if dates else None,
+        "warnings": list(dict.fromkeys([*warnings, *said, *priced.warnings, *_over(total.usd, budget)])),
+    }
+
+
+def _stage(cost: StageCost) -> dict[str, Any]:
+    return {
+        "stage": cost.facts.stage,
+        "provider": cost.facts.provider,
+        "model": cost.facts.model,
+        "requests": cost.work.requests,
+        "input_tokens": cost.work.input_tokens,
+        "output_tokens": cost.work.output_tokens,
+        "usd": _amounts(cost.work.usd),
+        "basis": cost.basis,
+        "sync_usd": _amount(cost.work.sync_usd),
+    }
+
+
+def _over(usd: Span, budget: Decimal | None) -> Iterable[str]:
+    if budget is not None and usd.likely > budget:
+        yield f"the likely cost, {_dollars(usd.likely)}, is above the budget of {_dollars(budget)}"
+    elif budget is not None and usd.high > budget:
+        yield f"the high estimate, {_dollars(usd.high)}, is above the budget of {_dollars(budget)}"
+
+
+def _amounts(span: Span) -> dict[str, float]:
+    return dict(zip(("low", "likely", "high", "ceiling"), map(_amount, span.parts()), strict=True))
+
+
+def _amount(usd: Decimal) -> float:
+    return float(round(usd, 6))
+
+
+def _dollars(usd: Decimal | float) -> str:
+    """For people: cents, or more digits where cents would say 0.00."""
+    return f"${usd:,.2f}" if usd >= 1 or not usd else f"${usd:.4f}"
+
+
+COLUMNS = ("stage", "model", "requests", "input", "output", "low", "likely", "high", "ceiling", "synchronous", "basis")
+
+
+def table(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The document as rows of text for a terminal: the heading first, the total last."""
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    for stage in document["stages"]:
+        counts = (f"{stage[name]:,}" for name in ("requests", "input_tokens", "output_tokens"))
+        usd = (*stage["usd"].values(), stage["sync_usd"])
+        rows.append(
+            (stage["stage"], f"{stage['provider']}/{stage['model']}", *counts, *map(_dollars, usd), stage["basis"])
+        )
+    counts = (f"{sum(s[name] for s in document['stages']):,}" for name in ("requests", "input_tokens", "output_tokens"))
+    usd = (*document["total"].values(), document["sync_total"])
+    rows.append(("total", "", *counts, *map(_dollars, usd), ""))
+    return rows

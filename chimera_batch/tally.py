@@ -1,0 +1,157 @@
+"""Money before it is spent: spans from low to ceiling, and a tally of requests, each priced by itself. Floor 2.
+
+``low`` and ``high`` take 0.6 and 1.6 times the assumed output, and 0.8 and 1.25 times an unmeasured share kept;
+``ceiling`` takes every request at its input bound and output ceiling, with nothing filtered out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from typing import Literal
+
+from chimera_batch.prices import Price
+from chimera_batch.records import Usage
+
+_LOW, _HIGH = 6, 16  # tenths of the assumed output: the length of reasoning cannot be guessed better without a pilot
+_FEWER, _MORE = Decimal("0.8"), Decimal("1.25")
+_ONE = Decimal(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One quantity, four times: low ≤ likely ≤ high ≤ ceiling. Never negative."""
+
+    low: Decimal
+    likely: Decimal
+    high: Decimal
+    ceiling: Decimal
+
+    @classmethod
+    def exactly(cls, amount: int | Decimal) -> Span:
+        return cls(*(Decimal(amount),) * 4)
+
+    @classmethod
+    def share(cls, kept: float) -> Span:
+        """A share kept. One is taken as certain; the ceiling of any other is that nothing is lost."""
+        likely = Decimal(str(kept))
+        if likely == 1:
+            return cls.exactly(1)
+        high = likely * _MORE if likely > 1 else min(_ONE, likely * _MORE)
+        return cls(likely * _FEWER, likely, high, max(_ONE, high))
+
+    def parts(self) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        return self.low, self.likely, self.high, self.ceiling
+
+    def __add__(self, other: Span) -> Span:
+        return Span(*(a + b for a, b in zip(self.parts(), other.parts(), strict=True)))
+
+    def __mul__(self, other: Span) -> Span:
+        return Span(*(a * b for a, b in zip(self.parts(), other.parts(), strict=True)))
+
+    def whole(self, less: int = 0) -> Span:
+        """Counts of things: ``less`` taken away, not below zero, rounded up."""
+        return Span(*(max(Decimal(0), a - less).to_integral_value(ROUND_CEILING) for a in self.parts()))
+
+
+NOTHING = Span.exactly(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How every request of a stage is priced. ``output_tokens``: assumed per request; None: taken at the ceiling."""
+
+    price: Price
+    batch: bool  # the stage's window is not "now"
+    output_tokens: int | None = None
+    cache: bool = False  # requests ask for the long-lived prompt cache, whose writes cost more
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Requests that are still to be sent and what they cost. Tokens are the likely ones."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: Span = NOTHING
+    sync_usd: Decimal = Decimal(0)  # the likely cost at the synchronous price
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.usd + other.usd,
+            self.sync_usd + other.sync_usd,
+        )
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Tokens of all requests that pay the same rates, so that adding them up cannot cross a tier."""
+
+    input: int = 0
+    low: int = 0
+    likely: int = 0
+    high: int = 0
+
+
+class Tally:
+    """Adds up a stage's unsent requests, each priced by its own tier. A hundred thousand take well under a second."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.requests = 0
+        self.ceiling_tokens = 0  # output ceilings added up
+        self._base, self._tier = _Sums(), _Sums()
+        self._most = Decimal(0)
+
+    def add(self, input_tokens: int, input_bound: int, ceiling: int | None) -> None:
+        """One request: its counted input, an upper bound of that, its output ceiling (None or 0: it has no output)."""
+        ceiling = ceiling or 0
+        price, assumed = self.terms.price, self.terms.output_tokens
+        likely = ceiling if assumed is None else min(assumed, ceiling)
+        sums = self._tier if price.tiered(input_tokens) else self._base
+        sums.input += input_tokens
+        sums.low += likely if assumed is None else likely * _LOW // 10
+        sums.likely += likely
+        sums.high += min(ceiling, -(-likely * _HIGH // 10))
+        self.requests += 1
+        self.ceiling_tokens += ceiling
+        bound = max(input_tokens, input_bound)
+        self._most += price.most(bound, ceiling, batch=self.terms.batch, cache=self.terms.cache)
+
+    def work(self) -> Work:
+        """All requests added so far."""
+        batch = self.terms.batch
+        low, likely, high = (self._cost(name, batch=batch) for name in ("low", "likely", "high"))
+        both = (self._base, self._tier)
+        return Work(
+            requests=self.requests,
+            input_tokens=sum(sums.input for sums in both),
+            output_tokens=sum(sums.likely for sums in both),
+            usd=Span(low, likely, high, max(high, self._most)),
+            sync_usd=self._cost("likely", batch=False),
+        )
+
+    def _cost(self, output: Literal["low", "likely", "high"], *, batch: bool) -> Decimal:
+        base, tier = (self.terms.price.rates(tiered=tiered, batch=batch) for tiered in (False, True))
+        return base.cost(Usage(self._base.input, output_tokens=getattr(self._base, output))) + tier.cost(
+            Usage(self._tier.input, output_tokens=getattr(self._tier, output))
+        )
+
+
+def assumed(terms: Terms, requests: Span, input_tokens: int, ceiling: int | None) -> Work:
+    """Requests that do not exist yet: so many, each with so much input (bound: 1.6 times that)."""
+    one = Tally(terms)
+    one.add(input_tokens, -(-input_tokens * _HIGH // 10), ceiling)
+    each, count = one.work(), requests.whole()
+    likely = int(count.likely)
+    return Work(
+        requests=likely,
+        input_tokens=each.input_tokens * likely,
+        output_tokens=each.output_tokens * likely,
+        usd=each.usd * count,
+        sync_usd=each.sync_usd * likely,
+    )
