@@ -1,0 +1,33 @@
+"""The rehearsal's models: real, checkable problems in eight subjects, and faults planted at known rates.
+
+``answer`` is what the server calls. What scores a pipeline afterwards needs no log: ``truth`` solves a question again
+from its text, ``fault_of`` names what is wrong with a problem, and ``fingerprint`` is equal for equal problems.
+Everything is a pure function of the request, its key, its attempt and the settings.
+"""
+
+from __future__ import annotations
+
+from chimera_batch.rehearsal import generic
+from chimera_batch.rehearsal.minds import judgements, problems, topics, traces, verdicts
+from chimera_batch.rehearsal.minds.catalogue import families, fault_of, fingerprint, truth
+from chimera_batch.rehearsal.minds.dice import DEFAULT_RATES
+from chimera_batch.rehearsal.minds.tags import read_tag
+from chimera_batch.rehearsal.talk import Ask, Said
+
+__all__ = ["DEFAULT_RATES", "answer", "families", "fault_of", "fingerprint", "truth"]
+
+_MINDS = {
+    "chimera_topics": topics.answer,
+    "chimera_problems": problems.answer,
+    "chimera_verdict": verdicts.answer,
+    "chimera_judgement": judgements.answer,
+}
+
+
+def answer(ask: Ask) -> Said:
+    """The mind that the schema's name asks for; a trace for a bare ``<problem>``; else whatever fits the schema."""
+    if ask.schema_name in _MINDS:
+        return _MINDS[ask.schema_name](ask)
+    if ask.schema is None and read_tag(ask.user, "problem"):
+        return traces.answer(ask)
+    return generic.answer(ask)

@@ -1,0 +1,102 @@
+"""All families, and what a question's text alone tells: which family it is, its right answer, its fault."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from chimera_batch.rehearsal.minds.family import Family, Params
+from chimera_batch.rehearsal.minds.subjects import (
+    biology,
+    chemistry,
+    computer_science,
+    history,
+    linguistics,
+    literature,
+    mathematics,
+    physics,
+)
+from chimera_batch.rehearsal.minds.values import same
+
+LEAKS = ("It is known that the result is ", "(A colleague has already found ")
+"""How a question with the fault ``answer_leaked`` begins to tell its answer."""
+
+_FAMILIES = (
+    *mathematics.FAMILIES,
+    *computer_science.FAMILIES,
+    *chemistry.FAMILIES,
+    *physics.FAMILIES,
+    *literature.FAMILIES,
+    *history.FAMILIES,
+    *biology.FAMILIES,
+    *linguistics.FAMILIES,
+)
+_BY_ANCHOR = tuple((family.anchor, family) for family in _FAMILIES)
+
+
+def families() -> tuple[Family, ...]:
+    """Every family, in a fixed order."""
+    return _FAMILIES
+
+
+@cache
+def families_of(subject: str) -> tuple[Family, ...]:
+    """A subject's families; all of them for a subject that is not one of the eight."""
+    wanted = subject.casefold()
+    return tuple(family for family in _FAMILIES if family.subject.casefold() == wanted) or _FAMILIES
+
+
+class Reading(NamedTuple):
+    """What a question's text says: its family, the data, and the right answer (None where the data are incomplete)."""
+
+    family: Family
+    params: Params | None
+    right: str | None
+
+
+def recognise(question: str) -> Reading | None:
+    """The question, solved again from its text; None if it is not one of ours."""
+    for anchor, family in _BY_ANCHOR:
+        if anchor in question:
+            params = family.parse(question)
+            return Reading(family, params, None if params is None else family.solve(params))
+    return None
+
+
+def truth(question: str) -> str | None:
+    """The right answer, solved again from the text alone; None if the text is not one of ours or cannot be solved."""
+    found = recognise(question)
+    return found.right if found else None
+
+
+def fingerprint(question: str) -> str | None:
+    """Equal for two questions that are one problem (same family, same data), whatever topic and wording surround it."""
+    found = recognise(question)
+    if found is None or found.params is None:
+        return None
+    shown = found.family.shown(found.params)
+    return "|".join((found.family.name, *(f"{name}={shown[name]}" for name in sorted(shown))))
+
+
+def fault_of(question: str, answer: str | None = None) -> str | None:
+    """What is wrong with a problem, by the name of its planted fault; None if it is sound or not one of ours.
+
+    Without an answer, only the faults of the statement are looked for. Duplicates need the other problem: compare
+    ``fingerprint``.
+    """
+    return diagnose(recognise(question), question, answer)
+
+
+def diagnose(found: Reading | None, question: str, answer: str | None) -> str | None:
+    """``fault_of`` for a question that is already recognised."""
+    if found is None:
+        return None
+    if "Prove that " in question:
+        return "proof_only"
+    if found.right is None:
+        return "ambiguous"
+    if "(A) " in question and "(B) " in question:
+        return "multiple_choice"
+    if any(leak in question for leak in LEAKS):
+        return "answer_leaked"
+    return None if answer is None or answer == found.right or same(answer, found.right) else "wrong_answer"

@@ -1,0 +1,86 @@
+"""Chance that can be repeated: every draw comes from a digest of what it may depend on, never from a global state."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import struct
+from collections.abc import Mapping
+from statistics import NormalDist
+from typing import Any, Final
+
+DEFAULT_RATES: Final[Mapping[str, float]] = {
+    # topics: share of the listed topics
+    "duplicate_topic": 0.06,  # another spelling or word order of a topic that is already listed
+    "vague_topic": 0.01,  # "Emerging directions": names nothing
+    # problems: share of the drafts; at most one of these per draft
+    "wrong_answer": 0.08,  # the answer is off by a digit, by one, or by its sign
+    "ambiguous": 0.04,  # a quantity that is needed is not given
+    "proof_only": 0.03,  # "Prove that …", and the answer restates the claim
+    "multiple_choice": 0.02,
+    "answer_leaked": 0.02,  # the question states its answer
+    "duplicate_problem": 0.02,  # one of a few well-worn problems of the subject, drafted again and again
+    "refusal": 0.002,  # of the drafts; a refusal stays one on every attempt
+    "invalid_json": 0.005,  # of all answers to a schema, on the first attempt only
+    # verifiers: both rates are per problem
+    "verifier_miss": 0.10,  # a bad problem is kept
+    "verifier_false_alarm": 0.03,  # a good problem is rejected
+    "rho": 0.3,  # correlation of the errors of two verifiers on one problem
+    # traces: at most one of these per trace
+    "wrong_trace": 0.08,  # the final answer is wrong
+    "other_problem": 0.02,  # the trace treats another problem; half of them end with this problem's right answer
+    "no_box": 0.03,  # the answer is right and stated in words
+    "empty": 0.005,  # nothing, or ":" or "Thought process:"
+    "equivalent_form": 0.15,  # right, and written in another way: no fault, and not named as planted
+    # judges
+    "judge_error": 0.01,  # the decision is turned round
+    # lengths
+    "trace_words": 300.0,  # mean words of a reasoning trace
+    "output_cv": 0.6,  # standard deviation over mean of lengths; lognormal
+}
+"""Every rate that a settings mapping may override by the same name. ``seed`` (default 0) is the other setting."""
+
+_NORMAL = NormalDist()
+_ULP = 2.0**-53  # 53 random bits are a float in [0, 1)
+
+
+def rate(settings: Mapping[str, Any], name: str) -> float:
+    return float(settings.get(name, DEFAULT_RATES[name]))
+
+
+def seed_of(settings: Mapping[str, Any]) -> str:
+    return str(settings.get("seed", 0))
+
+
+def _digest(parts: tuple[object, ...]) -> bytes:
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")).digest()
+
+
+def dice(*parts: object) -> random.Random:
+    """A generator of its own for these parts; equal parts give equal draws in every process."""
+    return random.Random(int.from_bytes(_digest(parts)[:16], "big"))  # noqa: S311 - planted faults, no secrets
+
+
+def uniforms(*parts: object) -> tuple[float, float, float, float]:
+    """Four independent numbers in [0, 1): a tenth of the cost of ``dice`` where four are enough."""
+    a, b, c, d = struct.unpack(">4Q", _digest(parts))
+    return (a >> 11) * _ULP, (b >> 11) * _ULP, (c >> 11) * _ULP, (d >> 11) * _ULP
+
+
+def heavy(u: float, mean: float, cv: float) -> float:
+    """The lognormal value of this mean and coefficient of variation at quantile ``u``."""
+    if mean <= 0 or cv <= 0:
+        return max(mean, 0.0)
+    sigma = math.sqrt(math.log1p(cv * cv))
+    z = _NORMAL.inv_cdf(min(max(u, 1e-12), 1 - 1e-12))
+    return mean * math.exp(sigma * z - sigma * sigma / 2)
+
+
+def pick_fault(u: float, settings: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """Which of these mutually exclusive faults the draw ``u`` falls on, if any."""
+    for name in names:
+        u -= rate(settings, name)
+        if u < 0:
+            return name
+    return None
