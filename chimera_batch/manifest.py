@@ -72,7 +72,7 @@ def _by_line(problem: tuple[str, str]) -> int:
 def _explain(document: Document, detail: ErrorDetails, seen: Mapping[int, type[Strict]]) -> tuple[str, str]:
     """One of pydantic's findings in the manifest's own words, with its line."""
     loc = detail["loc"]
-    where, name = document.where(*loc), _last_name(document.known(loc))
+    where, name = document.where(*loc), _name(document, document.known(loc))
     if detail["type"] == "missing":
         return where, f"`{loc[-1]}` is missing" + (f" in `{name}`" if name else "")
     if detail["type"] == "extra_forbidden":
@@ -87,8 +87,11 @@ def _keys(model: type[Strict] | None) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
-def _last_name(loc: Loc) -> str:
-    return next((step for step in reversed(loc) if isinstance(step, str)), "")
+def _name(document: Document, loc: Loc) -> str:
+    """What a person calls the thing at ``loc``: a stage by its name, anything else by its key."""
+    value = document.at(loc)
+    named = value.get("name") if loc and isinstance(loc[-1], int) and isinstance(value, dict) else None
+    return named if isinstance(named, str) else next((step for step in reversed(loc) if isinstance(step, str)), "")
 
 
 def suggestion(word: str, known: list[str]) -> str:

@@ -157,12 +157,12 @@ class Notify(Strict):
 
 def _kind(value: Any) -> str | None:
     if isinstance(value, Mapping) and ("ask" in value) != ("sql" in value):
-        return "ask" if "ask" in value else "sql"
+        return "<ask>" if "ask" in value else "<sql>"  # the tag becomes a step of error locations: no key is spelt so
     return None
 
 
 StageEntry = Annotated[
-    Annotated[AskStage, Tag("ask")] | Annotated[SqlStage, Tag("sql")],
+    Annotated[AskStage, Tag("<ask>")] | Annotated[SqlStage, Tag("<sql>")],
     Discriminator(_kind, custom_error_type="kind", custom_error_message="a stage has either `ask` or `sql`"),
 ]
 
