@@ -40,3 +40,19 @@ def check_prefix(prefix: str) -> str:
     if not fits:
         raise ValueError(f"not the start of a store key: {prefix!r}")
     return prefix
+
+
+def resume_point(prefix: str, after: str) -> str | None:
+    """From where a server has to list ``prefix`` so that no key after ``after`` is lost; None: there can be none.
+
+    S3 lists by character, but a server that keeps folders (SeaweedFS) lists folder by folder: "a/1" before "a-",
+    although "-" sorts before "/"; and asked to go on after "a" it passes over the folder "a". So the point is cut before
+    the first character that sorts before the slash, and one character earlier, where no wanted folder's name can end.
+    What comes back too much is filtered by the caller.
+    """
+    if not after.startswith(prefix):
+        return "" if after < prefix else None
+    rest = re.split(r"[^/-~]", after[len(prefix) :], maxsplit=1)[0].rstrip("/")[:-1]
+    while rest.endswith("/"):
+        rest = rest[:-2]
+    return prefix + rest if rest else ""

@@ -82,8 +82,8 @@ class FolderStore:
         for key in keys:
             path = self._path(key)
             with _explained(self._root):
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    path.unlink()
+                if path.is_file():
+                    path.unlink(missing_ok=True)
                 self._prune(path.parent)
 
     def probe(self) -> None:

@@ -20,7 +20,7 @@ from botocore.config import Config
 from chimera_batch.errors import InputError, MissingObject
 from chimera_batch.stores import disk, probing
 from chimera_batch.stores.cache import ObjectCache
-from chimera_batch.stores.keys import check_key, check_prefix, is_key
+from chimera_batch.stores.keys import check_key, check_prefix, is_key, resume_point
 from chimera_batch.stores.s3_errors import NETWORK, SDK_ERRORS, explain, fate_unknown, met_another, refused, unreachable
 from chimera_batch.stores.s3_puts import NONCE, Putter
 
@@ -111,8 +111,14 @@ class S3Store:
         return self._head(key) is not None
 
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
-        """See Store. Objects whose names are no keys (a console's folder markers) are passed over."""
-        return self._pages(self._full(check_prefix(prefix)), self._full(after) if after else "")
+        """See Store. Objects whose names are no keys (a console's folder markers) are passed over.
+
+        All pages are read before the first key is given, as not every server lists in the order that Store promises.
+        """
+        start = resume_point(check_prefix(prefix), after)
+        if start is None:
+            return iter(())
+        return iter(sorted(key for key in self._listed(prefix, start) if key > after))
 
     def delete(self, keys: Iterable[str]) -> None:
         """See Store. Copies in this machine's cache go too."""
@@ -187,15 +193,15 @@ class S3Store:
             return None
         return {name.lower(): value for name, value in found["Metadata"].items()}.get(NONCE, "")
 
-    def _pages(self, start: str, after: str) -> Iterator[str]:
-        skip = len(self._full(""))
-        with self._explained(start[skip:]):
+    def _listed(self, prefix: str, start: str) -> Iterator[str]:
+        cut = len(self._full(""))
+        with self._explained(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=start, StartAfter=after
+                Bucket=self._bucket, Prefix=self._full(prefix), StartAfter=self._full(start) if start else ""
             )
             for page in pages:
                 for item in page.get("Contents", []):
-                    key = item["Key"][skip:]
+                    key = item["Key"][cut:]
                     if is_key(key):
                         yield key
 
