@@ -394,8 +394,14 @@ def test_screening_keeps_every_draft_with_its_reason(desk: Desk) -> None:
 
 def test_alike_wording_with_another_answer_is_another_problem(desk: Desk) -> None:
     text = "Let G be a group of order {} acting on the cube; find how many orbits it has on edges"
-    rows = screen(desk, draft(1, text.format(12), "1"), draft(2, text.format(24), "2"))
+    rows = screen(desk, draft(1, text.format(12), "1"), draft(2, text.format(12) + " here", "2"))
     assert {row["reason"] for row in rows.values()} == {"ok"}
+
+
+def test_alike_wording_with_other_numbers_is_another_problem_whatever_the_answer(desk: Desk) -> None:
+    text = "Let G be a group of order {} acting on the cube; find how many orbits it has on edges"
+    rows = screen(desk, draft(1, text.format(12)), draft(2, text.format(24)), draft(3, text.format(12) + ", please"))
+    assert [rows[f"m/t/{n}"]["reason"] for n in (1, 2, 3)] == ["ok", "ok", "near duplicate"]
 
 
 def test_a_duplicate_of_a_bad_draft_is_judged_by_itself(desk: Desk) -> None:

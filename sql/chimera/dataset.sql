@@ -1,6 +1,6 @@
--- The data set: one row per verified problem and trace, labelled. The first eight columns are those of the published one.
--- correctness: true (train on the trace), false (its answer is wrong or missing: problem and answer remain), NULL (nobody
--- could tell, or there is no trace). decided_by says how: rule, judge, or what was missing.
+-- The data set: one row per verified problem and trace, labelled. The first eight columns are the published ones.
+-- correctness: true (train on the trace), false (its answer is wrong or missing: problem and answer remain), NULL
+-- (nobody could tell, or there is no trace). decided_by says how: rule, judge, or what was missing.
 -- reads: verified, solutions, checks, judgements
 WITH labelled AS (
     SELECT
@@ -24,7 +24,7 @@ WITH labelled AS (
         -- the whole trace in one text: the thinking, where the host returns it apart, in front of the solution
         CASE
             WHEN trim(coalesce(s.reasoning, '')) = '' THEN s.text
-            ELSE '<think>' || chr(10) || trim(s.reasoning, chr(10)) || chr(10) || '</think>' || chr(10) || chr(10) || s.text
+            ELSE concat_ws(chr(10), '<think>', trim(s.reasoning, chr(10)), '</think>', '', s.text)
         END AS solution,
         s.solver_model
     FROM verified AS v

@@ -1,5 +1,5 @@
--- The judge's decision on each doubtful trace. With several samples all votes have to say that the answers are the same;
--- a vote that found no answer to compare never says so.
+-- The judge's decision on each doubtful trace. With several samples all votes have to say that the answers are the
+-- same; a vote that found no answer to compare never says so.
 -- reads: answers
 WITH votes AS (
     SELECT

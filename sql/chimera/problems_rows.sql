@@ -1,5 +1,5 @@
--- One row per draft: each topic, seen from several angles, so that its drafts differ. More drafts per topic add rows and
--- change none.
+-- One row per draft: each topic, seen from several angles, so that its drafts differ. More drafts per topic add rows
+-- and change none.
 -- reads: taxonomy
 -- $problems_per_topic: drafts per topic
 WITH angles (kind, angle, focus) AS (

@@ -1,12 +1,14 @@
 -- Every draft with what the free checks say of it, before anyone is paid to verify it. reason 'ok' means: go on.
 -- reads: problems
--- $near_problem: problems of one area with the same answer whose 3-word sequences overlap this much are one problem (0.5)
+-- $near_problem: problems of one area with the same numbers and answer are one problem if their 3-word sequences
+-- overlap at least this much (Jaccard, 0.5)
 WITH keyed AS MATERIALIZED (
     SELECT
         row_key, subject, area, question,
         screen_problem(question, reference_answer) AS screen,
         text_key(question) AS question_key,
-        text_key(reference_answer) AS answer_key
+        text_key(reference_answer) AS answer_key,
+        list_sort(regexp_extract_all(question, '\d+(?:[.,]\d+)*')) AS numbers
     FROM problems
 ),
 firsts AS (
@@ -18,7 +20,9 @@ near AS (
     SELECT b.row_key, min(a.row_key) AS first_key
     FROM firsts AS a
     JOIN firsts AS b
-        ON a.subject = b.subject AND a.area = b.area AND a.answer_key = b.answer_key AND a.row_key < b.row_key
+        ON a.subject = b.subject AND a.area = b.area
+        AND a.answer_key = b.answer_key AND a.numbers = b.numbers
+        AND a.row_key < b.row_key
     WHERE
         a.row_key = a.first_key
         AND b.row_key = b.first_key

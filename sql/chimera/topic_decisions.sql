@@ -1,4 +1,4 @@
--- What became of every topic that was named, and why: kept, merged into another one, no topic at all, or over the quota.
+-- What became of every topic that was named, and why: kept, merged into another one, no topic at all, or over quota.
 -- Earlier rounds come first and areas take turns, so a later round or a larger quota adds topics and displaces none.
 -- reads: topics
 -- $subjects: list of {subject, topics}: the quota of each subject
@@ -36,8 +36,7 @@ judged AS (
                 '^(emerging|future|current|recent|new|open|selected|special|miscellaneous|other|further|general)'
                 || '( \p{L}+)? (directions?|trends?|topics?|problems?|questions?|issues?|developments?|perspectives?)\b'
             ) THEN 'no topic'
-            WHEN regexp_matches(lower(topic), '\b(education research|outreach|pedagogy|careers?|science communication)\b')
-                THEN 'no topic'
+            WHEN regexp_matches(lower(topic), '\b(education research|outreach|pedagogy|careers?)\b') THEN 'no topic'
             ELSE 'ok'
         END AS judgement
     FROM keyed

@@ -19,7 +19,10 @@ WITH counted AS (
     UNION ALL
     SELECT 7, 'problems in the data set', subject, count(DISTINCT problem_key) FROM dataset GROUP BY subject
     UNION ALL
-    SELECT 8, 'with a correct trace', subject, count(DISTINCT problem_key) FROM dataset WHERE correctness GROUP BY subject
+    SELECT 8, 'with a correct trace', subject, count(DISTINCT problem_key)
+    FROM dataset
+    WHERE correctness
+    GROUP BY subject
 ),
 summed AS (
     SELECT step, what, coalesce(subject, 'all') AS subject, sum(rows)::BIGINT AS rows
