@@ -46,9 +46,9 @@ def resume_point(prefix: str, after: str) -> str | None:
     """From where a server has to list ``prefix`` so that no key after ``after`` is lost; None: there can be none.
 
     S3 lists by character, but a server that keeps folders (SeaweedFS) lists folder by folder: "a/1" before "a-",
-    although "-" sorts before "/"; and asked to go on after "a" it passes over the folder "a". So the point is cut before
-    the first character that sorts before the slash, and one character earlier, where no wanted folder's name can end.
-    What comes back too much is filtered by the caller.
+    although "-" sorts before "/"; and asked to go on after "a" it passes over the folder "a". So the point is cut
+    before the first character that sorts before the slash, and one character earlier, where no wanted folder's name
+    can end. What comes back too much is filtered by the caller.
     """
     if not after.startswith(prefix):
         return "" if after < prefix else None
