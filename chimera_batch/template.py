@@ -2,7 +2,8 @@
 
 ``<!-- system -->``, ``<!-- user -->`` or ``<!-- assistant -->`` alone on a line starts a message; a file without such a
 line is one user message. Each message is a sandboxed Jinja template over the row's columns and ``params``. Equal rows
-must give equal text on every machine, so there is no randomness, and only texts, numbers and dates are printed.
+must give equal text on every machine, so there is no randomness, and only texts, numbers and dates are printed. A line
+that holds only a {% tag %} leaves no blank line behind.
 """
 
 from __future__ import annotations
