@@ -54,7 +54,10 @@ def admit(facts: Facts, wish: Wish, caps: Caps) -> Ruling:
 
 
 def _over_budget(facts: Facts, wish: Wish, caps: Caps) -> Ruling | None:
-    for cap, stage, name in ((caps.run_usd, None, "budget"), (caps.stage_usd, wish.stage, f"cap of stage {wish.stage}")):
+    for cap, stage, name in (
+        (caps.run_usd, None, "budget"),
+        (caps.stage_usd, wish.stage, f"cap of stage {wish.stage}"),
+    ):
         if cap is None:
             continue
         committed = facts.spent(wish.run, stage) + facts.reserved(wish.run, stage)
@@ -84,5 +87,7 @@ def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | N
             if other.model == shard.model and (attempt := other.current) is not None
         )
         if enqueued and enqueued + wish.input_tokens > caps.enqueued_tokens:
-            return Ruling("wait", f"{enqueued:,} of {caps.enqueued_tokens:,} prompt tokens of {shard.model} are enqueued")
+            return Ruling(
+                "wait", f"{enqueued:,} of {caps.enqueued_tokens:,} prompt tokens of {shard.model} are enqueued"
+            )
     return None

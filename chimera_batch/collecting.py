@@ -35,7 +35,9 @@ def land_refused_lines(
         tally = decoding.Tally(keep_apart=lambda record: None)
         order = (wire.request_id(line) for line in wire.read_lines(ctx.store.fetch(shard.key)))
         numbered = enumerate((identity for identity in order if identity in ceilings), 1)
-        rows = (decoding.refused_row(sent, identity, bad[number], tally) for number, identity in numbered if number in bad)
+        rows = (
+            decoding.refused_row(sent, identity, bad[number], tally) for number, identity in numbered if number in bad
+        )
         key = _write_landing(ctx, shard, attempt, rows, warehouse, folder)
     ctx.ledger.landed(shard, attempt, _landing(key, (), tally, state.status))
     discard(ctx, shard, attempt, state)

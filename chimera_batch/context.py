@@ -112,7 +112,7 @@ class Context:
 
 
 def realm_of(profile: Profile, *, rehearse: bool) -> str:
-    """``profile@host``, or ``profile@rehearsal``: a rehearsal, a mock or another host never stands in for a paid answer."""
+    """``profile@host``, or ``profile@rehearsal``: another host or a mock never stands in for a paid answer."""
     if rehearse:
         return f"{profile.name}@{REHEARSAL}"
     url = urlsplit(profile.base_url)

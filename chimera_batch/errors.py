@@ -16,6 +16,8 @@ Every error carries a message (what, where) and a hint (the line to type next). 
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ChimeraError(Exception):
     """Base of all errors that this package raises on purpose.
@@ -30,6 +32,7 @@ class ChimeraError(Exception):
         self.message = message
         self.where = where
         self.hint = hint
+        self.document: dict[str, Any] | None = None  # the status at that moment, where a run stopped short
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" if self.where else self.message

@@ -148,7 +148,8 @@ def apply(facts: Facts, event: dict[str, Any]) -> None:
 
 
 def _attempt(facts: Facts, event: dict[str, Any]) -> Attempt:
-    return facts.shards[shard_name(event["realm"], event["shard"])].attempts[event["attempt"] - 1]
+    shard = facts.shards[shard_name(event["realm"], event["shard"])]
+    return shard.attempts[int(event["attempt"]) - 1]
 
 
 def _run(facts: Facts, event: dict[str, Any]) -> None:
@@ -165,7 +166,19 @@ def _asked(facts: Facts, event: dict[str, Any]) -> None:
 
 
 def _packed(facts: Facts, event: dict[str, Any]) -> None:
-    names = ("realm", "stage", "key", "members", "requests", "bytes", "provider", "model", "endpoint", "window", "ceiling")
+    names = (
+        "realm",
+        "stage",
+        "key",
+        "members",
+        "requests",
+        "bytes",
+        "provider",
+        "model",
+        "endpoint",
+        "window",
+        "ceiling",
+    )
     flags = ("schema", "cache", "canary")
     shard = Shard(id=event["shard"], **{name: event[name] for name in (*names, *flags)})
     facts.shards[shard_name(shard.realm, shard.id)] = shard

@@ -1,6 +1,6 @@
 """Digests of everything that shapes a stage's requests or its table. Pure.
 
-An unchanged fingerprint lets a run skip the work behind it; a price, a budget or a comment in the manifest is not in it.
+An unchanged fingerprint lets a run skip the work behind it; prices, budgets and comments are not in it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def of_stage(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str],
         [
             of_round(stage, params, inputs, "") if stage.kind == "ask" else _VERSION,
             _text(stage.table),
-            asdict(stage.retry) if stage.kind == "ask" else None,
+            {name: asdict(rule) for name, rule in stage.retry.items()},
             [stage.rounds.max, _text(until)] if stage.rounds else None,
             _used(params, stage.table, until),
             inputs,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import InputError
-from chimera_batch.facts import Asked, Table
+from chimera_batch.facts import Table
 from chimera_batch.project import Source, Stage
 from chimera_batch.standing import Standing, prepare
 from chimera_batch.warehouse import Warehouse
@@ -24,19 +25,31 @@ _PREVIOUS_COLUMNS = {
 }
 
 
-def view_inputs(ctx: Context, tables: Mapping[str, Table], warehouse: Warehouse) -> None:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A stage's table as a local file."""
+
+    path: Path
+    sha256: str
+    rows: int
+
+
+def made(ctx: Context, table: Table) -> Made:
+    return Made(ctx.store.fetch(table.key), table.sha256, table.rows)
+
+
+def view_inputs(tables: Mapping[str, Made], warehouse: Warehouse) -> None:
     """The tables of earlier stages, by name."""
     for name, table in tables.items():
-        warehouse.view(name, [ctx.store.fetch(table.key)])
+        warehouse.view(name, [table.path])
 
 
-def view_previous(ctx: Context, stage: Stage, closed: Iterable[Asked], warehouse: Warehouse, folder: Path) -> str:
-    """Make ``previous`` from the closed rounds; returns a digest of what it holds."""
-    rounds = list(closed)
-    if not rounds:
+def view_previous(ctx: Context, stage: Stage, closed: Sequence[Path], warehouse: Warehouse, folder: Path) -> str:
+    """Make ``previous`` from the closed rounds' files; returns a digest of what it holds."""
+    if not closed:
         warehouse.load("previous", _PREVIOUS_COLUMNS, ())
         return ""
-    prepare(ctx, stage, rounds, warehouse)
+    prepare(ctx, stage, closed, warehouse)
     warehouse.define("best", engine_sql("best"))
     path = folder / f"{stage.name}.previous.parquet"
     warehouse.write(engine_sql("previous"), {}, path)
@@ -55,10 +68,8 @@ def enough(ctx: Context, stage: Stage, number: int, warehouse: Warehouse) -> boo
     return answer
 
 
-def make_table(
-    ctx: Context, stage: Stage, fingerprint: str, standing: Standing | None, warehouse: Warehouse, folder: Path
-) -> Table:
-    """Run the stage's table query and make the result a fact. The views it reads must be current.
+def build(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Made:
+    """Run the stage's table query into a local file. The views it reads must be current.
 
     Raises InputError when the result lacks a unique row_key.
     """
@@ -69,20 +80,18 @@ def make_table(
     path = folder / f"{stage.name}.table.parquet"
     rows = warehouse.write(query, ctx.project.params, path, order_by="row_key", metadata=ctx.marks)
     _check_unique(query, path, warehouse)
-    content = _sha256(path)
-    key = f"runs/{ctx.run}/{stage.name}/table-{content[:16]}.parquet"
-    ctx.store.create_file(key, path)
-    table = Table(
-        fingerprint,
-        key,
-        content,
-        rows,
-        standing.states if standing else {},
-        standing.outcomes if standing else {},
-    )
-    ctx.ledger.table(ctx.run, stage.name, table)
-    ctx.say(f"{stage.name}: {rows:,} rows")
-    return table
+    return Made(path, _sha256(path), rows)
+
+
+def keep(ctx: Context, stage: Stage, fingerprint: str, table: Made, standing: Standing | None) -> Made:
+    """Make a built table a fact."""
+    key = f"runs/{ctx.run}/{stage.name}/table-{table.sha256[:16]}.parquet"
+    ctx.store.create_file(key, table.path)
+    states, outcomes = (standing.states, standing.outcomes) if standing else ({}, {})
+    fact = Table(fingerprint, key, table.sha256, table.rows, states, outcomes)
+    ctx.ledger.table(ctx.run, stage.name, fact)
+    ctx.say(f"{stage.name}: {table.rows:,} rows")
+    return made(ctx, fact)
 
 
 def _check_unique(query: Source, path: Path, warehouse: Warehouse) -> None:

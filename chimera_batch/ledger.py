@@ -80,7 +80,12 @@ class Ledger:
             known = facts.asked.get((run, stage), {}).get(asked.round)
             if known is not None and known.fingerprint == asked.fingerprint:
                 return None
-            fields = {"fingerprint": asked.fingerprint, "key": asked.key, "rows": asked.rows, "requests": asked.requests}
+            fields = {
+                "fingerprint": asked.fingerprint,
+                "key": asked.key,
+                "rows": asked.rows,
+                "requests": asked.requests,
+            }
             return {"type": "asked", "run": run, "stage": stage, "round": asked.round, **fields}
 
         self.write(decide)
@@ -98,7 +103,9 @@ class Ledger:
         def decide(facts: Facts) -> Mapping[str, Any] | None:
             if facts.tables.get((run, stage)) == table:
                 return None
-            fields = {name: getattr(table, name) for name in ("fingerprint", "key", "sha256", "rows", "standing", "outcomes")}
+            fields = {
+                name: getattr(table, name) for name in ("fingerprint", "key", "sha256", "rows", "standing", "outcomes")
+            }
             return {"type": "table", "run": run, "stage": stage, **fields}
 
         self.write(decide)

@@ -87,7 +87,9 @@ def _check_row_keys(stage: Stage, warehouse: Warehouse) -> None:
         raise InputError("the rows query yields no column row_key", where=where, hint="SELECT … AS row_key, …")
     for row_key, times in warehouse.rows(engine_sql("row_keys"), {}):
         if not row_key:
-            raise InputError(f"{times} rows have an empty row_key", where=where, hint="make row_key a stable, unique text")
+            raise InputError(
+                f"{times} rows have an empty row_key", where=where, hint="make row_key a stable, unique text"
+            )
         raise InputError(
             f"row_key {row_key!r} stands on {times} rows", where=where, hint="add columns to row_key until it is unique"
         )
@@ -160,7 +162,9 @@ def _shards(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> I
     bounds = limits(ctx, stage, missing)
     cutter = Cutter(bounds)
     lead = len(_NONCE) + 1
-    numbered = ((cutter.add(len(line) + lead, member[1]), line, member) for line, member in _rendered(ctx, stage, warehouse))
+    numbered = (
+        (cutter.add(len(line) + lead, member[1]), line, member) for line, member in _rendered(ctx, stage, warehouse)
+    )
     for number, group in groupby(numbered, key=lambda item: item[0]):
         stem = folder / f"{stage.name}.shard-{number}"
         canary = bounds.first is not None and number == 0

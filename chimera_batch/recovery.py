@@ -69,7 +69,8 @@ def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, sil
     except ProviderDown as error:
         attempt.reason = f"cannot look up the batch: {error}"
         return False
-    if found and (host.profile.keeps_metadata or len(found) == 1):
+    exact = host.profile.keeps_metadata or host.profile.deletes_files  # by metadata, or by the name of its own file
+    if found and (exact or len(found) == 1):
         return _adopt(ctx, host, shard, attempt, found)
     if found:
         _leave_to_a_person(ctx, shard, attempt, found)
@@ -77,7 +78,7 @@ def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, sil
     if ctx.clock() - attempt.at < ctx.timing.settle:
         attempt.reason = "the reply to create was lost; waiting until a late batch would show"
         return False
-    if silent and not host.profile.keeps_metadata:
+    if silent and not host.profile.deletes_files:  # nothing can make a late create fail
         _leave_to_a_person(ctx, shard, attempt, found)
         return False
     _let_go(ctx, host, shard, attempt, intent)
@@ -119,7 +120,5 @@ def adopt(ctx: Context, shard: Shard, attempt: Attempt, batch: str) -> bool:
     """A person says: this batch is that attempt. Raises ProviderRefused if the provider does not know the batch."""
     state = ctx.host(shard).state(batch)
     if state.total not in {None, 0, attempt.requests}:
-        raise ProviderRefused(
-            f"{batch} holds {state.total} requests, the attempt sent {attempt.requests}", status=409
-        )
+        raise ProviderRefused(f"{batch} holds {state.total} requests, the attempt sent {attempt.requests}", status=409)
     return ctx.ledger.submitted(shard, attempt, batch)

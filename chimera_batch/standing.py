@@ -1,7 +1,7 @@
 """Where each wanted request of a stage stands, from the objects that the ledger names.
 
-Prepares the views that the engine's SQL reads (``asked``, ``members``, ``landed``, ``forgiven``, ``flying``) and decides
-what is asked again. The sums are checked here: a stage that does not balance is a bug, and never passes as done.
+Prepares the views that the engine's SQL reads (``asked``, ``members``, ``landed``, ``forgiven``, ``flying``) and
+decides what is asked again. The sums are checked here: a stage that does not balance is a bug, and never passes as done.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import ChimeraError
-from chimera_batch.facts import Asked, Shard
+from chimera_batch.facts import Shard
 from chimera_batch.project import Stage
 from chimera_batch.retry import History, choose
 from chimera_batch.warehouse import Warehouse
@@ -77,10 +77,10 @@ def view_or_empty(warehouse: Warehouse, name: str, files: Sequence[Path], column
         warehouse.load(name, columns, ())
 
 
-def prepare(ctx: Context, stage: Stage, asked: Iterable[Asked], warehouse: Warehouse) -> None:
-    """Make the views that the engine's SQL reads for this stage. ``asked`` must not be empty."""
+def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse) -> None:
+    """Make the views that the engine's SQL reads for this stage. ``asked``: its rounds' files, at least one."""
     shards = list(ctx.facts.in_realm(ctx.realm(stage)))
-    warehouse.view("asked", [ctx.store.fetch(item.key) for item in asked])
+    warehouse.view("asked", asked)
     view_or_empty(warehouse, "members", [ctx.store.fetch(shard.members) for shard in shards], _MEMBER_COLUMNS)
     answers = [key for shard in shards for attempt in shard.attempts for key in attempt.answers]
     view_or_empty(warehouse, "landed", [ctx.store.fetch(key) for key in answers], LANDED_COLUMNS)
@@ -90,15 +90,14 @@ def prepare(ctx: Context, stage: Stage, asked: Iterable[Asked], warehouse: Wareh
     warehouse.load("flying", {"request_id": "VARCHAR"}, _flying(ctx, shards, warehouse))
 
 
-def _flying(ctx: Context, shards: Iterable[Shard], warehouse: Warehouse) -> Iterator[tuple[str]]:
+def _flying(ctx: Context, shards: Iterable[Shard], warehouse: Warehouse) -> Iterator[tuple[Any, ...]]:
     """Ids that an attempt under way has sent or is about to send."""
     for shard in shards:
         attempt = shard.current
         if attempt is None:
             continue
         warehouse.view("sent", [ctx.store.fetch(attempt.ids or shard.members)])
-        for (identity,) in warehouse.rows(engine_sql("sent_ids"), {}):
-            yield (identity,)
+        yield from warehouse.rows(engine_sql("sent_ids"), {})
 
 
 def take(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Standing:

@@ -7,7 +7,7 @@ the receipt is one right after; what lies between is looked up by ``recovery``, 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
@@ -19,7 +19,7 @@ from chimera_batch import recovery, wire
 from chimera_batch.admission import Caps, Ruling, Wish, admit
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.endpoints import ENDPOINTS
-from chimera_batch.errors import AccountRefused, InputError, MaybeCreated, NeedsDecision, ProviderDown, ProviderRefused
+from chimera_batch.errors import AccountRefused, MaybeCreated, NeedsDecision, ProviderDown, ProviderRefused
 from chimera_batch.facts import Attempt, Facts, Shard, shard_name
 from chimera_batch.ledger import money
 from chimera_batch.project import Stage
@@ -111,7 +111,10 @@ def _send_shard(
         result.waits.append(ruling.reason)
     if attempt is None:
         return
-    ctx.say(f"{stage.name}: sending {attempt.requests:,} requests to {shard.provider} ({shard.id}, attempt {attempt.number})")
+    ctx.say(
+        f"{stage.name}: sending {attempt.requests:,} requests to {shard.provider}"
+        f" ({shard.id}, attempt {attempt.number})"
+    )
     if shard.window == "now":
         result.sent += 1  # answered by collecting.ask_now, which needs no receipt
         return
@@ -121,9 +124,7 @@ def _send_shard(
         result.waits.append(f"{stage.name}: {attempt.reason or 'the provider is not reachable'}")
 
 
-def _prepare(
-    ctx: Context, shard: Shard, ceilings: Mapping[str, int], warehouse: Warehouse, folder: Path
-) -> Prepared:
+def _prepare(ctx: Context, shard: Shard, ceilings: Mapping[str, int], warehouse: Warehouse, folder: Path) -> Prepared:
     """Write the exact bytes of an attempt and price them at their upper bound, request by request."""
     nonce = secrets.token_hex(4)
     raised = frozenset(identity for identity, ceiling in ceilings.items() if ceiling != shard.ceiling)
@@ -163,9 +164,7 @@ def _claim(ctx: Context, stage: Stage, shard: Shard, prepared: Prepared) -> tupl
     def decide(facts: Facts) -> Mapping[str, Any] | None:
         nonlocal ruling
         now = ctx.clock()
-        wish = Wish(
-            shard.realm, shard.id, number, ctx.run, stage.name, prepared.usd, prepared.input_tokens, now
-        )
+        wish = Wish(shard.realm, shard.id, number, ctx.run, stage.name, prepared.usd, prepared.input_tokens, now)
         ruling = admit(facts, wish, caps)
         if ruling.verdict != "go":
             return None

@@ -50,7 +50,7 @@ def split_custom_id(custom_id: str) -> tuple[str, str] | None:
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines without their end, split at the newline byte alone (never at U+2028 or U+0085); a last one without it counts."""
+    """Lines without their end, split at the newline byte alone (never at U+2028 or U+0085)."""
     rest = b""
     for chunk in chunks:
         first, newline, tail = chunk.partition(b"\n")
@@ -92,7 +92,13 @@ def nonced(line: bytes, nonce: str) -> bytes:
 
 
 def build(
-    shard: Path, out: Path, *, nonce: str, ceilings: Mapping[str, int], raised: frozenset[str], with_ceiling: WithCeiling
+    shard: Path,
+    out: Path,
+    *,
+    nonce: str,
+    ceilings: Mapping[str, int],
+    raised: frozenset[str],
+    with_ceiling: WithCeiling,
 ) -> Wire:
     """Write the wire file of an attempt: the lines whose id is in ``ceilings``, in the shard's order.
 

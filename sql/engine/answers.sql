@@ -1,7 +1,7 @@
 -- The stage's rows with their answers: what its table query reads.
 -- reads: asked, best
 SELECT
-    a.row.*,
+    unnest(a.row),
     a.round,
     a.sample,
     a.request_id,

@@ -1,0 +1,178 @@
+"""The Python interface, for notebooks and for the command line, which calls nothing else.
+
+Every function takes the path of a manifest and returns a plain document (the one that ``--json`` prints) or streams
+rows; everything that can go wrong is a ``ChimeraError`` with a message, a hint and an exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chimera_batch import settings
+from chimera_batch.errors import ChimeraError, InputError, NeedsDecision, NotFinished, OverBudget
+from chimera_batch.opening import Options, check_keys, open_run, open_side
+
+if TYPE_CHECKING:
+    from chimera_batch.context import Context
+    from chimera_batch.runner import Progress
+    from chimera_batch.warehouse import Query
+
+Manifest = Path | str
+Confirm = Callable[[dict[str, Any]], bool]
+"""Shown the estimate's document; True sends."""
+
+
+def check(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """Everything that can be known without spending. Raises InputError at the first flaw."""
+    from chimera_batch import checking  # noqa: PLC0415 - duckdb only where it is used
+
+    with open_run(manifest, options) as ctx:
+        return checking.check(ctx)
+
+
+def plan(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """What the run would still cost: the document of ``estimate --json``. Sends and writes nothing."""
+    from chimera_batch import quoting  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options) as ctx:
+        return quoting.quote(ctx)
+
+
+def run(
+    manifest: Manifest,
+    options: Options = Options(),  # noqa: B008 - frozen
+    *,
+    confirm: Confirm | None = None,
+    until: str | None = None,
+    detach: bool = False,
+) -> dict[str, Any]:
+    """Converge, and return the status document.
+
+    ``confirm`` is asked before anything is sent (None: go ahead). ``detach``: send what can be sent, do not wait.
+    Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short.
+    """
+    from chimera_batch import quoting, runner, statusing  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options, write=True) as ctx:
+        check_keys(ctx)
+        if confirm is not None and not options.rehearse:
+            quote = quoting.quote(ctx)
+            if quote["total"]["ceiling"] > 0 and not confirm(quote):
+                raise NeedsDecision("nothing was sent", hint=f"chimera-batch run {manifest} --yes")
+        ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()))
+        progress = runner.advance(ctx, until=until) if detach else runner.converge(ctx, until=until)
+        document = statusing.status(ctx)
+        if not statusing.balances(document):
+            raise ChimeraError("the ledger does not balance", hint="report this as a bug, with status --json")
+        if not progress.done:
+            raise _short(ctx, progress, document)
+        return document
+
+
+def advance(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """One step without waiting, for cron; like ``run(detach=True)`` without a question."""
+    return run(manifest, options, detach=True)
+
+
+def _short(ctx: Context, progress: Progress, document: dict[str, Any]) -> ChimeraError:
+    """Why a run stopped before its end, as the error of its exit code."""
+    again = f"chimera-batch run {ctx.project.path}{' --rehearse' if ctx.rehearse else ''}"
+    error: ChimeraError
+    if progress.stuck:
+        stuck = next(shard for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.stand == "stuck")
+        hint = f"chimera-batch adopt {ctx.project.path} --shard {stuck.id} --batch ID   (it is that one)\n"
+        hint += f"chimera-batch resend {ctx.project.path} --shard {stuck.id}   (none was made)"
+        error = NeedsDecision("; ".join(progress.stuck), hint=hint)
+    elif progress.over:
+        error = OverBudget("; ".join(progress.over), hint=f"{again} --max-usd AMOUNT, or raise budget: in the manifest")
+    else:
+        waits = "; ".join(dict.fromkeys(progress.waits)) or f"{progress.in_flight:,} requests are with a provider"
+        error = NotFinished(f"unfinished: {', '.join(progress.unfinished)} ({waits})", hint=again)
+    error.document = document
+    return error
+
+
+def status(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """Where every request stands and what it cost. Reads the store alone."""
+    from chimera_batch import statusing  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options) as ctx:
+        return statusing.status(ctx)
+
+
+@contextmanager
+def query(manifest: Manifest, options: Options = Options(), *, unsafe: bool = False) -> Iterator[Query]:  # noqa: B008
+    """Read-only SQL over the run's tables: ``with query("m.yaml") as q: q.query("SELECT …")``."""
+    from chimera_batch import shelves  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options) as ctx, shelves.shelves(ctx, unsafe=unsafe) as open_query:
+        yield open_query
+
+
+def named_query(manifest: Manifest, name: str, options: Options = Options()) -> Any:  # noqa: B008 - frozen
+    """The SQL file behind ``@name``."""
+    from chimera_batch import shelves  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options) as ctx:
+        return shelves.named_query(ctx, name)
+
+
+def trace(manifest: Manifest, key: str, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """A row back to every request, batch, raw line and cent behind it."""
+    from chimera_batch import tracing  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options) as ctx:
+        return tracing.trace(ctx, key)
+
+
+def cancel(manifest: Manifest, shard: str | None = None, options: Options = Options()) -> list[str]:  # noqa: B008
+    """Ask the providers to stop; what was finished is still collected and billed."""
+    from chimera_batch import deciding  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options, write=True) as ctx:
+        return deciding.cancel(ctx, shard)
+
+
+def retry(manifest: Manifest, stage: str | None = None, options: Options = Options()) -> list[str]:  # noqa: B008
+    """Let the next run ask again what was given up."""
+    from chimera_batch import deciding  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options, write=True) as ctx:
+        return deciding.retry(ctx, stage)
+
+
+def adopt(manifest: Manifest, shard: str, batch: str, options: Options = Options()) -> None:  # noqa: B008
+    """Say that a batch at the provider is this shard's attempt."""
+    from chimera_batch import deciding  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options, write=True) as ctx:
+        deciding.adopt(ctx, shard, batch)
+
+
+def resend(manifest: Manifest, shard: str, options: Options = Options()) -> None:  # noqa: B008 - frozen
+    """Say that no batch was made for this shard's attempt: the next run sends it again."""
+    from chimera_batch import deciding  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options, write=True) as ctx:
+        deciding.resend(ctx, shard)
+
+
+def last_run(options: Options = Options()) -> tuple[str, bool]:  # noqa: B008 - frozen
+    """(manifest path, was it a rehearsal) of the run that this folder's store saw last. Raises InputError if none."""
+    from chimera_batch.ledger import Ledger  # noqa: PLC0415 - see check
+
+    found = []
+    for rehearse in (False, True):
+        ledger = Ledger(open_side(options.store or "./runs", rehearse=rehearse), owner=settings.owner())
+        if ledger.read() and ledger.facts.last_run:
+            moment = max((a.at for _, a in ledger.facts.attempts(ledger.facts.last_run)), default=0.0)
+            found.append((moment, ledger.facts.manifests[ledger.facts.last_run], rehearse))
+    if not found:
+        raise InputError(
+            f"no run yet in {options.store or './runs'}", hint="chimera-batch run manifests/quickstart.yaml --rehearse"
+        )
+    _, manifest, rehearse = max(found)
+    return manifest, rehearse

@@ -1,0 +1,92 @@
+"""Everything that can be known without spending: ``check``, and what ``run`` refuses to start with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chimera_batch import joining
+from chimera_batch.context import Context, engine_sql
+from chimera_batch.errors import InputError
+from chimera_batch.joining import Made
+from chimera_batch.planning import renderer
+from chimera_batch.project import Stage
+from chimera_batch.stepping import OWN_VIEWS, Step, inputs_of, reads_of
+from chimera_batch.warehouse import Warehouse
+
+
+def check(ctx: Context) -> dict[str, Any]:
+    """Prices, templates, SQL and the order of stages; then every stage whose rows can be had is rendered in full.
+
+    Raises InputError at the first thing that a run would stumble over.
+    """
+    before: set[str] = set()
+    warnings: list[str] = []
+    for stage in ctx.project.stages:
+        _check_price(ctx, stage)
+        with ctx.warehouse() as (warehouse, _):
+            _check_sql(ctx, stage, before, warehouse)
+        if stage.kind == "ask":
+            renderer(ctx, stage)
+            warnings += _price_warnings(ctx, stage)
+        before.add(stage.name)
+    stages = _render(ctx)
+    warnings += [
+        f"stage {s['stage']}: {s['requests']:,} requests are only {s['distinct']:,} different questions;"
+        " equal questions are asked once: use samples: to ask again"
+        for s in stages
+        if s["distinct"] < s["requests"]
+    ]
+    return {"run": ctx.run, "ok": True, "stages": stages, "warnings": list(dict.fromkeys(warnings))}
+
+
+def _check_price(ctx: Context, stage: Stage) -> None:
+    for call in stage.calls:
+        ctx.price_of(call.provider, call.model)
+
+
+def _price_warnings(ctx: Context, stage: Stage) -> list[str]:
+    price = ctx.price_of(stage.calls[0].provider, stage.calls[0].model)
+    return price.warnings(ctx.today, batch=stage.window != "now")
+
+
+def _check_sql(ctx: Context, stage: Stage, before: set[str], warehouse: Warehouse) -> None:
+    for source in (stage.rows, stage.table, stage.rounds.until if stage.rounds else None):
+        if source is not None:
+            warehouse.check(source, {**ctx.project.params, "round": 1})
+    unknown = reads_of(stage, warehouse) - before - OWN_VIEWS
+    if unknown:
+        known = ", ".join(sorted(before)) or "none"
+        raise InputError(
+            f"stage {stage.name} reads {', '.join(sorted(unknown))}, which no stage above it makes (made: {known})",
+            where=stage.where,
+            hint="put the stage that makes it above, or mend the name in the SQL",
+        )
+
+
+def _render(ctx: Context) -> list[dict[str, Any]]:
+    """Draw every stage whose inputs can be had without asking anybody."""
+    tables: dict[str, Made] = {}
+    found: list[dict[str, Any]] = []
+    with ctx.scratch() as folder:
+        for stage in ctx.project.stages:
+            with ctx.warehouse() as (warehouse, _):
+                inputs = inputs_of(stage, tables, warehouse)
+                if inputs is None:
+                    continue
+                joining.view_inputs(inputs, warehouse)
+                step = Step(ctx, stage, inputs, warehouse, folder)
+                table = step.current()
+                if table is None and stage.kind == "sql":
+                    table = joining.build(ctx, stage, warehouse, folder)
+                if table is None:
+                    walked = step.walk(step.stand, keep=False)
+                    table = joining.build(ctx, stage, warehouse, folder) if walked.finished else None
+                    found.append(_counted(stage, warehouse))
+                if table is not None:
+                    tables[stage.name] = table
+    return found
+
+
+def _counted(stage: Stage, warehouse: Warehouse) -> dict[str, Any]:
+    requests, distinct = next(iter(warehouse.rows(engine_sql("asked_counts"), {})))
+    return {"stage": stage.name, "requests": requests, "distinct": distinct}

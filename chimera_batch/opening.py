@@ -1,0 +1,143 @@
+"""From a manifest's path to a Context: files read, store opened, hosts ready, and for a rehearsal the loopback server.
+
+Floor 4: what ``api`` needs before it can do anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from chimera_batch import prices as price_tables
+from chimera_batch import project as projects
+from chimera_batch import settings
+from chimera_batch.context import REHEARSAL, Context, Timing
+from chimera_batch.errors import InputError
+from chimera_batch.ledger import Ledger
+from chimera_batch.project import Project
+from chimera_batch.providers import make
+from chimera_batch.providers.base import Profile, Provider
+from chimera_batch.stores import open_store
+from chimera_batch.stores.base import Store
+
+REHEARSAL_KEY = "rehearsal"  # a real key is never sent to the loopback server
+REHEARSAL_TIMING = Timing(poll=0.2, lease=60.0, settle=2.0, overdue=600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line can say about any run."""
+
+    store: str | None = None
+    rehearse: bool = False
+    prices: Sequence[str] = ()  # "provider/model=in,out", USD per million tokens
+    max_usd: Decimal | None = None
+    say: Callable[[str], None] = lambda _line: None
+    timing: Timing | None = None
+
+
+@contextmanager
+def open_run(manifest: Path | str, options: Options, *, write: bool = False) -> Iterator[Context]:
+    """A Context for one command. ``write``: the store is probed and opened for writing, and a rehearsal's server is up.
+
+    Raises InputError for whatever is wrong with the manifest, its files, the prices or the store.
+    """
+    project = projects.load(manifest, store=options.store)
+    profiles = {name: replace(known, base_url=settings.base_url(known)) for name, known in project.profiles.items()}
+    project = replace(project, profiles=profiles)
+    book = price_tables.load(project.prices_path, options.prices)
+    store = open_side(project.store_url, rehearse=options.rehearse)
+    ledger = Ledger(store, owner=settings.owner())
+    if write:
+        store.probe()
+        ledger.open()
+    else:
+        ledger.read()
+    work = settings.cache_dir() / "work"
+    with _server(project, store, work, needed=write and options.rehearse) as url:
+        yield Context(
+            project=project,
+            store=store,
+            ledger=ledger,
+            prices=book,
+            work=work,
+            hosts=Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse),
+            timing=options.timing or _timing(rehearse=options.rehearse),
+            rehearse=options.rehearse,
+            budget_usd=min((b for b in (project.budget_usd, options.max_usd) if b is not None), default=None),
+            say=options.say,
+        )
+
+
+def _timing(*, rehearse: bool) -> Timing:
+    return REHEARSAL_TIMING if rehearse else Timing(poll=settings.poll_seconds(), lease=settings.lease_seconds())
+
+
+def open_side(url: str, *, rehearse: bool) -> Store:
+    """The store, or the rehearsal's side of it, which is a whole store of its own under a prefix."""
+    store = open_store(url, cache=settings.cache_dir())
+    return store.sub(REHEARSAL) if rehearse else store
+
+
+@contextmanager
+def _server(project: Project, store: Store, work: Path, *, needed: bool) -> Iterator[str | None]:
+    if not needed:
+        yield None
+        return
+    running = settings.rehearsal_url()
+    if running is not None:
+        yield running
+        return
+    from chimera_batch import rehearsal  # noqa: PLC0415 - only a rehearsal needs it
+
+    said = dict(project.rehearsal)
+    state = Path(store.url).parent / "rehearsal-server" if "://" not in store.url else work / "rehearsal-server"
+    server = rehearsal.start(state, speed=float(said.pop("speed", 1200)), seed=int(said.pop("seed", 0)), settings=said)
+    try:
+        yield server.url
+    finally:
+        server.close()
+
+
+class Hosts:
+    """Providers by profile name, each made when it is first needed."""
+
+    def __init__(self, profiles: Mapping[str, Profile], *, rehearsal_url: str | None, rehearse: bool) -> None:
+        self._profiles = profiles
+        self._rehearsal_url = rehearsal_url
+        self._rehearse = rehearse
+        self._made: dict[str, Provider] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str) -> Provider:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = self._make(name)
+            return self._made[name]
+
+    def _make(self, name: str) -> Provider:
+        profile = self._profiles[name]
+        if not self._rehearse:
+            return make(profile, settings.api_key(profile))
+        if self._rehearsal_url is None:
+            raise InputError(
+                "this command does not reach the rehearsal's server", hint="chimera-batch run … --rehearse"
+            )
+        return make(replace(profile, base_url=rehearsal_base(profile, self._rehearsal_url)), REHEARSAL_KEY)
+
+
+def rehearsal_base(profile: Profile, url: str) -> str:
+    """The loopback server's address for a profile: its name leads the path, so that its prices are known there."""
+    suffix = "" if profile.dialect == "anthropic" else "/v1"  # the Anthropic SDK adds the version itself
+    return f"{url.rstrip('/')}/{profile.name}{suffix}"
+
+
+def check_keys(ctx: Context) -> None:
+    """Every provider that the run will use has its key, or one InputError naming the variable to set."""
+    if not ctx.rehearse:
+        for profile in ctx.project.profiles.values():
+            settings.api_key(profile)

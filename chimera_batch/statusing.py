@@ -1,0 +1,117 @@
+"""The document of ``status --json``: where every request stands and what it cost, read from the store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from chimera_batch import standing
+from chimera_batch.context import Context, engine_sql
+from chimera_batch.facts import Attempt, Shard
+from chimera_batch.project import Stage
+from chimera_batch.standing import STATES, Standing
+from chimera_batch.warehouse import Warehouse
+
+_NOTHING = Standing(dict.fromkeys(STATES, 0), {})
+
+
+def status(ctx: Context) -> dict[str, Any]:
+    """Counts as of the last plan: rows queries are not run again. ``wanted`` is always the sum of the states."""
+    stages = [_stage(ctx, stage) for stage in ctx.project.stages]
+    return {
+        "run": ctx.run,
+        "rehearsal": ctx.rehearse,
+        "store": ctx.store.url,
+        "state": _state(ctx, stages),
+        "stages": stages,
+        "usd_spent": _dollars(ctx.facts.spent(ctx.run)),
+        "usd_reserved": _dollars(ctx.facts.reserved(ctx.run)),
+        "usd_suspected": 0.0,
+        "budget": _dollars(ctx.budget_usd) if ctx.budget_usd is not None else None,
+        "needs": [f"{shard.id}: {attempt.reason}" for shard, attempt in _open(ctx) if attempt.stand == "stuck"],
+    }
+
+
+def _state(ctx: Context, stages: list[dict[str, Any]]) -> str:
+    """One word: new, stuck, waiting, done or unfinished."""
+    if any(attempt.stand == "stuck" for _, attempt in _open(ctx)):
+        return "stuck"
+    if any(stage["in_flight"] for stage in stages):
+        return "waiting"
+    if all((ctx.run, stage.name) in ctx.facts.tables for stage in ctx.project.stages):
+        return "done"
+    return "unfinished" if any(stage["wanted"] for stage in stages) else "new"
+
+
+def _open(ctx: Context) -> list[tuple[Shard, Attempt]]:
+    return [(shard, attempt) for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.is_open]
+
+
+def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:
+    table = ctx.facts.tables.get((ctx.run, stage.name))
+    mine = [(shard, attempt) for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.stage == stage.name]
+    counts, orphaned = stand(ctx, stage) if stage.kind == "ask" else (_NOTHING, 0)
+    return {
+        "stage": stage.name,
+        "kind": stage.kind,
+        "rows": table.rows if table else None,
+        "wanted": counts.wanted,
+        **counts.states,
+        "orphaned": orphaned,
+        "outcomes": counts.outcomes,
+        "usd_spent": _dollars(ctx.facts.spent(ctx.run, stage.name)),
+        "usd_reserved": _dollars(ctx.facts.reserved(ctx.run, stage.name)),
+        "batches": [_batch(shard, attempt) for shard, attempt in mine],
+    }
+
+
+def stand(ctx: Context, stage: Stage) -> tuple[Standing, int]:
+    """How a stage's requests stand, and how many answers it bought that no row of it asks for any more."""
+    asked = ctx.facts.asked.get((ctx.run, stage.name), {})
+    if not asked:
+        return _NOTHING, 0
+    paths = [ctx.store.fetch(asked[number].key) for number in sorted(asked)]
+    with ctx.warehouse() as (warehouse, folder):
+        standing.prepare(ctx, stage, paths, warehouse)
+        counts = standing.take(ctx, stage, warehouse, folder)
+        return counts, _orphaned(ctx, stage, warehouse)
+
+
+def _orphaned(ctx: Context, stage: Stage, warehouse: Warehouse) -> int:
+    realm = ctx.realm(stage)
+    keys = [
+        attempt.ids or shard.members
+        for shard, attempt in ctx.facts.attempts(ctx.run)
+        if shard.realm == realm and attempt.stage == stage.name and attempt.stand != "dropped"
+    ]
+    if not keys:
+        return 0
+    warehouse.view("sent", [ctx.store.fetch(key) for key in keys])
+    return int(warehouse.scalar(engine_sql("orphaned"), {}))
+
+
+def _batch(shard: Shard, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "shard": shard.id,
+        "attempt": attempt.number,
+        "provider": shard.provider,
+        "model": shard.model,
+        "id": attempt.batch,
+        "state": attempt.status,
+        "requests": attempt.requests,
+        "done": attempt.done,
+        "usd": _dollars(attempt.billed if attempt.stand == "landed" else attempt.usd),
+        "outcomes": attempt.outcomes,
+        "quarantined": attempt.quarantined,
+        "reason": attempt.reason,
+    }
+
+
+def _dollars(amount: Decimal) -> float:
+    return float(round(amount, 6))
+
+
+def balances(document: Mapping[str, Any]) -> bool:
+    """Whether every stage's states add up to what it wants."""
+    return all(stage["wanted"] == sum(stage[state] for state in STATES) for stage in document["stages"])

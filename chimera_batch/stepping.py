@@ -1,0 +1,99 @@
+"""One stage as far as it goes: its inputs, its rounds, its table. Shared by the runner and the estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chimera_batch import fingerprints, joining, planning, standing
+from chimera_batch.context import Context
+from chimera_batch.facts import Asked
+from chimera_batch.joining import Made
+from chimera_batch.project import Stage
+from chimera_batch.standing import Standing
+from chimera_batch.warehouse import Warehouse
+
+OWN_VIEWS = {"answers", "previous"}
+"""What the engine itself offers to a stage's SQL."""
+
+
+def reads_of(stage: Stage, warehouse: Warehouse) -> set[str]:
+    """The tables of other stages that a stage's SQL reads."""
+    sources = [stage.rows, stage.table, stage.rounds.until if stage.rounds else None]
+    return {name for source in sources if source for name in warehouse.inputs(source)} - OWN_VIEWS
+
+
+def inputs_of(stage: Stage, tables: Mapping[str, Made], warehouse: Warehouse) -> dict[str, Made] | None:
+    """The tables that a stage reads; None while one of them is not made yet."""
+    reads = reads_of(stage, warehouse)
+    return {name: tables[name] for name in sorted(reads)} if reads <= tables.keys() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """How far the rounds of a stage are settled."""
+
+    paths: list[Path]  # of all rounds asked
+    standing: Standing
+    number: int  # of the last round
+    finished: bool  # settled, and no further round is wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage with its inputs at hand."""
+
+    ctx: Context
+    stage: Stage
+    inputs: Mapping[str, Made]
+    warehouse: Warehouse
+    folder: Path
+
+    @property
+    def fingerprint(self) -> str:
+        retries = self.ctx.facts.retries.get((self.ctx.run, self.stage.name), 0)
+        return fingerprints.of_stage(self.stage, self.ctx.project.params, self._contents, retries)
+
+    @property
+    def _contents(self) -> dict[str, str]:
+        return {name: table.sha256 for name, table in self.inputs.items()}
+
+    def current(self) -> Made | None:
+        """The stage's table, if nothing that shapes it has changed since it was made."""
+        table = self.ctx.facts.tables.get((self.ctx.run, self.stage.name))
+        return joining.made(self.ctx, table) if table and table.fingerprint == self.fingerprint else None
+
+    def walk(self, settle: Callable[[list[Path]], Standing], *, keep: bool) -> Walked:
+        """Go through the rounds until one is not settled or there are enough.
+
+        ``settle`` does what it can for the rounds so far and says how they stand; ``keep`` makes new rounds facts.
+        """
+        rounds = self.stage.rounds.max if self.stage.rounds else 1
+        paths: list[Path] = []
+        for number in range(1, rounds + 1):
+            content = joining.view_previous(self.ctx, self.stage, paths, self.warehouse, self.folder)
+            if paths and joining.enough(self.ctx, self.stage, number - 1, self.warehouse):
+                return Walked(paths, self.stand(paths), number - 1, finished=True)
+            paths.append(self._ask(number, content, keep=keep))
+            counts = settle(paths)
+            if not counts.settled:
+                return Walked(paths, counts, number, finished=False)
+        return Walked(paths, self.stand(paths), rounds, finished=True)
+
+    def stand(self, paths: list[Path]) -> Standing:
+        standing.prepare(self.ctx, self.stage, paths, self.warehouse)
+        return standing.take(self.ctx, self.stage, self.warehouse, self.folder)
+
+    def _ask(self, number: int, previous: str, *, keep: bool) -> Path:
+        """The round's requests: as they were drawn before, or drawn now if anything that shapes them changed."""
+        ctx, stage = self.ctx, self.stage
+        mark = fingerprints.of_round(stage, ctx.project.params, self._contents, previous)
+        known = ctx.facts.asked.get((ctx.run, stage.name), {}).get(number)
+        if known is not None and known.fingerprint == mark:
+            return ctx.store.fetch(known.key)
+        drawn = planning.draw(ctx, stage, number, self.warehouse, self.folder)
+        if not keep:
+            return drawn.path
+        asked: Asked = planning.keep_asked(ctx, stage, number, mark, drawn)
+        return ctx.store.fetch(asked.key)

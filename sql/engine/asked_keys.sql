@@ -1,0 +1,3 @@
+-- Which row asked which request.
+-- reads: asked
+SELECT row_key, sample, request_id FROM asked

@@ -1,0 +1,3 @@
+-- How each stage stands.
+-- reads: standings
+SELECT * FROM standings

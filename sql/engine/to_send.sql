@@ -1,0 +1,11 @@
+-- Requests that would be sent now, with what prices them.
+-- reads: asked, standing
+WITH first_asked AS (
+    SELECT request_id, any_value(input_tokens) AS input_tokens, max(input_bound) AS input_bound
+    FROM asked
+    GROUP BY request_id
+)
+SELECT f.input_tokens, f.input_bound, s.ceiling
+FROM standing AS s
+JOIN first_asked AS f ON f.request_id = s.request_id
+WHERE s.state IN ('not_asked', 'packed', 'retryable')

@@ -1,0 +1,3 @@
+-- A table that is being searched for a row.
+-- reads: traced
+SELECT * FROM traced
