@@ -418,6 +418,32 @@ def test_reviews_play_without_a_line_of_python() -> None:
     assert play.one("SELECT count(*) FROM summaries WHERE len(headline) > 0") == 3
 
 
+def test_the_page_about_your_own_pipeline_is_true(tmp_path: Path) -> None:
+    """Its blocks, laid beside the shipped files as a reader would lay them, are a pipeline that plays."""
+    page = (ROOT / "docs/your-own-pipeline.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in blocks].count("manifests/reviews.yaml") == 2 and len(blocks) == 6
+    files = {"manifests/reviews.yaml": (ROOT / "manifests/reviews.yaml").read_text(encoding="utf-8")}
+    for name, text in blocks:
+        files[name] = files.get(name, "") + text
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    play = Play(projects.load(tmp_path / "manifests/reviews.yaml", shipped=ROOT), {"seed": 1})
+    play.play()
+    assert play.asked["replies"] == play.one("SELECT count(*) FROM classified WHERE sentiment <> 'positive'") > 0
+    assert play.one("SELECT sum(replies) FROM products") == play.asked["replies"]
+    with Warehouse(tmp_path / "spill") as warehouse:
+        for stage in play.project.stages:
+            for source in filter(None, (stage.rows, stage.table)):
+                warehouse.check(source, play.params)
+
+
+def test_the_page_lists_the_reserved_columns_and_the_functions() -> None:
+    page = (ROOT / "docs/your-own-pipeline.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in RESERVED | {function.name for function in FUNCTIONS})
+
+
 def test_assumed_input_lengths_are_about_right(quickstart: Play) -> None:
     for stage in ask_stages("quickstart"):
         assert stage.prompt and stage.assume.input_tokens
