@@ -16,7 +16,7 @@ CEILINGS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 NO_CEILING = 128_000
 NO_SAMPLING_SINCE = "2026-10-21"  # the anthropic-version from which temperature, top_p and top_k are refused
 
-_KEY = re.compile(r"(?:^|^[0-9a-f]{8}-)([0-9a-f]{32})$")
+_KEY = re.compile(r"(?:[0-9a-f]{8}-)?([0-9a-f]{32})")
 _REASONING = re.compile(r"^(gpt-[5-9]|o[134])")
 
 
@@ -52,7 +52,7 @@ class Heard:
 
 def key_of(custom_id: str, body: Mapping[str, Any]) -> str:
     """The request's identity across attempts: from a custom id of ours, else from the body without its ceiling."""
-    if ours := _KEY.search(custom_id):
+    if ours := _KEY.fullmatch(custom_id):
         return ours[1]
     kept = {name: value for name, value in body.items() if name not in CEILINGS}
     return hashlib.sha256(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]

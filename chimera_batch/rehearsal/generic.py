@@ -15,6 +15,9 @@ ridge summit tundra upland valley willow yonder zephyr
 """.split()  # noqa: SIM905 - a list literal of words is a column of quotes
 
 
+_DEEP = 6  # below it a recursive schema is brought to an end
+
+
 def answer(ask: Ask) -> Said:
     """Follows the schema (or says two sentences where there is none); the same for the same key and attempt."""
     rng = random.Random(f"{ask.key}:{ask.attempt}:{ask.settings.get('seed', 0)}")  # noqa: S311 - reproducible, not secret
@@ -41,7 +44,7 @@ def follow(schema: dict[str, Any], rng: random.Random, root: dict[str, Any] | No
     for key in ("anyOf", "oneOf"):
         if schema.get(key):
             # Deep in a recursive schema the last alternative is taken: by custom that is null, and ends the descent.
-            return follow(schema[key][-1] if depth > 6 else rng.choice(schema[key]), rng, root, depth + 1)
+            return follow(schema[key][-1] if depth > _DEEP else rng.choice(schema[key]), rng, root, depth + 1)
     if schema.get("allOf"):
         merged = {k: v for part in schema["allOf"] for k, v in part.items()}
         return follow({k: v for k, v in schema.items() if k != "allOf"} | merged, rng, root, depth + 1)
@@ -58,12 +61,12 @@ def _typed(schema: dict[str, Any], kind: str, rng: random.Random, place: tuple[d
     if kind == "object":
         properties: dict[str, Any] = schema.get("properties", {})
         required = schema.get("required", list(properties))
-        wanted = [name for name in properties if depth <= 6 or name in required]
+        wanted = [name for name in properties if depth <= _DEEP or name in required]
         made = {name: follow(properties[name], rng, root, depth + 1) for name in wanted}
         return made | {name: _prose(rng, 2) for name in required if name not in properties}
     if kind == "array":
-        low = int(schema.get("minItems", 1 if depth <= 6 else 0))
-        high = min(int(schema.get("maxItems", low + 2)), low + 2)
+        low = int(schema.get("minItems", 1 if depth <= _DEEP else 0))
+        high = min(int(schema.get("maxItems", low + 2)), low + 2 if depth <= _DEEP else low)
         return [follow(schema.get("items", {}), rng, root, depth + 1) for _ in range(rng.randint(low, max(low, high)))]
     if kind in {"integer", "number"}:
         return _number(schema, kind, rng)
