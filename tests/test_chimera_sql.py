@@ -233,6 +233,7 @@ def test_reordered_topics_are_one(desk: Desk, first: str, second: str) -> None:
     assert decisions == {first: "kept", second: "same words"}
     [topic] = desk.rows("taxonomy")
     assert (topic["topic"], topic["aliases"]) == (first, [second])
+    assert topic["named_as"] == "Mathematics/Algebra/r1/1"
 
 
 def test_near_duplicates_merge_and_chains_end_at_one_root(desk: Desk) -> None:

@@ -1,4 +1,5 @@
 -- The topics that problems are written about: subject, area, branch, topic, with the other names that were merged.
+-- named_as: the row of topics, so that a problem can be traced back to the request that named its topic.
 -- reads: topic_decisions
 -- $subjects: list of {subject, kind}: kind is formal (default) or humanities, and decides the angles of the drafts
 WITH kinds AS (
@@ -18,7 +19,8 @@ SELECT
     t.branch,
     t.topic,
     list_filter(coalesce(o.names, []::VARCHAR[]), lambda name: name <> t.topic) AS aliases,
-    coalesce(k.kind, 'formal') AS kind
+    coalesce(k.kind, 'formal') AS kind,
+    t.row_key AS named_as
 FROM topic_decisions AS t
 LEFT JOIN other_names AS o ON o.topic_id = t.topic_id
 LEFT JOIN kinds AS k ON k.subject = t.subject
