@@ -28,6 +28,6 @@ def answer(ask: Ask) -> Said:
     """The mind that the schema's name asks for; a trace for a bare ``<problem>``; else whatever fits the schema."""
     if ask.schema_name in _MINDS:
         return _MINDS[ask.schema_name](ask)
-    if ask.schema is None and read_tag(ask.user, "problem"):
+    if ask.schema is None and ask.schema_name is None and read_tag(ask.user, "problem"):
         return traces.answer(ask)
     return generic.answer(ask)

@@ -22,6 +22,7 @@ _POWER = re.compile(r"\s*(?:\\times|\\cdot|×|·)\s*10\^\{?([-+]?\d+)\}?")
 _THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
 _SPACE = re.compile(r"\\[,;: !]|~|\s+")
 _IN_WORDS = re.compile(r"(?:answer|result|value)[^.\n]{0,60}? (?:is|equals|comes to):? +(.+?)\.?\s*$", re.M)
+_ODD_ZERO = re.compile(r"(?:^|[-/])0\d")  # "01": nobody writes that, so it would give the plant away
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -93,7 +94,7 @@ def near(answer: str, rng: random.Random) -> str:
     while True:
         wrong = _spoil_text(answer, rng) if value.number is None else _spoil_number(answer, rng)
         other = read(wrong).number
-        if same(wrong, answer) or (other is None) != (value.number is None):
+        if _ODD_ZERO.search(wrong) or same(wrong, answer) or (other is None) != (value.number is None):
             continue
         if other is None or value.number is None or value.places is None:
             return wrong
