@@ -42,7 +42,7 @@ class AnthropicProvider:
             max_retries=0,  # the SDK would send a create again; see calling.py
             timeout=calling.ORDINARY,
             default_headers=dict(profile.headers),
-            # x-api-key survives a redirect to another host, so none is followed.
+            # The key goes to this host alone: a redirect could lead elsewhere, and the API has none.
             http_client=http_client or anthropic.DefaultHttpxClient(follow_redirects=False),
         )
 

@@ -16,7 +16,6 @@ from chimera_batch.providers import faults
 from chimera_batch.providers.calling import TRIES, Caller, delay
 from chimera_batch.providers.faults import Fault
 
-_PIECE = 1 << 18
 _MOST_TRIES = 200  # a connection that drops after every few bytes is a fault, however often it can be resumed
 
 Open = Callable[[int], AbstractContextManager[httpx2.Response]]
@@ -134,14 +133,14 @@ def _more(opening: Open, part: _Part) -> None:
         part.restart()
     at = part.size
     with opening(at) as response:
-        follows = response.status_code == 206 and _starts_at(response, at)
+        follows = response.status_code == 206 and at > 0 and _starts_at(response, at)
         if response.status_code == 206 and not follows:
             part.restart()
             raise ValueError(f"asked for bytes from {at}, got {response.headers.get('content-range')!r}")
         # What is written is decoded; an offset into it means nothing to a server that compresses.
         part.resumable = response.headers.get("content-encoding", "identity") == "identity"
         with part.path.open("ab" if follows else "wb") as file:
-            write_all(response.iter_bytes(_PIECE), file)
+            write_all(response.iter_bytes(), file)  # as they come: whatever waits for a full piece is lost in a drop
 
 
 def _starts_at(response: httpx2.Response, at: int) -> bool:
