@@ -155,13 +155,17 @@ def _requests(text: str) -> Iterator[Any]:
         return
     reader, at = json.JSONDecoder(), start.end()
     try:
-        while not _END.match(text, at):
+        if _END.match(text, at):
+            return
+        while True:
             element, at = reader.raw_decode(text, at)
             yield element
-            if after := _NEXT.match(text, at):
-                at = after.end()
-            elif not _END.match(text, at):
-                raise ValueError(f"unexpected text at character {at}")
+            after = _NEXT.match(text, at)
+            if after is None:
+                break
+            at = after.end()
+        if not _END.fullmatch(text, at):
+            raise ValueError(f"unexpected text at character {at}")
     except ValueError as error:
         raise Refused(400, f"The request body is not valid JSON: {error}") from error
 

@@ -61,7 +61,9 @@ class Clerk:
     def do(self, errand: Errand) -> Done:
         """Raises Refused, with nothing executed and nothing billed."""
         heard = self._hear(errand)
-        ident = hashlib.blake2b(f"{errand.key}{errand.attempt}{errand.batch}{errand.custom_id}".encode(), digest_size=16).hexdigest()
+        ident = hashlib.blake2b(
+            f"{errand.key}{errand.attempt}{errand.batch}{errand.custom_id}".encode(), digest_size=16
+        ).hexdigest()
         cached = int(heard.input_tokens * self._cached_share)
         if errand.endpoint == "/v1/embeddings":
             said = Said("", None, 0, 0)

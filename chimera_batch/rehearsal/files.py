@@ -37,7 +37,7 @@ class Files:
         """Where bytes may be written before they are a file; removed at the next start if they never are."""
         return self._folder / f".{base62(22)}"
 
-    def write(self, chunks: Iterable[bytes], most: int = MOST_BYTES) -> Path:
+    def write(self, chunks: Iterable[bytes], most: int) -> Path:
         """A draft of ``chunks``. Raises TooLarge, leaving nothing."""
         draft, size = self.draft(), 0
         try:

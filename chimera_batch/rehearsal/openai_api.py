@@ -14,7 +14,7 @@ from chimera_batch.rehearsal.asks import READERS, Refused
 from chimera_batch.rehearsal.batches import Batch
 from chimera_batch.rehearsal.desk import Desk
 from chimera_batch.rehearsal.faults import find
-from chimera_batch.rehearsal.files import TooLarge
+from chimera_batch.rehearsal.files import MOST_BYTES, TooLarge
 from chimera_batch.rehearsal.web import Reply, Request, Route, page, route
 
 _DAY = 86_400
@@ -42,12 +42,13 @@ class OpenAIApi:
     def upload(self, request: Request) -> Reply:
         fields: dict[str, bytes] = {}
         name, draft = None, None
+        most = int(self._desk.settings.get("max_bytes", MOST_BYTES))
         try:
             for part, pieces in _parts(request):
                 if part.file_name is None:
                     fields[part.name] = b"".join(pieces)
                 else:
-                    name, draft = part.file_name, self._desk.files.write(pieces)
+                    name, draft = part.file_name, self._desk.files.write(pieces, most)
             purpose = fields.get("purpose", b"").decode()
             if draft is None or name is None:
                 raise _missing("file")
