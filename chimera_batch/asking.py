@@ -84,14 +84,9 @@ def _wire_lines(ctx: Context, shard: Shard, attempt: Attempt, folder: Path) -> I
     with ctx.warehouse() as (warehouse, _):
         ceilings = collecting.sent_ceilings(ctx, shard, attempt, warehouse)
     path = folder / "now.jsonl"
-    wire.build(
-        ctx.store.fetch(shard.key),
-        path,
-        nonce=attempt.nonce,
-        ceilings=ceilings,
-        raised=frozenset(identity for identity, ceiling in ceilings.items() if ceiling != shard.ceiling),
-        with_ceiling=ENDPOINTS[shard.endpoint].with_ceiling,
-    )
+    raised = frozenset(identity for identity, ceiling in ceilings.items() if ceiling != shard.ceiling)
+    letter = wire.Letter(attempt.nonce, ceilings, raised)
+    wire.build(ctx.store.fetch(shard.key), path, letter, ENDPOINTS[shard.endpoint].with_ceiling)
     return wire.read_lines(path)
 
 

@@ -1,12 +1,15 @@
 """Batches that ended → raw objects → landed answers → one fact. Safe to do twice, and from any machine.
 
 Whatever files exist are read, whatever the status says. The raw bytes are kept before they are decoded, the answers
-before they are counted; only then is anything removed at the provider.
+before they are counted; only then is anything removed at the provider. Keys hold a digest of the content, so that a
+landing that was cut short can never be taken for a later, complete one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import orjson
 
 from chimera_batch import decoding, wire
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.decoding import Sent, Tally
 from chimera_batch.errors import AccountRefused, NeedsDecision, ProviderError
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.ledger import money
@@ -25,156 +29,140 @@ from chimera_batch.warehouse import Warehouse
 _ABSENT: Mapping[str, Outcome] = {"expired": "expired", "cancelled": "cancelled", "canceled": "cancelled"}
 
 
-def land_refused_lines(
-    ctx: Context, shard: Shard, attempt: Attempt, state: BatchState, bad: Mapping[int, Problem]
-) -> None:
-    """Book the lines that the provider named as definite errors; the others were not executed and go again."""
-    with ctx.warehouse() as (warehouse, folder):
-        ceilings = sent_ceilings(ctx, shard, attempt, warehouse)
-        sent = _sent(ctx, shard, attempt, ceilings, "missing")
-        tally = decoding.Tally(keep_apart=lambda record: None)
-        order = (wire.request_id(line) for line in wire.read_lines(ctx.store.fetch(shard.key)))
-        numbered = enumerate((identity for identity in order if identity in ceilings), 1)
-        rows = (
-            decoding.refused_row(sent, identity, bad[number], tally) for number, identity in numbered if number in bad
-        )
-        key = _write_landing(ctx, shard, attempt, rows, warehouse, folder)
-    ctx.ledger.landed(shard, attempt, _landing(key, (), tally, state.status))
-    discard(ctx, shard, attempt, state)
-
-
-def _landing(key: str, raw: Sequence[str], tally: decoding.Tally, status: str) -> dict[str, Any]:
-    return {
-        "key": key,
-        "raw": list(raw),
-        "outcomes": {name: count for name, count in tally.outcomes.items() if count},
-        "usd": money(tally.usd),
-        "quarantined": tally.quarantined,
-        "status": status,
-        "final": True,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """The raw files of a batch: kept in the store, and at hand."""
-
-    keys: Sequence[str]
-    paths: Sequence[Path]
-
-
 def land(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:
-    """Download, keep, decode, reconcile, and write the fact. A short download is made again once."""
-    with ctx.warehouse() as (warehouse, folder):
-        ceilings = sent_ceilings(ctx, shard, attempt, warehouse)
+    """Download, keep, decode, reconcile, and write the fact. True when this call wrote it.
+
+    Raises NeedsDecision when the batch is not ours after all, AccountRefused when the account refused every row.
+    """
+    with _landing(ctx, shard, attempt) as landing:
         absent = _ABSENT.get(state.status, "missing")
-        for last_try in (False, True):
-            fetched = _fetch(ctx, shard, attempt, state, folder)
-            if last_try or absent != "missing" or _holds_all(fetched, ceilings):
-                break
-        sent = _sent(ctx, shard, attempt, ceilings, absent)
-        return _land_files(ctx, shard, attempt, state.status, fetched, sent, warehouse, folder)
+        files = landing.download(state, again=absent == "missing")
+        landed = landing.land(files, landing.sent(absent), state.status)
+    clean(ctx, shard, attempt)
+    return landed
 
 
 def land_spool(ctx: Context, shard: Shard, attempt: Attempt, spool: Path) -> bool:
     """Land the replies of synchronous calls. Requests without a reply get no row: they are simply still to be asked."""
+    with _landing(ctx, shard, attempt) as landing:
+        return landing.land([spool], landing.sent(None), "answered")
+
+
+def land_refused_lines(ctx: Context, shard: Shard, attempt: Attempt, status: str, bad: Mapping[int, Problem]) -> None:
+    """Book the lines that the provider named as definite errors; the others were not executed and go again."""
+    with _landing(ctx, shard, attempt) as landing:
+        sent, tally = landing.sent(None), Tally(keep_apart=lambda record: None)
+        order = (wire.request_id(line) for line in wire.read_lines(ctx.store.fetch(shard.key)))
+        numbered = enumerate((identity for identity in order if identity in sent.ceilings), 1)
+        rows = (decoding.refused_row(sent, identity, bad[n], tally) for n, identity in numbered if n in bad)
+        landing.record(landing.write(rows), (), tally, status)
+
+
+@contextmanager
+def _landing(ctx: Context, shard: Shard, attempt: Attempt) -> Iterator[_Landing]:
     with ctx.warehouse() as (warehouse, folder):
-        ceilings = sent_ceilings(ctx, shard, attempt, warehouse)
-        sent = _sent(ctx, shard, attempt, ceilings, None)
-        fetched = Fetched([f"raw/{shard.realm}/{shard.id}.{attempt.number}-{attempt.nonce}.0.jsonl.zst"], [spool])
-        return _land_files(ctx, shard, attempt, "answered now", fetched, sent, warehouse, folder)
+        yield _Landing(ctx, shard, attempt, warehouse, folder)
 
 
-def _holds_all(fetched: Fetched, ceilings: Mapping[str, int]) -> bool:
-    """Whether the files have at least as many lines as requests were sent."""
-    return sum(1 for path in fetched.paths for line in wire.read_lines(path) if line.strip()) >= len(ceilings)
+@dataclass(frozen=True, slots=True)
+class _Landing:
+    """One attempt that is being landed."""
 
+    ctx: Context
+    shard: Shard
+    attempt: Attempt
+    warehouse: Warehouse
+    folder: Path
 
-def _fetch(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState, folder: Path) -> Fetched:
-    keys: list[str] = []
-    paths: list[Path] = []
-    downloads = folder / "downloads"
-    downloads.mkdir(exist_ok=True)
-    for number, path in enumerate(ctx.host(shard).fetch(state, downloads)):
-        keys.append(f"raw/{shard.realm}/{shard.id}.{attempt.number}-{attempt.nonce}.{number}.jsonl.zst")
-        paths.append(path)
-    return Fetched(keys, paths)
+    def sent(self, absent: Outcome | None) -> Sent:
+        shard, price = self.shard, self.ctx.price(self.shard)
+        ceilings = sent_ceilings(self.ctx, shard, self.attempt, self.warehouse)
+        batch = shard.window != "now"
+        return Sent(shard.id, self.attempt.number, self.attempt.nonce, ceilings, absent, price, batch_price=batch)
 
+    def download(self, state: BatchState, *, again: bool) -> list[Path]:
+        """The batch's files; fetched once more (``again``) if they hold fewer lines than requests were sent."""
+        for last in (not again, True):
+            target = self.folder / f"download-{last}"
+            target.mkdir(exist_ok=True)
+            files = list(self.ctx.host(self.shard).fetch(state, target))
+            lines = sum(1 for path in files for line in wire.read_lines(path) if line.strip())
+            if last or lines >= self.attempt.requests:
+                break
+        return files
 
-def _land_files(
-    ctx: Context,
-    shard: Shard,
-    attempt: Attempt,
-    status: str,
-    fetched: Fetched,
-    sent: decoding.Sent,
-    warehouse: Warehouse,
-    folder: Path,
-) -> bool:
-    for key, path in zip(fetched.keys, fetched.paths, strict=True):
-        packed = folder / f"{path.name}.zst"
+    def land(self, files: Sequence[Path], sent: Sent, status: str) -> bool:
+        raw = [self._keep_raw(path) for path in files]
+        apart = self.folder / "quarantine.jsonl"
+        with apart.open("wb") as out:
+            tally = Tally(keep_apart=lambda record: _note(out, record))
+            answers = self.write(self._rows(list(zip(raw, files, strict=True)), sent, tally))
+        if tally.quarantined:
+            self._keep("quarantine", apart, "jsonl")
+            self.ctx.say(f"{self.shard.id}: {tally.quarantined} lines were no results of ours and are kept apart")
+            self._refuse_foreign(tally)
+        landed = self.record(answers, raw, tally, status)
+        if tally.account:
+            raise AccountRefused(f"{self.shard.provider}: {tally.account}", hint="mend the account, then run again")
+        return landed
+
+    def _rows(self, files: Iterable[tuple[str, Path]], sent: Sent, tally: Tally) -> Iterator[tuple[Any, ...]]:
+        schema = self.ctx.store.read(self.shard.schema).decode() if self.shard.schema else None
+        decode = self.ctx.host(self.shard).decode
+        lines = ((key, n, line) for key, path in files for n, line in enumerate(wire.read_lines(path), 1))
+        yield from decoding.rows(lines, decode, sent, decoding.judge_of(schema), tally)
+        yield from decoding.absent_rows(sent, tally)
+
+    def write(self, rows: Iterator[tuple[Any, ...]]) -> str:
+        """Landed rows as an object of the store; its key."""
+        self.warehouse.load("fresh_landed", LANDED_COLUMNS, rows)
+        path = self.folder / "landed.parquet"
+        self.warehouse.write(engine_sql("fresh_landed"), {}, path, metadata=self.ctx.marks)
+        return self._keep("answers", path, "parquet")
+
+    def _keep_raw(self, path: Path) -> str:
+        packed = self.folder / f"{path.name}.zst"
         wire.compress(wire.read_chunks(path), packed)
-        ctx.store.create_file(key, packed)
-    apart = folder / "quarantine.jsonl"
-    with apart.open("wb") as out:
-        tally = decoding.Tally(keep_apart=lambda record: _note(out, record))
-        key = _write_landing(ctx, shard, attempt, _rows(ctx, shard, fetched, sent, tally), warehouse, folder)
-    if tally.quarantined:
-        ctx.store.create_file(f"quarantine/{shard.realm}/{shard.id}.{attempt.number}-{attempt.nonce}.jsonl", apart)
-        ctx.say(f"{shard.id}: {tally.quarantined} lines were no results of ours and are kept apart")
-    _refuse_foreign(ctx, shard, attempt, tally)
-    landing = _landing(key, fetched.keys, tally, status)
-    landed = ctx.ledger.landed(shard, attempt, landing)
-    said = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.outcomes.items(), key=lambda item: -item[1]))
-    ctx.say(f"{shard.id}: {status}: {said}, ${tally.usd:.4f}")
-    clean(ctx, shard, attempt)
-    if tally.account:
-        raise AccountRefused(f"{shard.provider}: {tally.account}", hint="mend the account, then run again")
-    return landed
+        return self._keep("raw", packed, "jsonl.zst")
 
+    def _keep(self, shelf: str, path: Path, suffix: str) -> str:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        name = f"{self.shard.id}.{self.attempt.number}-{self.attempt.nonce}.{content}.{suffix}"
+        key = f"{shelf}/{self.shard.realm}/{name}"
+        self.ctx.store.create_file(key, path)
+        return key
 
-def _rows(
-    ctx: Context, shard: Shard, fetched: Fetched, sent: decoding.Sent, tally: decoding.Tally
-) -> Iterator[tuple[Any, ...]]:
-    schema = ctx.store.read(shard.schema).decode() if shard.schema else None
-    host = ctx.host(shard)
-    lines = (
-        (key, number, line)
-        for key, path in zip(fetched.keys, fetched.paths, strict=True)
-        for number, line in enumerate(wire.read_lines(path), 1)
-    )
-    yield from decoding.rows(lines, host.decode, sent, decoding.judge_of(schema), tally)
-    yield from decoding.absent_rows(sent, tally)
+    def record(self, key: str, raw: Sequence[str], tally: Tally, status: str) -> bool:
+        """Write the fact; False when another runner had landed this attempt already."""
+        outcomes = {name: count for name, count in tally.outcomes.items() if count}
+        fact = {
+            "key": key,
+            "raw": list(raw),
+            "outcomes": outcomes,
+            "usd": money(tally.usd),
+            "quarantined": tally.quarantined,
+            "status": status,
+            "final": True,
+        }
+        if not self.ctx.ledger.landed(self.shard, self.attempt, fact):
+            return False
+        said = ", ".join(f"{n:,} {name}" for name, n in sorted(outcomes.items(), key=lambda item: -item[1]))
+        self.ctx.say(f"{self.shard.id}: {status}: {said or 'nothing'}, ${tally.usd:.4f}")
+        return True
 
-
-def _refuse_foreign(ctx: Context, shard: Shard, attempt: Attempt, tally: decoding.Tally) -> None:
-    """Results without a single line of ours mean that the wrong batch was adopted: never book it as this attempt."""
-    if tally.quarantined and not tally.seen:
-        ctx.ledger.stuck(shard, attempt, f"{attempt.batch} holds no line that this attempt sent")
-        raise NeedsDecision(
-            f"{attempt.batch} holds no line that attempt {attempt.number} of {shard.id} sent",
-            hint=f"chimera-batch resend {ctx.project.path} --shard {shard.id}",
-        )
+    def _refuse_foreign(self, tally: Tally) -> None:
+        """Results without a single line of ours: the wrong batch was adopted. Never book it as this attempt."""
+        if tally.seen:
+            return
+        reason = f"{self.attempt.batch} holds no line that attempt {self.attempt.number} of {self.shard.id} sent"
+        self.ctx.ledger.stuck(self.shard, self.attempt, reason)
+        hint = f"chimera-batch resend {self.ctx.project.path} --shard {self.shard.id}"
+        raise NeedsDecision(reason, hint=hint)
 
 
 def _note(out: Any, record: dict[str, Any]) -> None:
     out.write(orjson.dumps(record) + b"\n")
-
-
-def _write_landing(
-    ctx: Context,
-    shard: Shard,
-    attempt: Attempt,
-    rows: Iterator[tuple[Any, ...]],
-    warehouse: Warehouse,
-    folder: Path,
-) -> str:
-    warehouse.load("fresh_landed", LANDED_COLUMNS, rows)
-    path = folder / "landed.parquet"
-    warehouse.write(engine_sql("fresh_landed"), {}, path, metadata=ctx.marks)
-    key = f"answers/{shard.realm}/{shard.id}.{attempt.number}-{attempt.nonce}.parquet"
-    ctx.store.create_file(key, path)
-    return key
 
 
 def sent_ceilings(ctx: Context, shard: Shard, attempt: Attempt, warehouse: Warehouse) -> dict[str, int]:
@@ -186,31 +174,20 @@ def sent_ceilings(ctx: Context, shard: Shard, attempt: Attempt, warehouse: Wareh
     return dict(warehouse.rows(engine_sql("sent"), {}))
 
 
-def _sent(
-    ctx: Context, shard: Shard, attempt: Attempt, ceilings: Mapping[str, int], absent: Outcome | None
-) -> decoding.Sent:
-    price = ctx.price(shard)
-    return decoding.Sent(
-        shard.id, attempt.number, attempt.nonce, ceilings, absent, price, batch_price=shard.window != "now"
-    )
-
-
 def clean(ctx: Context, shard: Shard, attempt: Attempt) -> None:
     """Remove what was left at the provider; what fails is tried again on a later pass."""
-    host = ctx.host(shard)
-    if attempt.batch is None or not host.profile.deletes_files:
-        ctx.ledger.cleaned(shard, attempt)
+    if attempt.stand != "landed":
         return
+    host = ctx.host(shard)
     try:
-        discard(ctx, shard, attempt, host.state(attempt.batch))
-    except ProviderError:
+        if attempt.batch is not None and host.profile.deletes_files:
+            discard(ctx, shard, attempt, host.state(attempt.batch))
+    except ProviderError as error:
+        ctx.say(f"{shard.id}: files left at {shard.provider} could not be removed yet: {error}")
         return
     ctx.ledger.cleaned(shard, attempt)
 
 
 def discard(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> None:
-    left = [file for file in (attempt.file, *state.files) if file]
-    try:
-        ctx.host(shard).discard(left)
-    except ProviderError as error:
-        ctx.say(f"{shard.id}: files left at {shard.provider} could not be removed yet: {error}")
+    """Delete an attempt's files at the provider. Raises ProviderError."""
+    ctx.host(shard).discard([file for file in (attempt.file, *state.files) if file])

@@ -16,6 +16,7 @@ import orjson
 
 from chimera_batch.prices import Price
 from chimera_batch.records import Outcome, Problem, Reply, Usage
+from chimera_batch.schemas import validator
 from chimera_batch.wire import split_custom_id
 
 Judge = Callable[[str], str | None]
@@ -55,15 +56,13 @@ def judge_of(schema: str | None) -> Judge | None:
     """A compiled judge for a response schema (JSON text)."""
     if schema is None:
         return None
-    import fastjsonschema  # noqa: PLC0415 - compiling is only needed where answers are read
-
-    validate = fastjsonschema.compile(orjson.loads(schema))
+    validate = validator(schema)
 
     def judge(text: str) -> str | None:
         try:
             value = orjson.loads(_unfenced(text))
             validate(value)
-        except (ValueError, fastjsonschema.JsonSchemaException):  # orjson's error is a ValueError
+        except ValueError:  # orjson's error and the validator's are ValueErrors
             return None
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from chimera_batch import asking, collecting, recovery
 from chimera_batch.context import Context
-from chimera_batch.errors import ProviderDown, ProviderRefused
+from chimera_batch.errors import ProviderDown, ProviderError, ProviderRefused
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.records import BatchState
-from chimera_batch.submitting import intent_of
+from chimera_batch.recovery import intent_of
 
 _WAIT_CODES = {"token_limit_exceeded"}  # the queue is full: no row has failed
 _VALIDATION_TRIES = 5  # a file that the provider refuses as a whole this often is a person's problem
@@ -60,10 +62,12 @@ def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -
     bad = {problem.line: problem for problem in state.problems if problem.line is not None}
     refused = sum(1 for other in shard.attempts if other.status == state.status)
     if bad and len(bad) == len(state.problems) and refused < _VALIDATION_TRIES:
-        collecting.land_refused_lines(ctx, shard, attempt, state, bad)
+        collecting.land_refused_lines(ctx, shard, attempt, state.status, bad)
+        collecting.clean(ctx, shard, attempt)
         return True
     ctx.ledger.dropped(shard, attempt, reason)
-    collecting.discard(ctx, shard, attempt, state)
+    with suppress(ProviderError):
+        collecting.discard(ctx, shard, attempt, state)
     if {problem.code for problem in state.problems} & _WAIT_CODES:
         return True
     raise ProviderRefused(f"{shard.id}: {reason}", status=400, hint=f"chimera-batch status {ctx.project.path}")

@@ -19,6 +19,23 @@ from chimera_batch.settings import alive
 Owner = Literal["mine", "alive", "dead", "silent"]
 
 
+def intent_of(shard: Shard, attempt: Attempt) -> Intent:
+    """The intent as the provider's adapter wants it."""
+    return Intent(
+        shard=shard.id,
+        attempt=attempt.number,
+        nonce=attempt.nonce,
+        sha256=attempt.sha256,
+        requests=attempt.requests,
+        bytes=attempt.bytes,
+        endpoint=shard.endpoint,
+        model=shard.model,
+        window=shard.window,
+        run=attempt.run,
+        at=attempt.at,
+    )
+
+
 def owner_of(ctx: Context, attempt: Attempt) -> Owner:
     """Who holds a claim: this process, a living one on this machine, a dead one, or one that let its lease run out."""
     if attempt.owner == ctx.ledger.owner:

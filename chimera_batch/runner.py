@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chimera_batch import asking, joining, planning, polling, submitting
+from chimera_batch import asking, joining, planning, polling
 from chimera_batch.context import Context
 from chimera_batch.errors import NotFinished
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
 from chimera_batch.standing import Standing
 from chimera_batch.stepping import Step, inputs_of
+from chimera_batch.submitting import Sender, check_breaker
 
 _PACK_TRIES = 50  # how often another runner may pack first before we call it a bug
 
@@ -118,11 +119,13 @@ def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
             hint=f"chimera-batch run {ctx.project.path}",
         )
     if counts.states["packed"] + counts.states["retryable"]:
-        sending = submitting.send(ctx, stage, step.warehouse, step.folder)
-        progress.waits += sending.waits
-        progress.over += sending.over
-        if sending.sent and stage.window == "now":
+        check_breaker(ctx, stage, counts)
+        sender = Sender(ctx, stage, step.warehouse, step.folder)
+        sender.send()
+        progress.waits += sender.waits
+        progress.over += sender.over
+        if sender.sent and stage.window == "now":
             asking.ask(ctx, stage)
-        counts = step.stand(paths) if sending.sent else counts
+        counts = step.stand(paths) if sender.sent else counts
     progress.in_flight += counts.states["in_flight"]
     return counts

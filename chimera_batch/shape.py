@@ -137,7 +137,7 @@ class AskStage(Strict):
     assume: Assume = Assume()
     retry: Retry = Retry()
     budget_usd: Annotated[Usd, Field(strict=False)] | None = None
-    canary: int = Field(default=0, ge=0)
+    canary: int | None = Field(default=None, ge=0)
     breaker: float = Field(default=0.5, ge=0, le=1, strict=False)
 
 

@@ -60,7 +60,7 @@ class Stage:
     """One step. A ``sql`` stage has only ``table``, the query that makes it; an ``ask`` stage has calls, prompt, rows.
 
     ``where`` is the manifest's line. ``budget_usd`` caps this stage alone. ``canary``: requests of the first wave,
-    0 = decided by size. ``breaker``: the least share of usable answers.
+    None = decided by size, 0 = none. ``breaker``: the least share of usable answers.
     """
 
     name: str
@@ -77,5 +77,5 @@ class Stage:
     assume: Assume = field(default_factory=Assume)
     retry: Mapping[str, Rule] = field(default_factory=dict)  # by outcome, passing errors under "transient"
     budget_usd: Decimal | None = None
-    canary: int = 0
+    canary: int | None = None
     breaker: float = 0.5

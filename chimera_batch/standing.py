@@ -1,7 +1,7 @@
 """Where each wanted request of a stage stands, from the objects that the ledger names.
 
 Prepares the views that the engine's SQL reads (``asked``, ``members``, ``landed``, ``forgiven``, ``flying``) and
-decides what is asked again. The sums are checked here: a stage that does not balance is a bug, and never passes as done.
+decides what is asked again. The sums are checked here: a stage that does not balance is a bug, never "done".
 """
 
 from __future__ import annotations

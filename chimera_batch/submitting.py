@@ -10,8 +10,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +18,30 @@ from chimera_batch.admission import Caps, Ruling, Wish, admit
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import AccountRefused, MaybeCreated, NeedsDecision, ProviderDown, ProviderRefused
-from chimera_batch.facts import Attempt, Facts, Shard, shard_name
+from chimera_batch.facts import Attempt, Facts, Shard
 from chimera_batch.ledger import money
 from chimera_batch.project import Stage
-from chimera_batch.records import Intent
+from chimera_batch.recovery import intent_of
+from chimera_batch.standing import Standing
 from chimera_batch.warehouse import Warehouse
 
 _SENT_COLUMNS = {"request_id": "VARCHAR", "ceiling": "INTEGER"}
-BREAKER_FROM = 20  # executed requests; fewer say nothing about the rest
+BREAKER_FROM = 20  # judged answers; fewer say nothing about the rest
+_JUDGED = ("ok", "invalid", "refused", "truncated")
 
 
-@dataclass(slots=True)
-class Sending:
-    """What became of a stage's wish to send. ``waits``: reasons to come back later; ``over``: what the budget stops."""
-
-    sent: int = 0
-    waits: list[str] = field(default_factory=list)
-    over: list[str] = field(default_factory=list)
+def check_breaker(ctx: Context, stage: Stage, counts: Standing) -> None:
+    """Stop a stage whose answers are mostly unusable before the rest of it is bought. Raises NeedsDecision."""
+    judged = sum(counts.outcomes.get(name, 0) for name in _JUDGED)
+    usable = counts.outcomes.get("ok", 0)
+    if judged >= BREAKER_FROM and usable < stage.breaker * judged:
+        said = ", ".join(f"{number} {name}" for name, number in counts.outcomes.items())
+        raise NeedsDecision(
+            f"only {usable} of {judged} answers are usable ({said}); the rest is not bought",
+            where=f"stage {stage.name}",
+            hint="look: chimera-batch query @outcomes; then edit the prompt, or"
+            f" chimera-batch retry {ctx.project.path} --stage {stage.name}",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,172 +56,122 @@ class Prepared:
     usd: Decimal
 
 
-def send(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Sending:
-    """Send every open request that may be sent now. The view ``standing`` must be current."""
-    result = Sending()
-    realm = ctx.realm(stage)
-    open_rows = list(warehouse.rows(engine_sql("open"), {}))
-    wanted = {name: {i: c for _, i, c in rows} for name, rows in groupby(open_rows, key=itemgetter(0))}
-    shards = [ctx.ledger.shard(realm, name) for name in wanted]
-    check_breaker(ctx, stage)
-    if canary := [shard for shard in shards if shard.canary and not shard.attempts]:
-        shards = canary
-    elif _canary_out(ctx, stage):
-        result.waits.append(f"{stage.name}: waiting for its canary of the first requests")
-        return result
-    for shard in sorted(shards, key=lambda shard: shard.id):
-        if shard.current is None:
-            _send_shard(ctx, stage, shard, wanted[shard.id], result, warehouse, folder)
-    return result
+@dataclass(slots=True)
+class Sender:
+    """Sends what is open of one stage. ``waits``: reasons to come back later; ``over``: what the budget stops."""
+
+    ctx: Context
+    stage: Stage
+    warehouse: Warehouse
+    folder: Path
+    sent: int = 0
+    waits: list[str] = field(default_factory=list)
+    over: list[str] = field(default_factory=list)
+
+    def send(self) -> None:
+        """Send every open request that may be sent now. The view ``standing`` must be current."""
+        names = {name for (name,) in self.warehouse.rows(engine_sql("open_shards"), {})}
+        realm = list(self.ctx.facts.in_realm(self.ctx.realm(self.stage)))
+        shards = [shard for shard in realm if shard.id in names]
+        if canary := [shard for shard in shards if shard.canary and not shard.attempts]:
+            shards = canary
+        elif any(shard.canary and shard.current and shard.stage == self.stage.name for shard in realm):
+            self.waits.append(f"{self.stage.name}: waiting for its canary, the first few requests")
+            return
+        for shard in shards:
+            if shard.current is None:
+                self._send_shard(shard)
+
+    def _send_shard(self, shard: Shard) -> None:
+        prepared = self._prepare(shard)
+        attempt, ruling = self._claim(shard, prepared)
+        if ruling.verdict == "budget":
+            self.over.append(ruling.reason)
+        elif ruling.verdict == "wait":
+            self.waits.append(ruling.reason)
+        if attempt is None:
+            return
+        said = f"sending {attempt.requests:,} requests to {shard.provider} ({shard.id}, attempt {attempt.number})"
+        self.ctx.say(f"{self.stage.name}: {said}")
+        # synchronous calls are made by `asking`, which finds the claim
+        if shard.window == "now" or submit(self.ctx, shard, attempt, prepared.path):
+            self.sent += 1
+        else:
+            self.waits.append(f"{self.stage.name}: {attempt.reason or 'the provider is not reachable'}")
+
+    def _prepare(self, shard: Shard) -> Prepared:
+        """Write the exact bytes of an attempt and price them at their upper bound, request by request."""
+        ctx, nonce = self.ctx, secrets.token_hex(4)
+        ceilings: dict[str, int] = dict(self.warehouse.rows(engine_sql("open"), {"shard": shard.id}))
+        raised = frozenset(identity for identity, ceiling in ceilings.items() if ceiling != shard.ceiling)
+        path = self.folder / f"{shard.id}.{nonce}.jsonl"
+        change = ENDPOINTS[shard.endpoint].with_ceiling
+        sent = wire.build(ctx.store.fetch(shard.key), path, wire.Letter(nonce, ceilings, raised), change)
+        tokens, usd = self._priced(shard, ceilings)
+        ids = None
+        if len(ceilings) != shard.requests or raised:
+            ids = self.folder / f"{shard.id}.{nonce}.ids.parquet"
+            self.warehouse.load("sent", _SENT_COLUMNS, sorted(ceilings.items()))
+            self.warehouse.write(engine_sql("sent"), {}, ids)
+        return Prepared(nonce, path, sent, ids, tokens, usd)
+
+    def _priced(self, shard: Shard, ceilings: Mapping[str, int]) -> tuple[int, Decimal]:
+        """Prompt tokens of an attempt, and the most that it can cost."""
+        price, batch = self.ctx.price(shard), shard.window != "now"
+        tokens, usd = 0, Decimal(0)
+        self.warehouse.view("fresh_members", [self.ctx.store.fetch(shard.members)])
+        for _, identity, counted, bound in self.warehouse.rows(engine_sql("fresh_members"), {}):
+            if identity in ceilings:
+                tokens += counted
+                usd += price.most(bound, ceilings[identity], batch=batch, cache=shard.cache)
+        return tokens, usd
+
+    def _claim(self, shard: Shard, prepared: Prepared) -> tuple[Attempt | None, Ruling]:
+        """Claim the attempt in the journal if it is admitted there; the reservation is part of the claim."""
+        ctx, number = self.ctx, len(shard.attempts) + 1
+        ids = None
+        if prepared.ids is not None:
+            ids = f"requests/{shard.realm}/{shard.id}.{number}-{prepared.nonce}.ids.parquet"
+            ctx.store.create_file(ids, prepared.ids)
+        ruling = Ruling("taken")
+
+        def decide(facts: Facts) -> Mapping[str, Any] | None:
+            nonlocal ruling
+            now = ctx.clock()
+            usd, tokens = prepared.usd, prepared.input_tokens
+            wish = Wish(shard.realm, shard.id, number, ctx.run, self.stage.name, usd, tokens, now)
+            ruling = admit(facts, wish, caps_of(ctx, self.stage))
+            return _claim_event(wish, prepared, ids, now + ctx.timing.lease) if ruling.verdict == "go" else None
+
+        won = ctx.ledger.write(decide) is not None
+        return (shard.attempts[number - 1] if won else None), ruling
 
 
-def _canary_out(ctx: Context, stage: Stage) -> bool:
-    mine = (s for s in ctx.facts.in_realm(ctx.realm(stage)) if s.stage == stage.name and s.canary)
-    return any(shard.current is not None and shard.current.number == 1 for shard in mine)
-
-
-def check_breaker(ctx: Context, stage: Stage) -> None:
-    """Stop a stage whose answers are mostly unusable before the rest of it is bought."""
-    mark = (ctx.run, stage.name)
-    counts: dict[str, int] = {}
-    for _, attempt in ctx.facts.attempts(ctx.run):
-        if attempt.stage == stage.name and mark not in attempt.forgiven:
-            for outcome, number in attempt.outcomes.items():
-                counts[outcome] = counts.get(outcome, 0) + number
-    judged = sum(counts.get(name, 0) for name in ("ok", "invalid", "refused", "truncated"))
-    if judged >= BREAKER_FROM and counts.get("ok", 0) < stage.breaker * judged:
-        said = ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
-        raise NeedsDecision(
-            f"only {counts.get('ok', 0)} of {judged} answers are usable ({said}); the rest is not bought",
-            where=f"stage {stage.name}",
-            hint=f"look: chimera-batch query @outcomes; then edit the prompt, or chimera-batch retry {ctx.project.path}"
-            f" --stage {stage.name}",
-        )
-
-
-def _send_shard(
-    ctx: Context,
-    stage: Stage,
-    shard: Shard,
-    ceilings: Mapping[str, int],
-    result: Sending,
-    warehouse: Warehouse,
-    folder: Path,
-) -> None:
-    prepared = _prepare(ctx, shard, ceilings, warehouse, folder)
-    attempt, ruling = _claim(ctx, stage, shard, prepared)
-    if ruling.verdict == "budget":
-        result.over.append(ruling.reason)
-    elif ruling.verdict == "wait":
-        result.waits.append(ruling.reason)
-    if attempt is None:
-        return
-    ctx.say(
-        f"{stage.name}: sending {attempt.requests:,} requests to {shard.provider}"
-        f" ({shard.id}, attempt {attempt.number})"
-    )
-    if shard.window == "now":
-        result.sent += 1  # answered by collecting.ask_now, which needs no receipt
-        return
-    if _submit(ctx, shard, attempt, prepared.path):
-        result.sent += 1
-    else:
-        result.waits.append(f"{stage.name}: {attempt.reason or 'the provider is not reachable'}")
-
-
-def _prepare(ctx: Context, shard: Shard, ceilings: Mapping[str, int], warehouse: Warehouse, folder: Path) -> Prepared:
-    """Write the exact bytes of an attempt and price them at their upper bound, request by request."""
-    nonce = secrets.token_hex(4)
-    raised = frozenset(identity for identity, ceiling in ceilings.items() if ceiling != shard.ceiling)
-    path = folder / f"{shard.id}.{nonce}.jsonl"
-    sent = wire.build(
-        ctx.store.fetch(shard.key),
-        path,
-        nonce=nonce,
-        ceilings=ceilings,
-        raised=raised,
-        with_ceiling=ENDPOINTS[shard.endpoint].with_ceiling,
-    )
-    price = ctx.price(shard)
-    usd, tokens = Decimal(0), 0
-    warehouse.view("fresh_members", [ctx.store.fetch(shard.members)])
-    for _, identity, counted, bound in warehouse.rows(engine_sql("fresh_members"), {}):
-        if identity in ceilings:
-            usd += price.most(bound, ceilings[identity], batch=shard.window != "now", cache=shard.cache)
-            tokens += counted
-    ids = None
-    if len(ceilings) != shard.requests or raised:
-        ids = folder / f"{shard.id}.{nonce}.ids.parquet"
-        warehouse.load("sent", _SENT_COLUMNS, sorted(ceilings.items()))
-        warehouse.write(engine_sql("sent"), {}, ids)
-    return Prepared(nonce, path, sent, ids, tokens, usd)
-
-
-def _claim(ctx: Context, stage: Stage, shard: Shard, prepared: Prepared) -> tuple[Attempt | None, Ruling]:
-    """Claim the attempt in the journal if it is admitted there; the reservation is part of the claim."""
-    number = len(shard.attempts) + 1
-    ids = f"requests/{shard.realm}/{shard.id}.{number}-{prepared.nonce}.ids.parquet" if prepared.ids else None
-    if prepared.ids and ids:
-        ctx.store.create_file(ids, prepared.ids)
-    ruling = Ruling("taken")
-    caps = caps_of(ctx, stage)
-
-    def decide(facts: Facts) -> Mapping[str, Any] | None:
-        nonlocal ruling
-        now = ctx.clock()
-        wish = Wish(shard.realm, shard.id, number, ctx.run, stage.name, prepared.usd, prepared.input_tokens, now)
-        ruling = admit(facts, wish, caps)
-        if ruling.verdict != "go":
-            return None
-        return {
-            "type": "claimed",
-            "realm": shard.realm,
-            "shard": shard.id,
-            "attempt": number,
-            "run": ctx.run,
-            "stage": stage.name,
-            "nonce": prepared.nonce,
-            "sha256": prepared.wire.sha256,
-            "requests": prepared.wire.requests,
-            "bytes": prepared.wire.bytes,
-            "ids": ids,
-            "input_tokens": prepared.input_tokens,
-            "usd": money(prepared.usd),
-            "lease_until": now + ctx.timing.lease,
-        }
-
-    won = ctx.ledger.write(decide) is not None
-    return (ctx.facts.shards[shard_name(shard.realm, shard.id)].attempts[number - 1] if won else None), ruling
+def _claim_event(wish: Wish, prepared: Prepared, ids: str | None, lease_until: float) -> dict[str, Any]:
+    return {
+        "type": "claimed",
+        "realm": wish.realm,
+        "shard": wish.shard,
+        "attempt": wish.attempt,
+        "run": wish.run,
+        "stage": wish.stage,
+        "nonce": prepared.nonce,
+        "sha256": prepared.wire.sha256,
+        "requests": prepared.wire.requests,
+        "bytes": prepared.wire.bytes,
+        "ids": ids,
+        "input_tokens": wish.input_tokens,
+        "usd": money(wish.usd),
+        "lease_until": lease_until,
+    }
 
 
 def caps_of(ctx: Context, stage: Stage) -> Caps:
     profile = ctx.profile(stage)
-    return Caps(
-        run_usd=ctx.budget_usd,
-        stage_usd=stage.budget_usd,
-        batches_per_hour=profile.batches_per_hour,
-        enqueued_tokens=profile.enqueued_tokens,
-    )
+    return Caps(ctx.budget_usd, stage.budget_usd, profile.batches_per_hour, profile.enqueued_tokens)
 
 
-def intent_of(shard: Shard, attempt: Attempt) -> Intent:
-    """The intent as the provider's adapter wants it."""
-    return Intent(
-        shard=shard.id,
-        attempt=attempt.number,
-        nonce=attempt.nonce,
-        sha256=attempt.sha256,
-        requests=attempt.requests,
-        bytes=attempt.bytes,
-        endpoint=shard.endpoint,
-        model=shard.model,
-        window=shard.window,
-        run=attempt.run,
-        at=attempt.at,
-    )
-
-
-def _submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
+def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
     """Upload, create, write the receipt. False: nothing was created, or it is not known yet."""
     host = ctx.host(shard)
     intent = intent_of(shard, attempt)
@@ -239,5 +194,4 @@ def _submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
     except (ProviderRefused, AccountRefused) as error:
         ctx.ledger.dropped(shard, attempt, str(error), when="claimed")
         raise
-    recovery.receipt(ctx, shard, attempt, batch)
-    return True
+    return recovery.receipt(ctx, shard, attempt, batch)

@@ -91,28 +91,26 @@ def nonced(line: bytes, nonce: str) -> bytes:
     return b"%b%b-%b" % (_LEAD, nonce.encode("ascii"), line[len(_LEAD) :])
 
 
-def build(
-    shard: Path,
-    out: Path,
-    *,
-    nonce: str,
-    ceilings: Mapping[str, int],
-    raised: frozenset[str],
-    with_ceiling: WithCeiling,
-) -> Wire:
-    """Write the wire file of an attempt: the lines whose id is in ``ceilings``, in the shard's order.
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What an attempt sends of a shard: the ids with their output ceilings, behind one nonce."""
 
-    ``raised`` are the ids whose output ceiling differs from the one in the shard's bytes.
-    """
+    nonce: str
+    ceilings: Mapping[str, int]
+    raised: frozenset[str] = frozenset()  # ids whose ceiling differs from the one in the shard's bytes
+
+
+def build(shard: Path, out: Path, letter: Letter, with_ceiling: WithCeiling) -> Wire:
+    """Write the wire file of an attempt: the lines of its ids, in the shard's order."""
     digest, requests, size = hashlib.sha256(), 0, 0
     with out.open("wb") as file:
         for line in read_lines(shard):
             identity = request_id(line)
-            if identity not in ceilings:
+            if identity not in letter.ceilings:
                 continue
-            if identity in raised:
-                line = encode(with_ceiling(orjson.loads(line), ceilings[identity]))  # noqa: PLW2901 - the same line, other ceiling
-            sent = nonced(line, nonce) + b"\n"
+            if identity in letter.raised:
+                line = encode(with_ceiling(orjson.loads(line), letter.ceilings[identity]))  # noqa: PLW2901 - the same line, other ceiling
+            sent = nonced(line, letter.nonce) + b"\n"
             file.write(sent)
             digest.update(sent)
             requests += 1

@@ -47,7 +47,7 @@ def test_the_small_one_and_its_defaults() -> None:
     assert isinstance(topics, AskStage)
     assert isinstance(final, SqlStage)
     assert (said.run, said.store, said.window, said.budget, said.prices) == ("small", "./runs", "24h", None, None)
-    assert (topics.samples, topics.rounds, topics.window, topics.canary, topics.breaker) == (1, None, None, 0, 0.5)
+    assert (topics.samples, topics.rounds, topics.window, topics.canary, topics.breaker) == (1, None, None, None, 0.5)
     author = said.models["author"][0]
     assert (author.max_output_tokens, author.cache, author.extra) == (16_000, False, {})
 

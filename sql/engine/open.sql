@@ -1,6 +1,6 @@
--- Requests to be sent now, by shard.
+-- Requests of one shard to be sent now, with their output ceilings.
 -- reads: standing
-SELECT shard, request_id, ceiling
+-- $shard: its id
+SELECT request_id, ceiling
 FROM standing
-WHERE state IN ('packed', 'retryable')
-ORDER BY shard, request_id
+WHERE state IN ('packed', 'retryable') AND shard = $shard

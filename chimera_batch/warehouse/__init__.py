@@ -1,0 +1,12 @@
+"""The one way a SQL file is run, and the only package that imports duckdb.
+
+DuckDB is a scratch view: in memory, rebuilt from the Parquet files that the ledger names, closed after use. Importing
+this package loads duckdb, so import it where it is used.
+"""
+
+from chimera_batch.warehouse.connection import SqlText
+from chimera_batch.warehouse.core import Rows, Warehouse
+from chimera_batch.warehouse.query import Query, open_query
+from chimera_batch.warehouse.result import Result
+
+__all__ = ["Query", "Result", "Rows", "SqlText", "Warehouse", "open_query"]

@@ -1,0 +1,231 @@
+"""The warehouse: views over Parquet files, SQL files run over them, Parquet files made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+
+from chimera_batch.errors import InputError
+from chimera_batch.warehouse import connection as edge
+from chimera_batch.warehouse import header, statements
+from chimera_batch.warehouse.connection import Connection, Inline, SqlText
+from chimera_batch.warehouse.loading import load
+from chimera_batch.warehouse.scan import literal, quote
+
+Parameters = Mapping[str, Any]
+
+_FETCH = 2_000  # rows of one fetch: big enough to be fast, small enough for rows of 60 kB
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a query, streamed: iterate once."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]  # DuckDB's names
+    iterator: Iterator[tuple[Any, ...]]
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return self.iterator
+
+
+class Warehouse:
+    """DuckDB in memory; a context manager. ``temp``: a folder of this process alone, for spilling and loading.
+
+    Everything that SQL gets wrong raises InputError with the file and line. Each file runs on a connection of its own,
+    so what it makes with CREATE TEMP is gone afterwards, and rows may be read while other files run.
+    """
+
+    def __init__(self, temp: Path, *, memory_limit: str = "512MB", threads: int = 2) -> None:
+        self._temp = temp
+        self._connection = edge.connect(temp, memory_limit=memory_limit, threads=threads)
+        self._open: set[Connection] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Everything in it is gone; rows still being read end with an error. May be called twice."""
+        for cursor in list(self._open):
+            self._release(cursor)
+        self._connection.close()
+
+    def view(self, name: str, files: Sequence[Path]) -> None:
+        """Make or replace a view over Parquet files (listed, no patterns). Raises ValueError without files."""
+        self._drop_other(name, "TABLE")
+        edge.view(self._connection, name, files)
+
+    def define(self, name: str, source: SqlText) -> None:
+        """Make or replace a view from a file of one statement without parameters; it sees later changes of its tables."""
+        final = statements.last(source, statements.split(self._connection, source))
+        self._drop_other(name, "TABLE")
+        _execute(self._connection, source, final, f"CREATE OR REPLACE VIEW {quote(name)} AS {final.text}", {})
+
+    def load(self, name: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> int:
+        """Make or replace a table from Python rows, streamed; returns how many. ``columns``: name to DuckDB type.
+
+        Exact for any text. Raises InputError, naming the row, for a value that has no place in its column.
+        """
+        self._drop_other(name, "VIEW")
+        return load(self._connection, self._temp, name, columns, rows)
+
+    def _drop_other(self, name: str, kind: str) -> None:
+        # a name may change from view to table: CREATE OR REPLACE alone refuses that, and so does DROP of the other kind
+        with suppress(duckdb.CatalogException):
+            self._connection.execute(f"DROP {kind} IF EXISTS {quote(name)}")
+
+    # -- reading a file before it runs
+
+    def check(self, source: SqlText, params: Parameters) -> None:
+        """All that can be known of a SQL file without data: it parses, its head is true, its parameters are given.
+
+        Raises InputError with file:line at the first flaw.
+        """
+        parsed = statements.split(self._connection, source)
+        final = statements.last(source, parsed)
+        read = statements.lines_of(source, statements.inputs(self._connection, parsed))
+        for flaw in header.flaws(header.parse(source.text), reads=read, parameters=final.parameters):
+            raise InputError(flaw.message, where=f"{source.path}:{flaw.line}", hint=flaw.hint)
+        _bind(source, final, params)
+
+    def inputs(self, source: SqlText) -> frozenset[str]:
+        """Names of the tables that the file reads, as it spells them. Raises InputError where it does not parse."""
+        return frozenset(statements.inputs(self._connection, statements.split(self._connection, source)))
+
+    # -- running
+
+    def rows(self, source: SqlText, params: Parameters) -> Rows:
+        """Run a file and stream its rows. Parameters that it does not use are left out; a missing one is refused."""
+        cursor, final = self._run(source, params, "{}")
+        described = cursor.description or []
+        return Rows(
+            tuple(str(column[0]) for column in described),
+            tuple(str(column[1]) for column in described),
+            self._stream(cursor, source, final.line),
+        )
+
+    def scalar(self, source: SqlText, params: Parameters) -> Any:
+        """The one value of a file that makes one column; None where it makes no row."""
+        rows = self.rows(source, params)
+        if len(rows.columns) != 1:
+            raise InputError(f"one column is wanted, not {', '.join(rows.columns)}", where=f"{source.path}:1")
+        found = list(rows)
+        if len(found) > 1:
+            raise InputError(f"one row is wanted, not {len(found)}", where=f"{source.path}:1")
+        return found[0][0] if found else None
+
+    def describe(self, source: SqlText, params: Parameters) -> list[tuple[str, str]]:
+        """Columns and DuckDB types of the rows that a file makes, without making them."""
+        cursor, _ = self._run(source, params, "SELECT * FROM ({}\n) LIMIT 0")
+        try:
+            return [(str(column[0]), str(column[1])) for column in cursor.description or []]
+        finally:
+            self._release(cursor)
+
+    def write(
+        self,
+        source: SqlText | str,
+        params: Parameters,
+        to: Path,
+        *,
+        order_by: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> int:
+        """Run a file into a Parquet file and return its rows. The same rows in the same order give the same bytes.
+
+        ``order_by`` is SQL over the result's columns. ``metadata`` becomes the file's key-value metadata. ``to``
+        appears whole and synced, or not at all.
+        """
+        source = Inline(source) if isinstance(source, str) else source
+        to.parent.mkdir(parents=True, exist_ok=True)
+        part = to.with_name(to.name + ".part")
+        ordered = f"SELECT * FROM ({{}}\n) ORDER BY {_braced(order_by)}" if order_by else "{}"  # noqa: S608 - ours
+        copy = f"COPY ({ordered}\n) TO {_braced(literal(str(part)))} ({_braced(_parquet(metadata or {}))})"
+        try:
+            cursor, final = self._run(source, params, copy)
+            try:
+                written = list(self._stream(cursor, source, final.line))
+            finally:
+                self._release(cursor)
+            _sync(part)
+            part.replace(to)
+        finally:
+            part.unlink(missing_ok=True)
+        return int(written[0][0])
+
+    def _run(self, source: SqlText, params: Parameters, wrap: str) -> tuple[Connection, statements.Statement]:
+        """Run a file on a cursor of its own, its last statement put in place of ``{}``."""
+        parsed = statements.split(self._connection, source)
+        final = statements.last(source, parsed)
+        bound = _bind(source, final, params)
+        cursor = self._connection.cursor()
+        self._open.add(cursor)
+        try:
+            for statement in parsed[:-1]:
+                _execute(cursor, source, statement, statement.text, {})
+            _execute(cursor, source, final, wrap.format(final.text), bound)
+        except BaseException:
+            self._release(cursor)
+            raise
+        return cursor, final
+
+    def _stream(self, cursor: Connection, source: SqlText, line: int) -> Iterator[tuple[Any, ...]]:
+        try:
+            while batch := cursor.fetchmany(_FETCH):
+                yield from batch
+        except duckdb.Error as error:
+            raise edge.input_error(error, source, line) from error
+        finally:
+            self._release(cursor)
+
+    def _release(self, cursor: Connection) -> None:
+        self._open.discard(cursor)
+        cursor.close()
+
+
+def _execute(
+    cursor: Connection, source: SqlText, statement: statements.Statement, text: str, bound: Parameters
+) -> None:
+    try:
+        cursor.execute(text, dict(bound))
+    except (duckdb.Error, UnicodeEncodeError) as error:
+        raise edge.input_error(error, source, statement.line) from error
+
+
+def _bind(source: SqlText, statement: statements.Statement, params: Parameters) -> dict[str, Any]:
+    """The parameters that a statement uses. Compared first: an unbound $name would silently take a SET VARIABLE."""
+    given = {name.casefold(): value for name, value in params.items()}
+    for name, line in statement.parameters.items():
+        if name.casefold() not in given:
+            hint = f"give it: params: {{{name}: …}}" + (f" (given: {', '.join(sorted(params))})" if params else "")
+            raise InputError(f"parameter ${name} has no value", where=f"{source.path}:{line}", hint=hint)
+    return {name: given[name.casefold()] for name in statement.parameters}
+
+
+def _parquet(metadata: Mapping[str, str]) -> str:
+    """COPY's options. Row groups are small in rows and in bytes so that rows of 60 kB fit the memory limit."""
+    pairs = ", ".join(f"{quote(key)}: {literal(value)}" for key, value in metadata.items())
+    marks = f", KV_METADATA {{{pairs}}}" if pairs else ""
+    return f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480, ROW_GROUP_SIZE_BYTES '64MB'{marks}"
+
+
+def _braced(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
