@@ -64,7 +64,7 @@ def explain(error: OSError, what: str, folder: Path) -> ChimeraError:
         )
     if error.errno in _CLOSED:
         return InputError(
-            f"{what} cannot be used: {reason}", where=at, hint=f"ls -ld {folder}   # it must be yours to read and write"
+            f"{what} cannot be used: {reason}", where=at, hint=f"ls -ld {folder} {folder.parent}   # must be yours"
         )
     if error.errno in _NO_LINKS:
         return InputError(

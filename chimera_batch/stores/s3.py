@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0)  # seconds before a put is sent again that met a concurrent one (409)
 _READS = 3  # boto3 repeats requests, but not a body that breaks off
 
-_CONFIG = Config(
+CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
     connect_timeout=10,
     read_timeout=60,
@@ -54,7 +54,7 @@ def connect(url: str, *, cache: Path) -> S3Store:
             hint="store: s3://bucket/prefix",
         )
     try:
-        client: S3Client = boto3.session.Session().client("s3", config=_CONFIG)
+        client: S3Client = boto3.session.Session().client("s3", config=CONFIG)
     except sdk.BotoCoreError as error:
         raise explain(error, url) from error
     except ValueError as error:  # botocore's word for a malformed endpoint
