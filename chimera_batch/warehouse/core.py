@@ -66,7 +66,7 @@ class Warehouse:
         edge.view(self._connection, name, files)
 
     def define(self, name: str, source: SqlText) -> None:
-        """Make or replace a view from a file of one statement without parameters; it sees later changes of its tables."""
+        """Make or replace a view from a file of one statement without parameters; its tables may change later."""
         final = statements.last(source, statements.split(self._connection, source))
         self._drop_other(name, "TABLE")
         _execute(self._connection, source, final, f"CREATE OR REPLACE VIEW {quote(name)} AS {final.text}", {})
