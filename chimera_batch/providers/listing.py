@@ -52,6 +52,6 @@ def since(page: Page, cutoff: float, host: str) -> Iterator[dict[str, Any]]:
 
 
 def _all_older(times: list[float | None], cutoff: float) -> bool:
-    """Whether nothing newer can follow: this whole page is older, and it does run from new to old."""
+    """Whether nothing newer can follow: this whole page is older, and it visibly runs from new to old."""
     known = [at for at in times if at is not None]
-    return len(known) == len(times) and bool(known) and known[0] >= known[-1] and max(known) < cutoff
+    return len(known) == len(times) and bool(known) and known[0] > known[-1] and max(known) < cutoff

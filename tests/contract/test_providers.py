@@ -141,9 +141,8 @@ def test_find_shows_every_candidate(host: FakeHost, tmp_path: Path) -> None:
 
 
 def test_find_does_not_go_back_before_the_intent(host: FakeHost) -> None:
-    old = {"created_at": 1_700_000_000}
     for number in range(1, 9):
-        host.batch(number, **old)
+        host.batch(number, created_at=1_700_000_000 + number)
     assert host.provider().find(intent_for(host)) == []
     assert len(host.sent("GET", host.create_path)) == 1
 
