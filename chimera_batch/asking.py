@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,7 +95,7 @@ def _replies(ctx: Context, shard: Shard, lines: Iterator[bytes]) -> Iterator[byt
     """Replies in the order of the requests, a bounded number of calls ahead of the one being waited for."""
     host = ctx.host(shard)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        waiting = [pool.submit(host.ask, line) for line, _ in zip(lines, range(_AT_ONCE * 2), strict=False)]
+        waiting = [pool.submit(host.ask, line) for line in islice(lines, _AT_ONCE * 2)]
         try:
             while waiting:
                 yield waiting.pop(0).result()

@@ -127,5 +127,8 @@ def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
         if sender.sent and stage.window == "now":
             asking.ask(ctx, stage)
         counts = step.stand(paths) if sender.sent else counts
+        left = counts.states["packed"] + counts.states["retryable"]
+        if left and sender.sent:
+            progress.waits.append(f"{stage.name}: {left:,} requests are to be sent again")
     progress.in_flight += counts.states["in_flight"]
     return counts

@@ -24,10 +24,27 @@ _MINDS = {
 }
 
 
+_MARKS = {
+    "chimera_topics": {"topics"},
+    "chimera_problems": {"question", "answer_kind"},
+    "chimera_verdict": {"own_answer", "verdict"},
+    "chimera_judgement": {"extracted", "same"},
+}
+"""Properties that tell a schema where the protocol carries no name for it, as Anthropic's does."""
+
+
+def _mind(ask: Ask) -> str | None:
+    if ask.schema_name is not None or ask.schema is None:
+        return ask.schema_name
+    properties = set(ask.schema.get("properties", ()))
+    return next((name for name, marks in _MARKS.items() if marks <= properties), None)
+
+
 def answer(ask: Ask) -> Said:
     """The mind that the schema's name asks for; a trace for a bare ``<problem>``; else whatever fits the schema."""
-    if ask.schema_name in _MINDS:
-        return _MINDS[ask.schema_name](ask)
+    mind = _MINDS.get(_mind(ask) or "")
+    if mind is not None:
+        return mind(ask)
     if ask.schema is None and ask.schema_name is None and read_tag(ask.user, "problem"):
         return traces.answer(ask)
     return generic.answer(ask)
