@@ -282,6 +282,13 @@ def test_deleting_takes_empty_folders_along_and_nothing_else(store: FolderStore,
     assert store.create("a/b/c/1", b"again")
 
 
+def test_a_folder_that_another_emptied_is_made_again(store: FolderStore, root: Path) -> None:
+    assert store.create("probe/deep/1", b"x")
+    FolderStore(root).delete(["probe/deep/1"])
+    assert not (root / "probe").exists()
+    assert store.create("probe/deep/2", b"x")
+
+
 def test_creating_while_another_deletes(store: FolderStore, root: Path) -> None:
     """A folder may vanish between mkdir and link; the object must land all the same."""
     other = FolderStore(root)
