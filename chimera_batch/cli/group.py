@@ -1,0 +1,125 @@
+"""The group of all commands, and the one place where a command ends: exit codes, signals, a closed pipe."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from chimera_batch import __version__
+from chimera_batch.cli import decide, estimate, faults, query, rehearsal, run, start, status, trace
+from chimera_batch.cli.said import Said, global_options
+
+
+class _ReaderGone(Exception):
+    """Whoever read our output has closed the pipe."""
+
+
+class Door(click.Group):
+    """A group whose commands all take the global options, and whose ``main`` never shows a traceback."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.params += global_options()
+        super().add_command(cmd, name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of the work, not of the alphabet
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # here, because click would turn it into exit code 1
+            raise _ReaderGone from None
+        return result
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run one command line and leave with its exit code."""
+        words = list(sys.argv[1:] if args is None else args)
+        said = Said(words)
+        for stream in (sys.stdout, sys.stderr):
+            if reconfigure := getattr(stream, "reconfigure", None):
+                reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is no reason to fail
+        with _signals():
+            try:
+                code = super().main(words, prog_name or "chimera-batch", complete_var, False, obj=said, **extra)
+            except _ReaderGone:
+                _forget_stdout()
+                code = faults.CLOSED_PIPE
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge: nobody is above to catch it
+                code = faults.tell(error, said)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _forget_stdout() -> None:
+    """What is still buffered goes nowhere; else Python complains about the pipe when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM ends a command the way Ctrl-C does: with its locks released and one line on what to type."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@click.group(cls=Door, invoke_without_command=True, context_settings={"max_content_width": 110})
+@click.version_option(__version__, prog_name="chimera-batch", help="Show the version and exit.")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Run LLM data pipelines at batch prices.
+
+    A stage is a query, a run converges: every command may be stopped and typed again, and nothing is paid for twice.
+    """
+    if ctx.invoked_subcommand is None:
+        if ctx.obj.as_json:
+            raise click.UsageError("which command?", ctx)
+        click.echo(ctx.get_help())
+
+
+cli.params += global_options()
+for _command in (
+    start.init,
+    start.check,
+    estimate.estimate,
+    run.run,
+    run.advance,
+    status.status,
+    query.query,
+    trace.trace,
+    decide.cancel,
+    decide.retry,
+    decide.adopt,
+    decide.resend,
+    start.prices,
+    start.doctor,
+):
+    cli.add_command(_command)
+for _command in rehearsal.commands:
+    rehearsal.rehearsal.add_command(_command)
+cli.add_command(rehearsal.rehearsal)

@@ -1,0 +1,85 @@
+"""``run`` and ``advance``: what moves a run on."""
+
+# ruff: noqa: PLC0415 - imports where they are used: --help answers at once
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chimera_batch.cli import estimate, showing
+from chimera_batch.cli.said import Said, as_dollars, manifest_argument, rehearsable
+from chimera_batch.cli.showing import dollars
+from chimera_batch.cli.summary import next_line, summary
+
+
+@click.command()
+@manifest_argument
+@rehearsable
+@click.option("--yes", is_flag=True, help="Send without asking; the budget still holds.")
+@click.option("--max-usd", callback=as_dollars, metavar="X", help="A budget for this run, if below the manifest's.")
+@click.option("--until", metavar="STAGE", help="Stop when this stage's table is made.")
+@click.option("--detach", is_flag=True, help="Send what can be sent, do not wait for it, exit 5.")
+@click.pass_obj
+def run(said: Said, *, manifest: Path, yes: bool, max_usd: Decimal | None, until: str | None, detach: bool) -> None:
+    """Ask what is missing, wait, make the tables.
+
+    Resumes by itself: stop it at any moment and type the same again.
+
+    Without --yes the estimate is shown and asked about first; where nobody can be asked nothing is sent (exit 4).
+    """
+    from chimera_batch import api
+
+    confirm = None if yes or said.rehearse else _confirm(said)
+    options = said.options(max_usd)
+    _finish(said, manifest, api.run(manifest, options, confirm=confirm, until=until, detach=detach))
+
+
+@click.command()
+@manifest_argument
+@rehearsable
+@click.pass_obj
+def advance(said: Said, manifest: Path) -> None:
+    """One step without waiting, for cron.
+
+    Asks no question; the budget holds. Exit 5 while a provider works.
+    """
+    from chimera_batch import api
+
+    _finish(said, manifest, api.advance(manifest, said.options()))
+
+
+def _confirm(said: Said) -> Callable[[dict[str, Any]], bool]:
+    """Show the estimate, then ask; False where there is nobody to ask."""
+
+    def confirm(found: dict[str, Any]) -> bool:
+        if said.as_json:
+            said.extra["estimate"] = found
+            return False
+        estimate.show(found)
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        sys.stdout.flush()
+        total = found["total"]
+        question = f"Send this, for about {dollars(total['likely'])}, at most {dollars(total['ceiling'])}?"
+        return click.confirm(question, err=True)
+
+    return confirm
+
+
+def _finish(said: Said, manifest: Path, status: Mapping[str, Any]) -> None:
+    if said.as_json:
+        showing.document(status)
+        return
+    summary(status)
+    words = ["-m", str(manifest), *(["--rehearse"] if said.rehearse else [])]
+    words += ["--store", said.store] if said.store else []
+    if any(stage["given_up"] for stage in status["stages"]):
+        showing.line("given up are requests whose rule allows no further try; chimera-batch retry asks them again")
+    showing.line(f"next:  {next_line(status, shlex.join(words))}")

@@ -1,0 +1,103 @@
+"""What the person said about every command: the global options, accepted before and after the command's name."""
+
+# ruff: noqa: PLC0415 - imports where they are used: --help and usage errors answer at once
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from chimera_batch.cli.texts import plain
+
+if TYPE_CHECKING:
+    from chimera_batch.opening import Options
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Said:
+    """Filled in while the command line is parsed; one per call."""
+
+    words: list[str] = field(default_factory=list)  # the command line itself
+    store: str | None = None
+    as_json: bool = False
+    price: tuple[str, ...] = ()
+    quiet: bool = False
+    debug: bool = False
+    rehearse: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)  # goes beside "error" into the JSON of a failure
+
+    def options(self, max_usd: Decimal | None = None) -> Options:
+        """The same for ``api``."""
+        from chimera_batch.opening import Options
+
+        return Options(store=self.store, rehearse=self.rehearse, prices=self.price, max_usd=max_usd, say=self.note)
+
+    def note(self, line: str) -> None:
+        """One line of progress, on stderr; nothing with ``--quiet``."""
+        if not self.quiet:
+            click.echo(plain(line), err=True)
+
+
+def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    said = ctx.find_object(Said)
+    if said is None or not value or param.name is None:  # no Said: a shell asks for completions
+        return
+    setattr(said, param.name, said.price + value if param.name == "price" else value)
+
+
+def _flag(name: str, text: str, *, hidden: bool = False) -> click.Option:
+    return click.Option([name], is_flag=True, expose_value=False, callback=_take, help=text, hidden=hidden)
+
+
+def global_options() -> list[click.Parameter]:
+    """New ones for each command, because click ties an option to its command."""
+    as_json = "Print one JSON document on stdout and nothing else there."
+    return [
+        click.Option(
+            ["--store"],
+            metavar="URL",
+            expose_value=False,
+            callback=_take,
+            help="A folder or s3://bucket/prefix, instead of the manifest's store.",
+        ),
+        click.Option(
+            ["--price"],
+            multiple=True,
+            metavar="PRICE",
+            expose_value=False,
+            callback=_take,
+            help="provider/model=INPUT,OUTPUT in USD per million tokens, instead of the price table's. Repeatable.",
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, expose_value=False, callback=_take, help=as_json),
+        _flag("--quiet", "No progress on stderr."),
+        _flag("--debug", "Show the traceback of an unexpected error.", hidden=True),
+    ]
+
+
+def rehearsable(function: Function) -> Function:
+    """The option ``--rehearse`` of a command that reads or runs."""
+    text = "The rehearsal's side: the loopback providers and a store of their own; nothing is paid."
+    return click.option("--rehearse", is_flag=True, expose_value=False, callback=_take, help=text)(function)
+
+
+manifest_argument = click.argument("manifest", type=click.Path(path_type=Path))
+
+
+def as_dollars(ctx: click.Context, param: click.Parameter, value: str | None) -> Decimal | None:
+    """An option's text as an exact amount of US dollars."""
+    if value is None:
+        return None
+    try:
+        amount = Decimal(value.removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise click.BadParameter(f"{value!r} is not an amount of dollars, like 12.50", ctx, param)
+    return amount

@@ -1,0 +1,78 @@
+"""A status document on one screen, for ``run``, ``advance`` and ``status``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chimera_batch.cli import showing
+from chimera_batch.cli.showing import dollars
+
+_HEADING = ("stage", "wanted", "answered", "in flight", "to send", "given up", "rows", "spent")
+
+
+def summary(status: Mapping[str, Any]) -> None:
+    """Print where every stage stands and what it cost."""
+    side = " · rehearsal" if status["rehearsal"] else ""
+    showing.line(f"run {status['run']}{side} · {status['state']} · store {status['store']}")
+    showing.table(list(_rows(status)), total=True)
+    for text in _notes(status):
+        showing.line(text)
+    if status["rehearsal"]:
+        showing.line(showing.REHEARSAL)
+
+
+def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    yield _HEADING
+    total = dict.fromkeys(("wanted", "answered", "in_flight", "to_send", "given_up"), 0)
+    for stage in status["stages"]:
+        rows = "-" if stage["rows"] is None else f"{stage['rows']:,}"
+        if stage["kind"] == "sql":
+            yield (stage["stage"], *("-",) * 5, rows, "-")
+            continue
+        counts = {**stage, "to_send": stage["packed"] + stage["retryable"] + stage["not_asked"]}
+        for name in total:
+            total[name] += counts[name]
+        yield (stage["stage"], *(f"{counts[name]:,}" for name in total), rows, dollars(stage["usd_spent"]))
+    yield ("total", *(f"{count:,}" for count in total.values()), "", dollars(status["usd_spent"]))
+
+
+def _notes(status: Mapping[str, Any]) -> Iterator[str]:
+    budget = "no budget set" if status["budget"] is None else f"budget {dollars(status['budget'])}"
+    reserved = f", {dollars(status['usd_reserved'])} reserved" if status["usd_reserved"] else ""
+    yield f"spent {dollars(status['usd_spent'])}{reserved}, {budget}"
+    for stage in status["stages"]:
+        bad = {name: count for name, count in stage["outcomes"].items() if name != "ok"}
+        if bad:
+            yield f"{stage['stage']}: {', '.join(f'{count:,} {name}' for name, count in bad.items())}"
+        if stage["orphaned"]:
+            yield f"{stage['stage']}: {stage['orphaned']:,} answers to rows that are no longer asked for"
+    yield from (f"needs you: {need}" for need in status["needs"])
+
+
+def batches(status: Mapping[str, Any]) -> None:
+    """Print the batches that a provider has not finished."""
+    heading = ("stage", "shard", "attempt", "provider", "batch", "state", "done")
+    rows = [
+        (
+            stage["stage"],
+            batch["shard"],
+            str(batch["attempt"]),
+            batch["provider"],
+            batch["id"] or "-",
+            batch["state"] or "-",
+            f"{batch['done']:,} of {batch['requests']:,}",
+        )
+        for stage in status["stages"]
+        for batch in stage["batches"]
+        if not batch["outcomes"] and not batch["reason"]
+    ]
+    if rows:
+        showing.line()
+        showing.table([heading, *rows])
+
+
+def next_line(status: Mapping[str, Any], words: str) -> str:
+    """What to type when a run is done: a look at its last table. ``words``: options that say which run."""
+    last = status["stages"][-1]["stage"]
+    return f'chimera-batch query {words} "SELECT * FROM {last} LIMIT 10"'  # noqa: S608 - a line for a person to paste

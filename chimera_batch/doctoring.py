@@ -1,0 +1,133 @@
+"""What ``doctor`` finds out: what is installed, reachable and missing. Names of keys only, never a value. Floor 4."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from chimera_batch import project as projects
+from chimera_batch import rehearsal, settings, tokens
+from chimera_batch.errors import ChimeraError
+from chimera_batch.opening import Options, open_side
+from chimera_batch.project import Project
+from chimera_batch.providers import profiles
+from chimera_batch.providers.base import Profile
+
+OLDEST_PYTHON = (3, 11)
+PACKAGES = (
+    "openai",
+    "anthropic",
+    "boto3",
+    "duckdb",
+    "click",
+    "pydantic",
+    "pyyaml",
+    "jinja2",
+    "orjson",
+    "fastjsonschema",
+    "zstandard",
+    "quicktok-v1",
+    "numpy",
+    "rich",
+)
+"""What pyproject.toml requires; a test compares the two lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. ``state``: ok, missing (nothing to worry about unless it is needed) or broken."""
+
+    name: str
+    state: str
+    detail: str
+    hint: str | None = None
+
+
+def examine(manifest: Path | str | None, options: Options) -> dict[str, Any]:
+    """The document of ``doctor --json``; ``ok`` is False if something that is needed is broken.
+
+    With a manifest its own providers' keys are needed, unless it is for a rehearsal, and its store is probed.
+    Raises InputError for a manifest that cannot be loaded.
+    """
+    project = projects.load(manifest, store=options.store) if manifest is not None else None
+    store = project.store_url if project else options.store
+    found = [_python(), *_packages(), *_keys(project, options)]
+    found.append(_tried("tokenizer", _tokenizer))
+    found.append(_tried("cache", _cache))
+    found.append(_tried("rehearsal server", _rehearsal))
+    if store is not None:
+        found.append(_tried("store", lambda: _store(store, options)))
+    return {"ok": all(finding.state != "broken" for finding in found), "checks": [asdict(one) for one in found]}
+
+
+def _tried(name: str, look: Callable[[], str]) -> Finding:
+    """What a look found, or why it failed."""
+    try:
+        return Finding(name, "ok", look())
+    except ChimeraError as error:
+        return Finding(name, "broken", str(error), error.hint)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with an installation belongs into the table
+        return Finding(name, "broken", f"{type(error).__name__}: {error}")
+
+
+def _python() -> Finding:
+    detail = f"{platform.python_version()} {sys.executable}"
+    if sys.version_info < OLDEST_PYTHON:
+        return Finding("python", "broken", detail, "chimera-batch needs Python 3.11 or newer")
+    return Finding("python", "ok", detail)
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            yield Finding(name, "ok", metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding(name, "broken", "not installed", f"pip install {name}")
+
+
+def _keys(project: Project | None, options: Options) -> Iterator[Finding]:
+    """Every host that is known, or those of the manifest; a key is needed where a paid run of it would stop."""
+    hosts = project.profiles if project else profiles.builtin()
+    for profile in hosts.values():
+        yield _key(profile, needed=project is not None and not options.rehearse)
+
+
+def _key(profile: Profile, *, needed: bool) -> Finding:
+    name = f"key of {profile.name}"
+    try:
+        settings.api_key(profile)
+    except ChimeraError as error:
+        return Finding(name, "broken" if needed else "missing", error.message, error.hint if needed else None)
+    return Finding(name, "ok", f"{profile.api_key_env} is set; {settings.base_url(profile)}")
+
+
+def _tokenizer() -> str:
+    counter = tokens.counter("gpt-5")
+    return f"{counter.basis}: {counter.count('nothing is paid for twice')} tokens in a short sentence"
+
+
+def _cache() -> str:
+    folder = settings.cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        return f"{folder} can be written"
+
+
+def _rehearsal() -> str:
+    if url := settings.rehearsal_url():
+        return f"{url} (CHIMERA_REHEARSAL_URL)"
+    with tempfile.TemporaryDirectory(prefix="chimera-doctor-") as folder:
+        server = rehearsal.start(Path(folder))
+        server.close()
+        return f"started at {server.url} and stopped"
+
+
+def _store(url: str, options: Options) -> str:
+    open_side(url, rehearse=options.rehearse).probe()
+    return f"{url} can be written and never overwrites"
