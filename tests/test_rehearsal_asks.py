@@ -248,3 +248,11 @@ def test_texts_that_share_words_are_close() -> None:
     assert likeness(topic, "finite fields and galois theory") > 0.7
     assert abs(likeness(topic, "Sonnets by Shakespeare")) < 0.4
     assert likeness(topic, topic) == pytest.approx(1.0)
+
+
+def test_an_anthropic_schema_is_named_by_its_title() -> None:
+    shaped = {"format": {"type": "json_schema", "schema": SCHEMA | {"title": "verdict"}}}
+    assert (
+        asks.messages({"model": "m", "max_tokens": 5, "messages": SAY, "output_config": shaped}).schema_name
+        == "verdict"
+    )

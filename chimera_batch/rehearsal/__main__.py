@@ -20,6 +20,7 @@ from types import FrameType
 
 from chimera_batch.rehearsal.bill import double_payments
 from chimera_batch.rehearsal.desk import Desk, Options, Taken
+from chimera_batch.rehearsal.guests import Guests
 from chimera_batch.rehearsal.server import Server
 from chimera_batch.rehearsal.state import Roll, write_json
 
@@ -53,7 +54,7 @@ def _serve(given: Sequence[str]) -> int:
     except Taken:
         sys.stderr.write(f"another server has {told.state}\n")
         return TAKEN
-    server = Server(desk, told.port)
+    server = Server(desk, told.port, Guests(told.parent))
 
     def leave(number: int, frame: FrameType | None) -> None:
         # shutdown() waits for serve_forever(), which is what this handler interrupts
@@ -62,7 +63,7 @@ def _serve(given: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
     if told.parent:
-        threading.Thread(target=_outlive, args=(server, told.parent), daemon=True).start()
+        threading.Thread(target=_outlive, args=(server,), daemon=True).start()
     write_json(told.state / "server.json", {"url": server.url, "pid": os.getpid()})
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()
@@ -81,30 +82,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--speed", type=float, default=1200.0, help="virtual seconds per real second")
     parser.add_argument("--seed", type=int, default=0, help="of durations and answers")
     parser.add_argument("--settings", default="{}", help="JSON: rates of planted faults, limits, prices")
-    parser.add_argument("--parent", type=int, default=0, help="exit by itself when this process is gone")
+    parser.add_argument("--parent", type=int, default=0, help="exit when this process, and all that joined, are gone")
     parser.add_argument("--upstream", default="", help="reserved")
     return parser
 
 
-def _outlive(server: Server, parent: int) -> None:
-    """Exit once the parent is gone and nobody else uses the server."""
-    ours = os.getppid() == parent
-    while True:
-        time.sleep(0.5)
-        gone = os.getppid() != parent if ours else not _alive(parent)
-        if gone and time.monotonic() - server.last_request > _QUIET:
-            server.shutdown()
-            return
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _outlive(server: Server) -> None:
+    """Close at once when the last guest has left; when it died, only after a while without requests."""
+    while not server.guests.closing:
+        time.sleep(0.1)
+        if time.monotonic() - server.last_request > _QUIET:
+            server.guests.sweep()
+    server.shutdown()
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def messages(body: Mapping[str, Any], version: str = NO_SAMPLING_SINCE, most: in
         str(body["model"]),
         system,
         user,
-        shape.get("name"),
+        shape.get("name") or (shape.get("schema") or {}).get("title"),  # the API has no field for a name
         shape.get("schema"),
         ceiling,
         think=thinking.get("type") != "disabled",

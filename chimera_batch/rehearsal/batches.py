@@ -147,7 +147,8 @@ def counts(batch: Batch, now: float) -> dict[str, int]:
 def progress(batch: Batch, now: float) -> int:
     """Rows done by the clock; one short of all until they really are."""
     total = batch.total or 0
-    share = (now - batch.begins) / batch.work if batch.work > 0 else 1.0
+    done = min(max(now - batch.begins, 0.0), batch.work)  # before the division: work may be as good as nothing
+    share = done / batch.work if batch.work > 0 else 1.0
     return max(0, min(total - 1, int(total * share)))
 
 

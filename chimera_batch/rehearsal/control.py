@@ -11,10 +11,11 @@ import orjson
 from chimera_batch.rehearsal.asks import Refused
 from chimera_batch.rehearsal.bill import double_payments
 from chimera_batch.rehearsal.desk import Desk
+from chimera_batch.rehearsal.guests import Guests
 from chimera_batch.rehearsal.web import Reply, Request
 
 
-def answer(desk: Desk, seen: Sequence[dict[str, Any]], request: Request) -> Reply:
+def answer(desk: Desk, seen: Sequence[dict[str, Any]], guests: Guests, request: Request) -> Reply:
     """Raises Refused: 404 for an unknown path, 400 for an unknown fault."""
     asked = request.method, request.path.removeprefix("/_rehearsal/")
     if asked == ("POST", "faults"):
@@ -22,6 +23,10 @@ def answer(desk: Desk, seen: Sequence[dict[str, Any]], request: Request) -> Repl
     if asked == ("DELETE", "faults"):
         desk.faults.clear()
         return Reply(body=[])
+    if asked == ("POST", "join"):
+        return Reply(body={"joined": guests.join(int(request.json()["pid"]))})
+    if asked == ("POST", "leave"):
+        return Reply(body={"closing": guests.leave(int(request.json()["pid"]))})
     told: dict[tuple[str, str], Callable[[], Any]] = {
         ("GET", "health"): lambda: _health(desk),
         ("GET", "state"): desk.told,

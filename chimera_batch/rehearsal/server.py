@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import socket
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from chimera_batch.rehearsal import control, shapes_anthropic, shapes_openai, wr
 from chimera_batch.rehearsal.anthropic_api import AnthropicApi
 from chimera_batch.rehearsal.asks import Refused
 from chimera_batch.rehearsal.desk import Desk
+from chimera_batch.rehearsal.guests import Guests
 from chimera_batch.rehearsal.openai_api import OpenAIApi
 from chimera_batch.rehearsal.web import Reply, Request, find, span
 
@@ -33,8 +33,9 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, desk: Desk, port: int = 0) -> None:
+    def __init__(self, desk: Desk, port: int = 0, guests: Guests | None = None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
+        self.guests = guests or Guests()
         self.desk = desk
         self.routes = [*OpenAIApi(desk).routes, *AnthropicApi(desk).routes]
         self.seen: deque[dict[str, Any]] = deque(maxlen=20_000)
@@ -47,7 +48,7 @@ class Server(ThreadingHTTPServer):
     def answer(self, request: Request) -> Reply:
         """Raises Refused."""
         if request.path.startswith("/_rehearsal/"):
-            return control.answer(self.desk, list(self.seen), request)
+            return control.answer(self.desk, list(self.seen), self.guests, request)
         action, arguments = find(self.routes, request.method, request.path)
         _authorize(request)
         return action(request, *arguments)
@@ -208,10 +209,3 @@ def _refusal(request: Request, refused: Refused) -> Reply:
     if request.dialect == "anthropic":
         return Reply(refused.status, shapes_anthropic.refusal(refused, secrets.token_hex(16)))
     return Reply(refused.status, shapes_openai.refusal(refused))
-
-
-def free_port() -> int:
-    """A port that nobody listens on now, for tests that start a server twice on the same one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
