@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from chimera_batch.errors import InputError, MissingObject, StoreConflict
+from chimera_batch.errors import ChimeraError, InputError, MissingObject, StoreConflict
 from chimera_batch.stores.base import Store
 
 Event = dict[str, Any]
@@ -40,6 +41,7 @@ class Journal:
         self.clock = clock
         self.position = 0
         self._lines: list[bytes] = []  # the history as read, one JSON line an event, for the next snapshot
+        self._whole = False  # looked once for events behind a missing one
 
     def open(self) -> None:
         """Create the store's format record, or check the one that is there.
@@ -73,14 +75,17 @@ class Journal:
         return True
 
     def refresh(self) -> Iterator[Event]:
-        """Events not seen yet, in order."""
+        """Events not seen yet, in order. Raises StoreConflict where the journal was edited or an event is missing."""
         if self.position == 0:
             yield from self._from_snapshot()
         while True:
             try:
                 line = self.store.read(event_key(self.position + 1))
             except MissingObject:
-                return
+                if self._whole or not self._goes_on():
+                    self._whole = True
+                    return
+                continue
             yield self._take(line)
 
     def append(self, payload: Mapping[str, Any]) -> Event | None:
@@ -92,7 +97,8 @@ class Journal:
             return None
         self._take(line)
         if number % SNAPSHOT_EVERY == 0:
-            self.store.create(snapshot_key(number), b"\n".join(self._lines) + b"\n")
+            with suppress(ChimeraError):  # a shortcut for readers; the event stands, and its fold must not be lost
+                self.store.create(snapshot_key(number), b"\n".join(self._lines) + b"\n")
         return event
 
     def _from_snapshot(self) -> Iterator[Event]:
@@ -101,14 +107,31 @@ class Journal:
             for line in self.store.read(latest).splitlines():
                 yield self._take(line)
 
+    def _goes_on(self) -> bool:
+        """Whether the event that was missing just now is there after all, since later ones are."""
+        missing = event_key(self.position + 1)
+        if next(iter(self.store.list("journal/", after=missing)), None) is None:
+            return False
+        if not self.store.exists(missing):
+            raise self._damaged("later events are there, but this one is missing")
+        return True
+
     def _take(self, line: bytes) -> Event:
-        event: Event = json.loads(line)
+        try:
+            event = json.loads(line)
+        except ValueError:
+            raise self._damaged("this event is no JSON") from None
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+            raise self._damaged("this is no event")
         if event.get("n") != self.position + 1:
-            raise StoreConflict(
-                f"event {event.get('n')!r} stands where event {self.position + 1} belongs",
-                where=f"{self.store.url}/{event_key(self.position + 1)}",
-                hint="the journal was edited or copied in part; restore the store from its backup",
-            )
+            raise self._damaged(f"event {event.get('n')!r} stands where event {self.position + 1} belongs")
         self.position += 1
         self._lines.append(line)
         return event
+
+    def _damaged(self, what: str) -> StoreConflict:
+        return StoreConflict(
+            what,
+            where=f"{self.store.url}/{event_key(self.position + 1)}",
+            hint="the journal was edited or copied in part; restore the store from its backup",
+        )
