@@ -115,8 +115,7 @@ def realm_of(profile: Profile, *, rehearse: bool) -> str:
     """``profile@host``, or ``profile@rehearsal``: another host or a mock never stands in for a paid answer."""
     if rehearse:
         return f"{profile.name}@{REHEARSAL}"
-    url = urlsplit(profile.base_url)
-    host = f"{url.hostname}={url.port}" if url.port else str(url.hostname)
+    host = urlsplit(profile.base_url).hostname or "unknown"  # without the port: a local server may come back on another
     return re.sub(r"[^A-Za-z0-9._@=-]", "-", f"{profile.name}@{host}")
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from chimera_batch import prices as price_tables
 from chimera_batch import project as projects
@@ -18,6 +20,7 @@ from chimera_batch import settings
 from chimera_batch.context import REHEARSAL, Context, Timing
 from chimera_batch.errors import InputError
 from chimera_batch.ledger import Ledger
+from chimera_batch.prices import Price, PriceBook, Rates
 from chimera_batch.project import Project
 from chimera_batch.providers import make
 from chimera_batch.providers.base import Profile, Provider
@@ -58,7 +61,8 @@ def open_run(manifest: Path | str, options: Options, *, write: bool = False) -> 
     else:
         ledger.read()
     work = settings.cache_dir() / "work"
-    with _server(project, store, work, needed=write and options.rehearse) as url:
+    rehearsing = write and options.rehearse
+    with _server(project, store, work, price_rows(project, book)) if rehearsing else nullcontext() as url:
         yield Context(
             project=project,
             store=store,
@@ -84,23 +88,42 @@ def open_side(url: str, *, rehearse: bool) -> Store:
 
 
 @contextmanager
-def _server(project: Project, store: Store, work: Path, *, needed: bool) -> Iterator[str | None]:
-    if not needed:
-        yield None
-        return
+def _server(project: Project, store: Store, work: Path, prices: list[dict[str, Any]]) -> Iterator[str]:
     running = settings.rehearsal_url()
     if running is not None:
         yield running
         return
     from chimera_batch import rehearsal  # noqa: PLC0415 - only a rehearsal needs it
 
-    said = dict(project.rehearsal)
+    said = {**project.rehearsal, "prices": prices}
     state = Path(store.url).parent / "rehearsal-server" if "://" not in store.url else work / "rehearsal-server"
     server = rehearsal.start(state, speed=float(said.pop("speed", 1200)), seed=int(said.pop("seed", 0)), settings=said)
     try:
         yield server.url
     finally:
         server.close()
+
+
+def price_rows(project: Project, book: PriceBook) -> list[dict[str, Any]]:
+    """Every model that the run may ask, with its rates as text, for the rehearsal's own arithmetic.
+
+    Raises InputError for a model without a price.
+    """
+    calls = {(call.provider, call.model) for stage in project.stages for call in stage.calls}
+    return [_price_row(book.price(*call, datetime.now(UTC).date()), call) for call in sorted(calls)]
+
+
+def _price_row(price: Price, call: tuple[str, str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"provider": call[0], "model": call[1]}
+    row |= _rates("", price.standard) | _rates("batch_", price.batch)
+    if price.tier_standard and price.tier_batch:
+        tier = _rates("", price.tier_standard) | _rates("batch_", price.tier_batch)
+        row["tier"] = {"above_input_tokens": price.above_input_tokens, **tier}
+    return row
+
+
+def _rates(prefix: str, rates: Rates) -> dict[str, str]:
+    return {f"{prefix}{name}": format(getattr(rates, name), "f") for name in ("input", "cached_input", "output")}
 
 
 class Hosts:
