@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
+
+from chimera_batch.errors import StoreConflict
 
 Stand = Literal["claimed", "submitted", "stuck", "landed", "dropped"]
 """Where an attempt stands. ``stuck``: a person must decide. ``dropped``: nothing was executed, nothing is owed."""
@@ -141,10 +143,20 @@ def shard_name(realm: str, shard: str) -> str:
 
 
 def apply(facts: Facts, event: dict[str, Any]) -> None:
-    """Fold one event in. Unknown types are left alone: a later version may have written them."""
+    """Fold one event in. Unknown types are left alone: a later version may have written them.
+
+    Raises StoreConflict for an event that does not fit the facts before it.
+    """
     fold = _FOLDS.get(event["type"])
-    if fold is not None:
+    if fold is None:
+        return
+    try:
         fold(facts, event)
+    except (KeyError, IndexError, TypeError, ValueError, InvalidOperation) as error:
+        raise StoreConflict(
+            f"event {event.get('n')} ({event['type']}) does not fit what came before it: {error!r}",
+            hint="the journal was edited or copied in part; restore the store from its backup",
+        ) from error
 
 
 def _attempt(facts: Facts, event: dict[str, Any]) -> Attempt:
@@ -166,20 +178,8 @@ def _asked(facts: Facts, event: dict[str, Any]) -> None:
 
 
 def _packed(facts: Facts, event: dict[str, Any]) -> None:
-    names = (
-        "realm",
-        "stage",
-        "key",
-        "members",
-        "requests",
-        "bytes",
-        "provider",
-        "model",
-        "endpoint",
-        "window",
-        "ceiling",
-    )
-    flags = ("schema", "cache", "canary")
+    names = ("realm", "stage", "key", "members", "requests", "bytes", "provider", "model", "endpoint", "window")
+    flags = ("ceiling", "schema", "cache", "canary")
     shard = Shard(id=event["shard"], **{name: event[name] for name in (*names, *flags)})
     facts.shards[shard_name(shard.realm, shard.id)] = shard
     facts.packs[shard.realm] = facts.packs.get(shard.realm, 0) + 1
