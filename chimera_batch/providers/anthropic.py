@@ -105,7 +105,8 @@ class AnthropicProvider:
         wire = faults.json_object(line)
 
         def send() -> dict[str, Any]:
-            options: Any = {"timeout": calling.ASK}
+            # a host that honours the key never executes a repeated call twice; the others ignore it
+            options: Any = {"timeout": calling.ASK, "headers": {"Idempotency-Key": wire["custom_id"]}}
             response = self._client.post("/v1/messages", body=wire["params"], cast_to=httpx2.Response, options=options)
             return faults.json_object(response.content)
 

@@ -133,7 +133,8 @@ class OpenAIProvider:
         path = str(wire["url"]).removeprefix("/v1")  # base_url ends with it
 
         def send() -> tuple[int, str | None, dict[str, Any]]:
-            options: Any = {"timeout": calling.ASK}
+            # a host that honours the key never executes a repeated call twice; the others ignore it
+            options: Any = {"timeout": calling.ASK, "headers": {"Idempotency-Key": wire["custom_id"]}}
             response = self._client.post(path, body=wire["body"], cast_to=httpx2.Response, options=options)
             return response.status_code, response.headers.get("x-request-id"), _object(response)
 
