@@ -15,6 +15,7 @@ from chimera_batch.rehearsal.talk import Ask, Said
 
 FAULTS = ("wrong_trace", "other_problem", "no_box", "empty")
 _NOTHING = ("", "", ":", "Thought process:")
+_STATED = ("\n\nThe final answer is", "\n\nFinal answer:", "\n\nThe answer is", " So the final answer is")
 _ENTITY = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]{6,}")
 _OPTION = re.compile(r"\(([A-D])\) (.+?)(?= \([A-D]\) |$)")
 _BLOCKS = tuple("""\
@@ -95,6 +96,6 @@ def _text(problem: str, final: str, boxed: bool, rng: random.Random) -> str:
     method = found.family.method if found else "Work through the statement step by step."
     data = f" The data are {', '.join(found.family.shown(found.params).values())}." if found and found.params else ""
     if not boxed:
-        return f"{method}{data} The final answer is {final}."
+        return f"{method}{data}{rng.choice(_STATED)} {final}."
     ending = rng.choice(("Final answer:", "Hence", "The answer is", "Therefore"))
     return f"{method}{data} The result was checked by a second computation.\n\n{ending} \\boxed{{{final}}}"

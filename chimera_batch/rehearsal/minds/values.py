@@ -21,7 +21,7 @@ _TEXT = re.compile(r"\\(?:text|mathrm|textbf)\{([^{}]*)\}")
 _POWER = re.compile(r"\s*(?:\\times|\\cdot|×|·)\s*10\^\{?([-+]?\d+)\}?")
 _THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
 _SPACE = re.compile(r"\\[,;: !]|~|\s+")
-_IN_WORDS = re.compile(r"(?:answer|result|value)[^.\n]{0,60}? (?:is|equals|comes to):? +(.+?)\.?\s*$", re.M)
+_IN_WORDS = re.compile(r"(?:answer|result|value)(?:[^.\n]{0,60}? (?:is|equals|comes to):?|:) +(.+?)\.?\s*$", re.M)
 _ODD_ZERO = re.compile(r"(?:^|[-/])0\d")  # "01": nobody writes that, so it would give the plant away
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -88,18 +88,25 @@ def same(a: str, b: str) -> bool:
 def near(answer: str, rng: random.Random) -> str:
     """A wrong answer that looks like the right one: a digit, a neighbour, or the sign is off.
 
-    A decimal moves by at least one part in 2,000, so that no sensible tolerance can call it right.
+    A decimal moves by at least one part in 2,000 and three units of its last place, so that no sensible tolerance can
+    call it right.
     """
     value = read(answer)
-    while True:
+    for _ in range(200):
         wrong = _spoil_text(answer, rng) if value.number is None else _spoil_number(answer, rng)
-        other = read(wrong).number
-        if _ODD_ZERO.search(wrong) or same(wrong, answer) or (other is None) != (value.number is None):
-            continue
-        if other is None or value.number is None or value.places is None:
+        if not _ODD_ZERO.search(wrong) and _wrong(wrong, answer, value):
             return wrong
-        if abs(other - value.number) * 2000 >= abs(value.number):
-            return wrong
+    return next(text for text in ("17", "18") if not same(text, answer))  # an answer that no real problem has
+
+
+def _wrong(wrong: str, answer: str, value: Value) -> bool:
+    other = read(wrong).number
+    if same(wrong, answer) or (other is None) != (value.number is None):
+        return False
+    if other is None or value.number is None or value.places is None:
+        return True
+    off = abs(other - value.number)
+    return off * 2000 >= abs(value.number) and off >= 3 * Fraction(10) ** -value.places
 
 
 def _spoil_text(answer: str, rng: random.Random) -> str:
@@ -135,6 +142,7 @@ def other_form(answer: str, rng: random.Random) -> str:
         return f"\\text{{{answer}}}"
     forms = _forms(value.number, body, exact=value.places is None)
     tail = rng.choice((f"\\ \\text{{{unit}}}", f"\\,\\mathrm{{{unit}}}", f" {unit}", "")) if unit else ""
+    tail = f" {unit}" if unit == "%" else tail  # without it the value would be another one
     return rng.choice([form for form in forms if form != answer] or [answer]) + tail
 
 
@@ -149,7 +157,7 @@ def _forms(number: Fraction, body: str, *, exact: bool) -> list[str]:
         if 10**6 % below == 0:
             forms.append(f"{float(number):.6f}".rstrip("0"))
         return forms
-    forms = [f"${body}$", f"{body}0" if "." in body else f"{body}.0"]
+    forms = [f"{body}0" if "." in body else f"{body}.0"]
     whole, dot, part = body.lstrip("-").partition(".")
     if len(whole) > 3:
         forms += [f"{sign}{int(whole):,}{dot}{part}", f"{sign}{int(whole):,}{dot}{part}".replace(",", "{,}")]
