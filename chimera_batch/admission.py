@@ -23,6 +23,7 @@ class Caps:
     stage_usd: Decimal | None
     batches_per_hour: int | None
     enqueued_tokens: int | None
+    queue_wait: float = 60.0  # seconds to wait after a host's queue was full, doubled each time in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,9 @@ def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | N
         )
         if recent >= caps.batches_per_hour:
             return Ruling("wait", f"{recent} batches in the last hour is what {shard.provider} allows")
+    until = _queue_free_at(facts, shard, caps.queue_wait)
+    if until > wish.now:
+        return Ruling("wait", f"the queue of {shard.provider} for {shard.model} was full; trying again later")
     if caps.enqueued_tokens is not None:
         enqueued = sum(
             attempt.input_tokens
@@ -91,3 +95,21 @@ def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | N
                 "wait", f"{enqueued:,} of {caps.enqueued_tokens:,} prompt tokens of {shard.model} are enqueued"
             )
     return None
+
+
+def _queue_free_at(facts: Facts, shard: Shard, wait: float) -> float:
+    """When it is worth trying again after the host's queue for this model was full; at most an hour later."""
+    latest = 0.0
+    for other in facts.in_realm(shard.realm):
+        if other.model != shard.model:
+            continue
+        refused = 0
+        for attempt in reversed(other.attempts):
+            if attempt.queue_full_at is None:
+                break
+            refused += 1
+            if refused == 1:
+                last = attempt.queue_full_at
+        if refused:
+            latest = max(latest, last + min(3600.0, wait * 2 ** (refused - 1)))
+    return latest

@@ -38,6 +38,7 @@ class Timing:
     poll: float = 20.0
     lease: float = 900.0
     settle: float = 120.0
+    queue: float = 60.0  # after a host's queue was full, doubled each time in a row
     overdue: float = 26 * 3600.0  # a batch still working this long after its submission is reported
 
 

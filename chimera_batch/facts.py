@@ -44,6 +44,7 @@ class Attempt:
     outcomes: dict[str, int] = field(default_factory=dict)
     billed: Decimal = Decimal(0)
     landed_at: float | None = None
+    queue_full_at: float | None = None  # when the host refused the file because its queue was full
     quarantined: int = 0
     cleaned: bool = False
     cancel_asked: bool = False
@@ -239,6 +240,7 @@ def _landed(facts: Facts, event: dict[str, Any]) -> None:
 def _dropped(facts: Facts, event: dict[str, Any]) -> None:
     attempt = _attempt(facts, event)
     attempt.stand, attempt.reason, attempt.status = "dropped", event["reason"], "dropped"
+    attempt.queue_full_at = event["at"] if event.get("queue_full") else None
 
 
 def _cleaned(facts: Facts, event: dict[str, Any]) -> None:

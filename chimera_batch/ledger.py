@@ -142,12 +142,17 @@ class Ledger:
         key = landing["key"]
         return self._move(shard, attempt, {"type": "landed", **landing}, when=lambda now: key not in now.answers)
 
-    def dropped(self, shard: Shard, attempt: Attempt, reason: str, *, when: Stand | None = None) -> bool:
-        """Nothing of this attempt was executed: its reservation is released, its requests may be sent again."""
+    def dropped(
+        self, shard: Shard, attempt: Attempt, reason: str, *, when: Stand | None = None, queue_full: bool = False
+    ) -> bool:
+        """Nothing of this attempt was executed: its reservation is released, its requests may be sent again.
+
+        ``queue_full``: the host takes no more of this model for now.
+        """
         return self._move(
             shard,
             attempt,
-            {"type": "dropped", "reason": reason},
+            {"type": "dropped", "reason": reason, "queue_full": queue_full},
             when=lambda now: when is None or now.stand == when,
         )
 

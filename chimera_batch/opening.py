@@ -28,7 +28,7 @@ from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 
 REHEARSAL_KEY = "rehearsal"  # a real key is never sent to the loopback server
-REHEARSAL_TIMING = Timing(poll=0.2, lease=60.0, settle=2.0, overdue=600.0)
+REHEARSAL_TIMING = Timing(poll=0.2, lease=60.0, settle=2.0, queue=1.0, overdue=600.0)
 
 
 @dataclass(frozen=True, slots=True)

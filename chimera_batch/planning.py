@@ -119,13 +119,12 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
     return asked
 
 
-def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> bool:
+def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, *, seen: int) -> bool:
     """Pack what no shard of the realm holds yet. The views ``asked`` and ``members`` must be current.
 
-    False when another runner packed meanwhile: subtract again.
+    ``seen``: how many shards the realm had when those views were made. False when another runner packed since:
+    subtract again.
     """
-    realm = ctx.realm(stage)
-    seen = ctx.facts.packs.get(realm, 0)
     for number, packed in enumerate(_shards(ctx, stage, warehouse, folder)):
         if not _keep_shard(ctx, stage, packed, seen_packs=seen + number):
             return False

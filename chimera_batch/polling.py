@@ -11,7 +11,7 @@ from chimera_batch.facts import Attempt, Shard
 from chimera_batch.records import BatchState
 from chimera_batch.recovery import intent_of
 
-_WAIT_CODES = {"token_limit_exceeded"}  # the queue is full: no row has failed
+_FULL_CODES = {"token_limit_exceeded"}
 _VALIDATION_TRIES = 5  # a file that the provider refuses as a whole this often is a person's problem
 
 
@@ -65,9 +65,10 @@ def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -
         collecting.land_refused_lines(ctx, shard, attempt, state.status, bad)
         collecting.clean(ctx, shard, attempt)
         return True
-    ctx.ledger.dropped(shard, attempt, reason)
+    full = bool({problem.code for problem in state.problems} & _FULL_CODES)
+    ctx.ledger.dropped(shard, attempt, reason, queue_full=full)
     with suppress(ProviderError):
         collecting.discard(ctx, shard, attempt, state)
-    if {problem.code for problem in state.problems} & _WAIT_CODES:
+    if full:  # no row has failed
         return True
     raise ProviderRefused(f"{shard.id}: {reason}", status=400, hint=f"chimera-batch status {ctx.project.path}")

@@ -106,12 +106,12 @@ def _join(step: Step, counts: Standing | None) -> Made:
 def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
     """Pack and send what is missing; how the requests stand afterwards."""
     ctx, stage = step.ctx, step.stage
-    counts = step.stand(paths)
     for _ in range(_PACK_TRIES):
+        seen = ctx.facts.packs.get(ctx.realm(stage), 0)  # before the views are made that tell what is missing
+        counts = step.stand(paths)
         if not counts.states["not_asked"]:
             break
-        planning.pack(ctx, stage, step.warehouse, step.folder)
-        counts = step.stand(paths)
+        planning.pack(ctx, stage, step.warehouse, step.folder, seen=seen)
     else:
         raise NotFinished(
             "other runners keep packing requests of the same host",

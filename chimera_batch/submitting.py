@@ -168,7 +168,8 @@ def _claim_event(wish: Wish, prepared: Prepared, ids: str | None, lease_until: f
 
 def caps_of(ctx: Context, stage: Stage) -> Caps:
     profile = ctx.profile(stage)
-    return Caps(ctx.budget_usd, stage.budget_usd, profile.batches_per_hour, profile.enqueued_tokens)
+    hourly, tokens = profile.batches_per_hour, profile.enqueued_tokens
+    return Caps(ctx.budget_usd, stage.budget_usd, hourly, tokens, ctx.timing.queue)
 
 
 def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
