@@ -41,7 +41,11 @@ def choose(history: History, rules: Mapping[str, Rule], ceiling: int) -> Choice:
         return _truncated(history, rules["truncated"], ceiling)
     cause = "transient" if history.last == "error" and history.last_transient else history.last
     tried = history.counts.get(cause, 0)
-    return Choice("retryable" if tried <= rules[cause].times else "given_up", ceiling)
+    if tried > rules[cause].times:
+        return Choice("given_up", ceiling)
+    # room that an earlier, truncated answer made necessary stays when the larger asking expired or failed
+    room = max(ceiling, history.last_ceiling) if history.counts.get("truncated") else ceiling
+    return Choice("retryable", room)
 
 
 def _truncated(history: History, rule: Rule, ceiling: int) -> Choice:

@@ -1,0 +1,195 @@
+"""Admission: each limit at its exact edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chimera_batch.admission import Caps, Ruling, Wish, admit
+from chimera_batch.facts import Facts, apply
+from tests.support import NOW, REALM, claimed, landing, packed
+
+NONE = Caps(None, None, None, None)
+
+
+@dataclass
+class Other:
+    """Another shard with one attempt, as the ledger knows it."""
+
+    usd: str = "1"
+    stand: str = "claimed"
+    billed: str = "0.25"
+    run: str = "tiny"
+    stage: str = "one"
+    realm: str = REALM
+    model: str = "tiny-1"
+    tokens: int = 500
+    age: float = 0.0  # seconds before now
+
+
+def facts_of(*others: Other) -> Facts:
+    facts = Facts()
+
+    def say(**event: Any) -> None:
+        apply(facts, {"n": 1, "at": NOW, "by": "me", **event})
+
+    say(type="packed", **packed("s"))
+    for number, other in enumerate(others):
+        name = f"o{number}"
+        where = {"realm": other.realm, "shard": name, "attempt": 1}
+        say(type="packed", **packed(name, realm=other.realm, model=other.model))
+        say(
+            **claimed(
+                name, usd=other.usd, run=other.run, stage=other.stage, realm=other.realm, input_tokens=other.tokens
+            ),
+            at=NOW - other.age,
+        )
+        if other.stand in {"submitted", "landed"}:
+            say(type="submitted", batch=f"batch-{number}", **where)
+        if other.stand == "stuck":
+            say(type="stuck", reason="why", **where)
+        if other.stand == "landed":
+            say(type="landed", **landing(other.billed), **where)
+        if other.stand == "dropped":
+            say(type="dropped", reason="why", **where)
+    return facts
+
+
+def wish(usd: str = "1", tokens: int = 500, **changes: Any) -> Wish:
+    return replace(Wish(REALM, "s", 1, "tiny", "one", Decimal(usd), tokens, NOW), **changes)
+
+
+def verdict(facts: Facts, caps: Caps, mine: Wish | None = None) -> str:
+    return admit(facts, mine or wish(), caps).verdict
+
+
+def test_without_limits_everything_goes() -> None:
+    assert admit(facts_of(Other("1000000")), wish("1000000", 10**12), NONE) == Ruling("go")
+
+
+BUDGETS: list[tuple[str, list[Other], str, str, str]] = [
+    ("exactly the budget", [], "10", "10", "go"),
+    ("a cent above", [], "10.01", "10", "budget"),
+    ("the smallest part above", [], "10.000000000001", "10", "budget"),
+    ("beside a reservation, to the cent", [Other("4")], "6", "10", "go"),
+    ("beside a reservation, a cent above", [Other("4")], "6.01", "10", "budget"),
+    ("what landed counts as billed", [Other("4", "landed", "0.25")], "9.75", "10", "go"),
+    ("and not less", [Other("4", "landed", "0.25")], "9.76", "10", "budget"),
+    ("submitted is reserved", [Other("4", "submitted")], "6.01", "10", "budget"),
+    ("stuck is reserved", [Other("4", "stuck")], "6.01", "10", "budget"),
+    ("dropped is free", [Other("4", "dropped")], "10", "10", "go"),
+    ("another run has its own", [Other("4", run="other")], "10", "10", "go"),
+    ("another realm does not", [Other("4", realm="anthropic@api")], "6.01", "10", "budget"),
+    ("nothing may be spent", [], "0.01", "0", "budget"),
+    ("nothing is to be spent", [], "0", "0", "go"),
+    ("more was billed than allowed", [Other("4", "landed", "12")], "0.01", "10", "budget"),
+    ("a bill above, a wish for nothing", [Other("4", "landed", "12")], "0", "10", "budget"),
+]
+
+
+@pytest.mark.parametrize(
+    ("others", "usd", "cap", "said"), [row[1:] for row in BUDGETS], ids=[row[0] for row in BUDGETS]
+)
+def test_the_budget_of_the_run(others: list[Other], usd: str, cap: str, said: str) -> None:
+    ruling = admit(facts_of(*others), wish(usd), Caps(Decimal(cap), None, None, None))
+    assert ruling.verdict == said
+    assert (f"the budget of ${Decimal(cap):.2f}" in ruling.reason) == (said == "budget")
+
+
+@pytest.mark.parametrize(
+    ("others", "usd", "said"),
+    [
+        ([], "5", "go"),
+        ([], "5.01", "budget"),
+        ([Other("3")], "2", "go"),
+        ([Other("3")], "2.01", "budget"),
+        ([Other("3", stage="two")], "5", "go"),
+        ([Other("3", "landed", "1")], "4.01", "budget"),
+    ],
+)
+def test_the_cap_of_the_stage(others: list[Other], usd: str, said: str) -> None:
+    ruling = admit(facts_of(*others), wish(usd), Caps(Decimal(100), Decimal(5), None, None))
+    assert ruling.verdict == said
+    assert ("cap of stage one of $5.00" in ruling.reason) == (said == "budget")
+
+
+def test_a_refusal_says_what_would_have_been_spent() -> None:
+    ruling = admit(facts_of(Other("4"), Other("1", "landed", "2")), wish("5"), Caps(Decimal(10), None, None, None))
+    assert ruling.reason == "one: up to $5.00 more on top of $6.00 spent or reserved could pass the budget of $10.00"
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([Other()], "go"),
+        ([Other(), Other(stand="landed")], "wait"),
+        ([Other(), Other(stand="dropped")], "go"),  # never became a batch
+        ([Other(), Other(age=3599.9)], "wait"),
+        ([Other(), Other(age=3600)], "go"),
+        ([Other(), Other(realm="anthropic@api")], "go"),
+        ([Other(), Other(run="other", model="tiny-2")], "wait"),  # the host counts batches, not runs or models
+    ],
+    ids=["one", "two", "dropped", "59:59", "an hour", "other realm", "other run"],
+)
+def test_batches_in_the_hour(others: list[Other], said: str) -> None:
+    ruling = admit(facts_of(*others), wish(), Caps(None, None, 2, None))
+    assert ruling.verdict == said
+    assert ("2 batches in the last hour" in ruling.reason) == (said == "wait")
+
+
+@pytest.mark.parametrize(
+    ("others", "tokens", "said"),
+    [
+        ([], 1000, "go"),
+        ([], 1001, "go"),  # larger than the limit: alone it must be tried, or it never would be
+        ([Other(tokens=400)], 600, "go"),
+        ([Other(tokens=400)], 601, "wait"),
+        ([Other(tokens=0)], 1001, "go"),
+        ([Other(tokens=400, stand="submitted")], 601, "wait"),
+        ([Other(tokens=400, stand="stuck")], 601, "wait"),
+        ([Other(tokens=400, stand="landed")], 601, "go"),
+        ([Other(tokens=400, stand="dropped")], 601, "go"),
+        ([Other(tokens=400, model="tiny-2")], 601, "go"),
+        ([Other(tokens=400, realm="anthropic@api")], 601, "go"),
+        ([Other(tokens=400, run="other")], 601, "wait"),
+    ],
+)
+def test_enqueued_tokens_of_the_model(others: list[Other], tokens: int, said: str) -> None:
+    ruling = admit(facts_of(*others), wish(tokens=tokens), Caps(None, None, None, 1000))
+    assert ruling.verdict == said
+    assert ("400 of 1,000 prompt tokens of tiny-1" in ruling.reason) == (said == "wait")
+
+
+def test_money_is_asked_about_first() -> None:
+    """Waiting would not help where the budget says no."""
+    assert verdict(facts_of(Other()), Caps(Decimal(1), None, 1, 1)) == "budget"
+
+
+@pytest.mark.parametrize("stand", ["claimed", "submitted", "stuck"])
+def test_a_shard_that_is_under_way_is_taken(stand: str) -> None:
+    facts = facts_of(Other(stand=stand))
+    for number in (1, 2):
+        assert verdict(facts, NONE, wish(shard="o0", attempt=number)) == "taken"
+
+
+@pytest.mark.parametrize("stand", ["landed", "dropped"])
+@pytest.mark.parametrize(("number", "said"), [(1, "taken"), (2, "go"), (3, "taken")])
+def test_an_attempt_has_the_next_number(stand: str, number: int, said: str) -> None:
+    assert verdict(facts_of(Other(stand=stand)), NONE, wish(shard="o0", attempt=number)) == said
+
+
+CENTS = st.decimals("0", "20", places=2)
+OTHERS = st.lists(st.builds(Other, CENTS.map(str), st.sampled_from(["claimed", "landed", "dropped"]), CENTS.map(str)))
+
+
+@given(OTHERS, CENTS, CENTS, CENTS)
+def test_what_goes_never_passes_a_cap(others: list[Other], usd: Decimal, run: Decimal, stage: Decimal) -> None:
+    facts = facts_of(*others)
+    said = verdict(facts, Caps(run, stage, None, None), wish(str(usd)))
+    committed = facts.spent("tiny") + facts.reserved("tiny")
+    assert (said == "go") == (committed + usd <= min(run, stage))
