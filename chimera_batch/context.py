@@ -59,6 +59,14 @@ class Context:
     sleep: Callable[[float], None] = time.sleep
     say: Callable[[str], None] = lambda _line: None  # one line of progress for a person
 
+    notes: dict[str, str] = field(default_factory=dict)  # shard -> why it waits, as far as this process knows
+
+    def note(self, shard: Shard, text: str) -> None:
+        """Say why a shard waits, once until it changes."""
+        if self.notes.get(shard.id) != text:
+            self.notes[shard.id] = text
+            self.say(f"{shard.id}: {text}")
+
     @property
     def facts(self) -> Facts:
         return self.ledger.facts

@@ -44,14 +44,19 @@ def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
         if state.phase == "ended":
             return collecting.land(ctx, shard, attempt, state)
     except ProviderDown as error:
-        attempt.reason = str(error)
+        ctx.note(shard, str(error))
         return False
+    except (
+        ProviderRefused
+    ) as error:  # the batch or its files are gone: asking again may be paid twice, so a person decides
+        ctx.ledger.stuck(shard, attempt, f"{attempt.batch} cannot be read: {error}")
+        return True
     if state.phase == "rejected":
         return _rejected(ctx, shard, attempt, state)
     ctx.ledger.seen(shard, attempt, state.status, state.done)
     waited = ctx.clock() - (attempt.submitted_at or attempt.at)
     if waited > ctx.timing.overdue:
-        attempt.reason = f"{attempt.batch} is {state.status!r} after {waited / 3600:.0f} hours"
+        ctx.note(shard, f"{attempt.batch} is {state.status!r} after {waited / 3600:.0f} hours")
     return False
 
 

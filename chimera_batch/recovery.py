@@ -84,7 +84,7 @@ def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, sil
     try:
         found = [state for state in host.find(intent) if state.id not in ctx.facts.batch_ids()]
     except ProviderDown as error:
-        attempt.reason = f"cannot look up the batch: {error}"
+        ctx.note(shard, f"cannot look up the batch: {error}")
         return False
     exact = host.profile.keeps_metadata or host.profile.deletes_files  # by metadata, or by the name of its own file
     if found and (exact or len(found) == 1):
@@ -93,7 +93,7 @@ def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, sil
         _leave_to_a_person(ctx, shard, attempt, found)
         return False
     if ctx.clock() - attempt.at < ctx.timing.settle:
-        attempt.reason = "the reply to create was lost; waiting until a late batch would show"
+        ctx.note(shard, "the reply to create was lost; waiting until a late batch would show")
         return False
     if silent and not host.profile.deletes_files:  # nothing can make a late create fail
         _leave_to_a_person(ctx, shard, attempt, found)
@@ -119,7 +119,7 @@ def _let_go(ctx: Context, host: Provider, shard: Shard, attempt: Attempt, intent
         uploads = set(host.find_uploads(intent)) | ({attempt.file} if attempt.file else set())
         host.discard(sorted(uploads))
     except ProviderError as error:
-        attempt.reason = f"cannot remove the uploaded file of a lost attempt: {error}"
+        ctx.note(shard, f"cannot remove the uploaded file of a lost attempt: {error}")
         return
     ctx.ledger.dropped(shard, attempt, "no batch was created", when="claimed")
 

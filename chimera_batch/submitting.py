@@ -97,7 +97,8 @@ class Sender:
         if shard.window == "now" or submit(self.ctx, shard, attempt, prepared.path):
             self.sent += 1
         else:
-            self.waits.append(f"{self.stage.name}: {attempt.reason or 'the provider is not reachable'}")
+            why = attempt.reason or self.ctx.notes.get(shard.id) or "not sent yet"
+            self.waits.append(f"{self.stage.name}: {why}")
 
     def _prepare(self, shard: Shard) -> Prepared:
         """Write the exact bytes of an attempt and price them at their upper bound, request by request."""
