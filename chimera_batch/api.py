@@ -86,6 +86,8 @@ def _short(ctx: Context, progress: Progress, document: dict[str, Any]) -> Chimer
         hint = f"chimera-batch adopt {ctx.project.path} --shard {stuck.id} --batch ID   (it is that one)\n"
         hint += f"chimera-batch resend {ctx.project.path} --shard {stuck.id}   (none was made)"
         error = NeedsDecision("; ".join(progress.stuck), hint=hint)
+    elif progress.halted:
+        error = NeedsDecision("the run was cancelled; what was finished is kept", hint=again)
     elif progress.over:
         error = OverBudget("; ".join(progress.over), hint=f"{again} --max-usd AMOUNT, or raise budget: in the manifest")
     else:

@@ -18,7 +18,12 @@ def find(ctx: Context, shard_id: str) -> tuple[Shard, Attempt]:
 
 
 def cancel(ctx: Context, shard_id: str | None) -> list[str]:
-    """Ask the providers to stop batches of this run; what is finished by then is still collected, billed and kept."""
+    """Ask the providers to stop batches of this run; what is finished by then is still collected, billed and kept.
+
+    Without a shard the whole run halts: a runner that is at work elsewhere sends nothing more either.
+    """
+    if shard_id is None:
+        ctx.ledger.halt(ctx.run)
     chosen = [find(ctx, shard_id)] if shard_id else [p for p in ctx.facts.attempts(ctx.run) if p[1].is_open]
     done = []
     for shard, attempt in chosen:

@@ -39,6 +39,7 @@ class Attempt:
     submitted_at: float | None = None
     status: str = "claimed"
     done: int = 0
+    seen_at: float | None = None  # when status and done last changed
     reason: str | None = None
     answers: list[str] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -116,6 +117,7 @@ class Facts:
     asked: dict[tuple[str, str], dict[int, Asked]] = field(default_factory=dict)  # (run, stage) -> round -> asked
     tables: dict[tuple[str, str], Table] = field(default_factory=dict)
     retries: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> how often `retry` was said
+    halted: set[str] = field(default_factory=set)  # runs that a person cancelled and nobody has started again
     packs: dict[str, int] = field(default_factory=dict)  # realm -> number of shards packed; guards the subtraction
 
     def in_realm(self, realm: str) -> Iterator[Shard]:
@@ -168,6 +170,11 @@ def _attempt(facts: Facts, event: dict[str, Any]) -> Attempt:
 def _run(facts: Facts, event: dict[str, Any]) -> None:
     facts.last_run = event["run"]
     facts.manifests[event["run"]] = event["manifest"]
+    facts.halted.discard(event["run"])
+
+
+def _halted(facts: Facts, event: dict[str, Any]) -> None:
+    facts.halted.add(event["run"])
 
 
 def _asked(facts: Facts, event: dict[str, Any]) -> None:
@@ -217,7 +224,7 @@ def _submitted(facts: Facts, event: dict[str, Any]) -> None:
 
 def _seen(facts: Facts, event: dict[str, Any]) -> None:
     attempt = _attempt(facts, event)
-    attempt.status, attempt.done = event["status"], event["done"]
+    attempt.status, attempt.done, attempt.seen_at = event["status"], event["done"], event["at"]
 
 
 def _stuck(facts: Facts, event: dict[str, Any]) -> None:
@@ -266,6 +273,7 @@ def _retry(facts: Facts, event: dict[str, Any]) -> None:
 
 _FOLDS = {
     "run": _run,
+    "halted": _halted,
     "asked": _asked,
     "packed": _packed,
     "claimed": _claimed,

@@ -69,7 +69,7 @@ class Ledger:
         """Remember which manifest this folder ran last, so that ``query`` and ``status`` need no name."""
 
         def decide(facts: Facts) -> Mapping[str, Any] | None:
-            if facts.last_run == run and facts.manifests.get(run) == manifest:
+            if facts.last_run == run and facts.manifests.get(run) == manifest and run not in facts.halted:
                 return None
             return {"type": "run", "run": run, "manifest": manifest}
 
@@ -161,6 +161,10 @@ class Ledger:
 
     def cancel(self, shard: Shard, attempt: Attempt) -> None:
         self._move(shard, attempt, {"type": "cancel"}, when=lambda now: not now.cancel_asked)
+
+    def halt(self, run: str) -> None:
+        """Let nothing more of this run be sent until somebody starts it again."""
+        self.write(lambda facts: None if run in facts.halted else {"type": "halted", "run": run})
 
     def retry(self, run: str, stage: str) -> None:
         self.write(lambda facts: {"type": "retry", "run": run, "stage": stage})

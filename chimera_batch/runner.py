@@ -31,6 +31,7 @@ class Progress:
     waits: list[str] = field(default_factory=list)
     over: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    halted: bool = False  # a person cancelled the run: what is under way is collected, nothing is sent
 
     @property
     def done(self) -> bool:
@@ -41,7 +42,7 @@ def converge(ctx: Context, *, until: str | None = None) -> Progress:
     """Advance until the run is done, or until only a person, a budget or nobody can move it on."""
     while True:
         progress = advance(ctx, until=until)
-        if progress.done or progress.stuck or (progress.over and not progress.in_flight):
+        if progress.done or progress.stuck or ((progress.over or progress.halted) and not progress.in_flight):
             return progress
         if not _anything_new(ctx, progress):
             return progress
@@ -118,7 +119,8 @@ def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
             where=f"stage {stage.name}",
             hint=f"chimera-batch run {ctx.project.path}",
         )
-    if counts.states["packed"] + counts.states["retryable"]:
+    progress.halted = ctx.run in ctx.facts.halted
+    if counts.states["packed"] + counts.states["retryable"] and not progress.halted:
         check_breaker(ctx, stage, counts)
         sender = Sender(ctx, stage, step.warehouse, step.folder)
         sender.send()
