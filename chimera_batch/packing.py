@@ -49,7 +49,7 @@ class Cutter:
     def _most(self) -> int:
         """The most rows that the current shard may hold."""
         if self._shard == 0 and self._limits.first is not None:
-            return self._limits.first
+            return min(self._limits.first, self._limits.max_requests)
         # Counting down from the limit keeps full shards apart; a last, partly filled one differs unless it happens to
         # be exactly as long as another, which the look-up then treats as ambiguous.
         step = self._shard if self._limits.distinct_counts else 0

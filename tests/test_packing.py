@@ -1,0 +1,128 @@
+"""The cutter: limits kept, order kept, and the same cut for the same requests."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chimera_batch.packing import Cutter, Limits
+
+Request = tuple[int, int]  # bytes, tokens
+
+
+def cut(limits: Limits, requests: list[Request]) -> list[list[Request]]:
+    """The requests of each shard."""
+    cutter = Cutter(limits)
+    shards: list[list[Request]] = []
+    for size, tokens in requests:
+        number = cutter.add(size, tokens)
+        assert number in {len(shards) - 1, len(shards)}, "shards are numbered without gaps, in order"
+        if number == len(shards):
+            shards.append([])
+        shards[number].append((size, tokens))
+    return shards
+
+
+def counts(limits: Limits, requests: int) -> list[int]:
+    return [len(shard) for shard in cut(limits, [(1, 1)] * requests)]
+
+
+@pytest.mark.parametrize(
+    ("requests", "expected"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3]), (7, [3, 3, 1])]
+)
+def test_by_count(requests: int, expected: list[int]) -> None:
+    assert counts(Limits(3, 10**9), requests) == expected
+
+
+def test_by_bytes_to_the_byte() -> None:
+    assert cut(Limits(99, 10), [(4, 0), (6, 0), (1, 0), (9, 0), (1, 0)]) == [
+        [(4, 0), (6, 0)],
+        [(1, 0), (9, 0)],
+        [(1, 0)],
+    ]
+
+
+def test_by_tokens_to_the_token() -> None:
+    assert cut(Limits(99, 99, max_tokens=5), [(1, 2), (1, 3), (1, 1)]) == [[(1, 2), (1, 3)], [(1, 1)]]
+
+
+@pytest.mark.parametrize("big", [(11, 1), (1, 6)], ids=["bytes", "tokens"])
+def test_a_request_above_a_limit_stands_alone(big: Request) -> None:
+    small = (1, 1)
+    limits = Limits(99, 10, max_tokens=5)
+    assert cut(limits, [small, big, small, small]) == [[small], [big], [small, small]]
+    assert cut(limits, [big, big]) == [[big], [big]]
+
+
+def test_the_canary_is_first_and_small() -> None:
+    assert counts(Limits(10, 10**9, first=2), 25) == [2, 10, 10, 3]
+    assert counts(Limits(10, 10**9, first=50), 25) == [10, 10, 5]  # never above the host's limit
+
+
+def test_full_shards_differ_where_only_counts_tell_them_apart() -> None:
+    assert counts(Limits(5, 10**9, distinct_counts=True), 14) == [5, 4, 3, 2]
+    assert counts(Limits(5, 10**9, distinct_counts=True, first=1), 11) == [1, 4, 3, 2, 1]
+
+
+def test_counting_down_stops_at_one() -> None:
+    assert counts(Limits(3, 10**9, distinct_counts=True), 9) == [3, 2, 1, 1, 1, 1]
+
+
+LIMITS = st.builds(
+    Limits,
+    st.integers(1, 8),
+    st.integers(1, 40),
+    st.none() | st.integers(1, 30),
+    st.booleans(),
+    st.none() | st.integers(1, 12),
+)
+REQUESTS = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 40)), max_size=40)
+
+
+def _too_much(limits: Limits, shard: list[Request]) -> bool:
+    size, tokens = (sum(request[i] for request in shard) for i in (0, 1))
+    return (
+        len(shard) > limits.max_requests
+        or size > limits.max_bytes
+        or (limits.max_tokens is not None and tokens > limits.max_tokens)
+    )
+
+
+@given(LIMITS, REQUESTS)
+def test_no_shard_passes_a_limit_but_one_of_a_single_request(limits: Limits, requests: list[Request]) -> None:
+    assert all(len(shard) == 1 or not _too_much(limits, shard) for shard in cut(limits, requests))
+
+
+@given(LIMITS, REQUESTS)
+def test_every_request_is_in_one_shard_in_order(limits: Limits, requests: list[Request]) -> None:
+    shards = cut(limits, requests)
+    assert [request for shard in shards for request in shard] == requests
+    assert all(shards)
+    assert cut(limits, requests) == shards
+
+
+@given(LIMITS, REQUESTS)
+def test_no_shard_is_closed_early(limits: Limits, requests: list[Request]) -> None:
+    shards = cut(limits, requests)
+    for number, (shard, following) in enumerate(pairwise(shards)):
+        one_more = [*shard, following[0]]
+        first = limits.first if number == 0 and (limits.first or 99) <= limits.max_requests else None
+        most = first if first is not None else max(1, limits.max_requests - number * limits.distinct_counts)
+        assert _too_much(limits, one_more) or len(one_more) > most
+
+
+@given(st.integers(2, 60), st.integers(0, 300))
+def test_full_shards_are_all_of_different_lengths(most: int, requests: int) -> None:
+    found = counts(Limits(most, 10**9, distinct_counts=True), requests)
+    full = [number for number in found[:-1] if number > 1]
+    assert len(full) == len(set(full))
+
+
+@given(st.integers(1, 5), st.integers(6, 60), st.integers(0, 100), st.booleans())
+def test_a_canary_changes_only_where_the_rest_begins(first: int, most: int, requests: int, distinct: bool) -> None:
+    found = counts(Limits(most, 10**9, None, distinct, first), requests)
+    assert found[:1] == ([min(first, requests)] if requests else [])
+    assert sum(found) == requests
