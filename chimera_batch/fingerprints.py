@@ -39,8 +39,13 @@ def of_round(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str],
     )
 
 
-def of_stage(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str], retries: int) -> str:
-    """What shapes the stage's table: its rounds, its retry rules, what a person said, and its table query."""
+def of_stage(
+    stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str], retries: int, realm: str | None = None
+) -> str:
+    """What shapes the stage's table: its rounds, its retry rules, what a person said, and its table query.
+
+    ``realm``: where its answers come from, so that a table of a mock's answers never stands in for a paid one.
+    """
     until = stage.rounds.until if stage.rounds else None
     return digest(
         [
@@ -51,6 +56,7 @@ def of_stage(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str],
             _used(params, stage.table, until),
             inputs,
             retries,
+            realm,
         ]
     )
 

@@ -53,7 +53,8 @@ class Step:
     @property
     def fingerprint(self) -> str:
         retries = self.ctx.facts.retries.get((self.ctx.run, self.stage.name), 0)
-        return fingerprints.of_stage(self.stage, self.ctx.project.params, self._contents, retries)
+        realm = self.ctx.realm(self.stage) if self.stage.kind == "ask" else None
+        return fingerprints.of_stage(self.stage, self.ctx.project.params, self._contents, retries, realm)
 
     @property
     def _contents(self) -> dict[str, str]:
