@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -62,14 +62,16 @@ def open_run(manifest: Path | str, options: Options, *, write: bool = False) -> 
         ledger.read()
     work = settings.cache_dir() / "work"
     rehearsing = write and options.rehearse
-    with _server(project, store, work, price_rows(project, book)) if rehearsing else nullcontext() as url:
+    with ExitStack() as stack:
+        url = stack.enter_context(_server(project, store, work, price_rows(project, book))) if rehearsing else None
+        hosts = stack.enter_context(closing(Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse)))
         yield Context(
             project=project,
             store=store,
             ledger=ledger,
             prices=book,
             work=work,
-            hosts=Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse),
+            hosts=hosts,
             timing=options.timing or _timing(rehearse=options.rehearse),
             rehearse=options.rehearse,
             budget_usd=min((b for b in (project.budget_usd, options.max_usd) if b is not None), default=None),
@@ -141,6 +143,10 @@ class Hosts:
             if name not in self._made:
                 self._made[name] = self._make(name)
             return self._made[name]
+
+    def close(self) -> None:
+        for host in self._made.values():
+            host.close()
 
     def _make(self, name: str) -> Provider:
         profile = self._profiles[name]

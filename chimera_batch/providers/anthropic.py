@@ -101,6 +101,9 @@ class AnthropicProvider:
     def find_uploads(self, intent: Intent) -> list[str]:
         return []
 
+    def close(self) -> None:
+        self._client.close()
+
     def ask(self, line: bytes) -> bytes:
         wire = faults.json_object(line)
 

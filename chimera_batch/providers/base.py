@@ -82,6 +82,10 @@ class Provider(Protocol):
         """File ids of uploads with this intent's file name (for cleaning up after a crash)."""
         ...
 
+    def close(self) -> None:
+        """Let go of its connections; it may not be used afterwards."""
+        ...
+
     def ask(self, line: bytes) -> bytes:
         """``window: now``: send one wire line synchronously; the result as a line in the form that decode() reads.
 

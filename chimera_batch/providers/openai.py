@@ -128,6 +128,9 @@ class OpenAIProvider:
                 return []
             raise
 
+    def close(self) -> None:
+        self._client.close()
+
     def ask(self, line: bytes) -> bytes:
         wire = faults.json_object(line)
         path = str(wire["url"]).removeprefix("/v1")  # base_url ends with it
