@@ -82,19 +82,29 @@ def _short(ctx: Context, progress: Progress, document: dict[str, Any]) -> Chimer
     again = f"chimera-batch run {ctx.project.path}{' --rehearse' if ctx.rehearse else ''}"
     error: ChimeraError
     if progress.stuck:
-        stuck = next(shard for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.stand == "stuck")
-        hint = f"chimera-batch adopt {ctx.project.path} --shard {stuck.id} --batch ID   (it is that one)\n"
-        hint += f"chimera-batch resend {ctx.project.path} --shard {stuck.id}   (none was made)"
-        error = NeedsDecision("; ".join(progress.stuck), hint=hint)
+        error = NeedsDecision("; ".join(progress.stuck), hint=_choices(ctx))
     elif progress.halted:
         error = NeedsDecision("the run was cancelled; what was finished is kept", hint=again)
     elif progress.over:
-        error = OverBudget("; ".join(progress.over), hint=f"{again} --max-usd AMOUNT, or raise budget: in the manifest")
+        edit = f"raise `budget:` or the stage's `budget_usd:` in {ctx.project.path}, then: {again}"
+        own = ctx.project.budget_usd == ctx.budget_usd
+        error = OverBudget("; ".join(progress.over), hint=edit if own else f"{again} --max-usd AMOUNT")
     else:
         waits = "; ".join(dict.fromkeys(progress.waits)) or f"{progress.in_flight:,} requests are with a provider"
         error = NotFinished(f"unfinished: {', '.join(progress.unfinished)} ({waits})", hint=again)
     error.document = document
     return error
+
+
+def _choices(ctx: Context) -> str:
+    """The two lines that a person can choose from for the first attempt that is stuck."""
+    shard, attempt = next(pair for pair in ctx.facts.attempts(ctx.run) if pair[1].stand == "stuck")
+    which, other = "it is that one", "none was made"
+    if attempt.batch is not None:
+        which, other = "look at it again", "its answers are lost: pay for them again"
+    words = f"{ctx.project.path} --shard {shard.id}"
+    adopt = f"chimera-batch adopt {words} --batch {attempt.batch or 'ID'}   ({which})"
+    return f"{adopt}\nchimera-batch resend {words}   ({other})"
 
 
 def status(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
