@@ -51,6 +51,8 @@ def admit(facts: Facts, wish: Wish, caps: Caps) -> Ruling:
     shard = facts.shards[f"{wish.realm}/{wish.shard}"]
     if shard.current is not None or len(shard.attempts) + 1 != wish.attempt:
         return Ruling("taken", "another runner claimed it first")
+    if wish.run in facts.halted:  # also between the runner's look and this claim
+        return Ruling("wait", f"{wish.stage}: the run was cancelled")
     return _over_budget(facts, wish, caps) or _must_wait(facts, shard, wish, caps) or Ruling("go")
 
 

@@ -165,6 +165,47 @@ def test_enqueued_tokens_of_the_model(others: list[Other], tokens: int, said: st
     assert ("400 of 1,000 prompt tokens of tiny-1" in ruling.reason) == (said == "wait")
 
 
+def full(*seconds_ago: float, model: str = "tiny-1", sent: bool = False) -> Facts:
+    """Another shard whose files the host refused so long ago because its queue was full."""
+    facts = facts_of()
+    where = {"realm": REALM, "shard": "o0", "n": 1, "by": "me"}
+    apply(facts, {"type": "packed", "at": NOW, "n": 1, "by": "me", **packed("o0", model=model)})
+    for number, ago in enumerate(seconds_ago, 1):
+        apply(facts, {**claimed("o0", number), "at": NOW - ago, "n": 1, "by": "me"})
+        drop = {"type": "dropped", "reason": "full", "queue_full": True, "attempt": number, "at": NOW - ago}
+        apply(facts, {**where, **drop})
+    if sent:
+        number = len(seconds_ago) + 1
+        apply(facts, {**claimed("o0", number, run="other"), "at": NOW, "n": 1, "by": "me"})
+        apply(facts, {**where, "type": "submitted", "batch": "b", "attempt": number, "at": NOW})
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (full(59.9), "wait"),
+        (full(60), "go"),
+        (full(500, 119.9), "wait"),  # twice in a row: twice as long
+        (full(500, 120), "go"),
+        (full(9000, 8000, 7000, 6000, 5000, 4000, 3599.9), "wait"),
+        (full(9000, 8000, 7000, 6000, 5000, 4000, 3600), "go"),  # at most an hour
+        (full(1, model="tiny-2"), "go"),
+        (full(1, sent=True), "go"),  # it has taken a file since
+    ],
+    ids=["first", "first over", "second", "second over", "seventh", "an hour", "other model", "moved since"],
+)
+def test_a_full_queue_is_waited_for(facts: Facts, said: str) -> None:
+    assert verdict(facts, replace(NONE, queue_wait=60)) == said
+
+
+def test_a_cancelled_run_claims_nothing() -> None:
+    facts = facts_of()
+    apply(facts, {"n": 2, "at": NOW, "by": "you", "type": "halted", "run": "tiny"})
+    assert admit(facts, wish(), NONE) == Ruling("wait", "one: the run was cancelled")
+    assert verdict(facts, NONE, wish(run="other")) == "go"
+
+
 def test_money_is_asked_about_first() -> None:
     """Waiting would not help where the budget says no."""
     assert verdict(facts_of(Other()), Caps(Decimal(1), None, 1, 1)) == "budget"

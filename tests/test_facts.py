@@ -52,7 +52,11 @@ ATTEMPTS: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         [SUBMITTED],
         {"stand": "submitted", "batch": "batch-1", "submitted_at": NOW + 3, "status": "submitted"},
     ),
-    ("seen", [SUBMITTED, {"type": "seen", "status": "in_progress", "done": 4}], {"status": "in_progress", "done": 4}),
+    (
+        "seen",
+        [SUBMITTED, {"type": "seen", "status": "in_progress", "done": 4}],
+        {"status": "in_progress", "done": 4, "seen_at": NOW + 4},
+    ),
     ("stuck", [STUCK], {"stand": "stuck", "status": "stuck", "reason": "two candidates"}),
     ("stuck, then adopted", [STUCK, SUBMITTED], {"stand": "submitted", "batch": "batch-1", "reason": None}),
     (
@@ -81,6 +85,8 @@ ATTEMPTS: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ),
     ("landed in part", [SUBMITTED, land(final=False)], {"stand": "submitted", "landed_at": None}),
     ("dropped", [DROPPED], {"stand": "dropped", "status": "dropped", "reason": "no batch was created"}),
+    ("dropped by a full queue", [{**DROPPED, "queue_full": True}], {"stand": "dropped", "queue_full_at": NOW + 3}),
+    ("dropped otherwise", [{**DROPPED, "queue_full": False}], {"stand": "dropped", "queue_full_at": None}),
     ("cleaned", [SUBMITTED, land(), {"type": "cleaned"}], {"stand": "landed", "cleaned": True}),
     ("cancel", [SUBMITTED, {"type": "cancel"}], {"stand": "submitted", "cancel_asked": True}),
 ]
@@ -128,6 +134,12 @@ def test_run_and_table() -> None:
     assert facts.last_run == "a"
     assert facts.manifests == {"a": "a2.yaml", "b": "b.yaml"}
     assert facts.tables == {("a", "one"): Table("f", "k", "d", 3, {"answered": 3}, {"ok": 3})}
+
+
+def test_a_run_is_halted_until_it_is_started_again() -> None:
+    halts = [{"type": "halted", "run": name} for name in ("a", "b")]
+    assert fold(*halts).halted == {"a", "b"}
+    assert fold(*halts, {"type": "run", "run": "a", "manifest": "a.yaml"}).halted == {"b"}
 
 
 def test_asking_a_round_again_forgets_the_later_ones() -> None:
@@ -186,7 +198,7 @@ def test_an_unknown_type_is_left_alone() -> None:
 
 def test_every_type_is_tried_here() -> None:
     tried = {event["type"] for row in ATTEMPTS for event in row[1]}
-    assert tried | {"claimed", "packed", "run", "asked", "taken", "table", "retry"} == EVENT_TYPES
+    assert tried | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry"} == EVENT_TYPES
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,20 @@ def test_what_is_known_already_is_not_written_again() -> None:
     assert fresh(store) == writer.facts
 
 
+def test_a_halted_run_is_started_by_saying_so_again() -> None:
+    store = MemoryStore()
+    writer = ledger(store)
+    writer.begin("tiny", "tiny.yaml")
+    for _ in range(2):
+        writer.halt("tiny")
+    assert len(list(store.list("journal/"))) == 2
+    assert writer.facts.halted == {"tiny"}
+    for _ in range(2):
+        writer.begin("tiny", "tiny.yaml")
+    assert len(list(store.list("journal/"))) == 3
+    assert fresh(store).halted == set()
+
+
 def test_a_pack_on_a_stale_subtraction_is_refused() -> None:
     """Two runners subtract, both find the same requests missing; only one may pack them."""
     store = MemoryStore()
