@@ -45,7 +45,7 @@ def retry(ctx: Context, stage: str | None) -> list[str]:
 def adopt(ctx: Context, shard_id: str, batch: str) -> None:
     """This batch is that attempt: read its results as such. They are checked against the nonce when they come."""
     shard, attempt = find(ctx, shard_id)
-    if batch in ctx.facts.batch_ids():
+    if batch in ctx.facts.batch_ids() - {attempt.batch}:  # its own: look again for results that were not there
         raise InputError(f"{batch} is recorded as another attempt already", hint=_status(ctx))
     if not recovery.adopt(ctx, shard, attempt, batch):
         raise InputError(f"attempt {attempt.number} of {shard_id} was settled meanwhile", hint=_status(ctx))

@@ -155,7 +155,7 @@ def _row(
         sent.attempt,
         identity,
         reply.outcome,
-        reply.transient,
+        reply.transient or reply.account,  # nothing is wrong with the request: mend the account and run again
         sent.ceilings[identity],
         reply.text,
         reply.reasoning,

@@ -11,6 +11,7 @@ from chimera_batch.facts import Attempt, Shard
 from chimera_batch.records import BatchState
 from chimera_batch.recovery import intent_of
 
+_ORDINARY = {"", "validating", "in_progress", "finalizing", "cancelling", "canceling"}  # words that say: still working
 _FULL_CODES = {"token_limit_exceeded"}
 _VALIDATION_TRIES = 5  # a file that the provider refuses as a whole this often is a person's problem
 
@@ -41,23 +42,40 @@ def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
         state = host.state(attempt.batch)
         if attempt.cancel_asked and state.phase == "working":
             host.cancel(attempt.batch)
-        if state.phase == "ended":
+        if state.phase == "ended" and (state.files or _settled(ctx, shard, attempt, state)):
             return collecting.land(ctx, shard, attempt, state)
     except ProviderDown as error:
         ctx.note(shard, str(error))
         return False
-    except (
-        ProviderRefused
-    ) as error:  # the batch or its files are gone: asking again may be paid twice, so a person decides
+    except ProviderRefused as error:
+        # The batch or its files are gone: asking again may be paid twice, so a person decides.
         ctx.ledger.stuck(shard, attempt, f"{attempt.batch} cannot be read: {error}")
         return True
     if state.phase == "rejected":
         return _rejected(ctx, shard, attempt, state)
+    if state.phase == "working":
+        _look(ctx, shard, attempt, state)
+    return False
+
+
+def _settled(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:
+    """Whether a batch has been over without any file for long enough to believe it: what no file holds is asked, and
+    paid, again, and a host may be slow to show a file."""
+    ctx.ledger.seen(shard, attempt, state.status, state.done)
+    if ctx.clock() - (attempt.seen_at or attempt.at) >= ctx.timing.settle:
+        return True
+    ctx.note(shard, f"{attempt.batch} is {state.status!r} and has no results; waiting in case they show late")
+    return False
+
+
+def _look(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> None:
+    """Note how far a batch is, and say what is not as usual."""
+    if state.status.lower() not in _ORDINARY:
+        ctx.note(shard, f"{shard.provider} says {state.status!r}, a word we do not know: taken for still working")
     ctx.ledger.seen(shard, attempt, state.status, state.done)
     waited = ctx.clock() - (attempt.submitted_at or attempt.at)
     if waited > ctx.timing.overdue:
         ctx.note(shard, f"{attempt.batch} is {state.status!r} after {waited / 3600:.0f} hours")
-    return False
 
 
 def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:

@@ -121,7 +121,8 @@ def _let_go(ctx: Context, host: Provider, shard: Shard, attempt: Attempt, intent
     except ProviderError as error:
         ctx.note(shard, f"cannot remove the uploaded file of a lost attempt: {error}")
         return
-    ctx.ledger.dropped(shard, attempt, "no batch was created", when="claimed")
+    if ctx.ledger.dropped(shard, attempt, "no batch was created", when="claimed"):
+        ctx.note(shard, "no batch was created; its requests are sent again")
 
 
 def _leave_to_a_person(ctx: Context, shard: Shard, attempt: Attempt, found: list[BatchState]) -> None:

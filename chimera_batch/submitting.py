@@ -191,6 +191,7 @@ def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
         ctx.say(f"{shard.id}: the reply to create was lost ({error}); looking it up")
         return recovery.look_up(ctx, shard, attempt, intent)
     except ProviderDown as error:
+        ctx.note(shard, f"nothing was sent: {error}")
         ctx.ledger.dropped(shard, attempt, str(error), when="claimed")
         return False
     except (ProviderRefused, AccountRefused) as error:

@@ -15,7 +15,7 @@ of a request            (consumed when the request comes in)
 ``truncate_download``   a clean end after ``bytes`` (900) or ``lines``, no length announced
 ``reset_download``      a reset after ``bytes`` (900) of the announced length
 of a batch              (consumed when the batch is created, kept with it)
-``fail_validation``     ``code`` (invalid_request), ``line``, ``message``
+``fail_validation``     ``code`` (invalid_request), ``line`` or ``lines``, ``message``
 ``token_limit``         validation fails with token_limit_exceeded
 ``drop_rows``           ``n`` rows are executed, billed and in no file
 ``error_rows``          ``n`` rows fail with ``status`` (500), ``in`` (error|output), ``code``, ``message``;

@@ -175,7 +175,8 @@ class Works:
     def _validated(self, batch: Batch) -> validate.Checked:
         if order := faults.find(batch.faults, "fail_validation"):
             code, message = order.get("code", "invalid_request"), order.get("message", "The file is not valid.")
-            return _failed(validate.problem(code, message, order.get("line")))
+            named = order.get("lines") or [order.get("line")]
+            return _failed(*(validate.problem(code, message, line) for line in named))
         path, requests = self._tools.files.path(batch.input_file_id), self.requests(batch.id)
         told = self._tools.files.told(batch.input_file_id)
         if path is None or told is None or told["purpose"] != "batch":
@@ -266,8 +267,8 @@ def _terminal(batch: Batch, now: float) -> bool:
     return batches.status(batch, now) in {"failed", "completed", "expired", "cancelled"}
 
 
-def _failed(problem: dict[str, Any]) -> validate.Checked:
-    return validate.Checked(0, 0, None, (problem,))
+def _failed(*problems: dict[str, Any]) -> validate.Checked:
+    return validate.Checked(0, 0, None, problems)
 
 
 def _remove(paths: Iterable[Path]) -> None:
