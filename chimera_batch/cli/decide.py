@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
-from chimera_batch.cli import faults, showing
+from chimera_batch.cli import showing
+from chimera_batch.cli.hints import mended
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable
+from chimera_batch.cli.summary import what_next
 
 _shard = click.option("--shard", required=True, metavar="S", help="The shard, as status names it.")
 
@@ -81,13 +83,13 @@ def resend(said: Said, manifest: Path, shard: str) -> None:
 
 def _done(said: Said, document: dict[str, Any], text: list[str], again: str) -> None:
     """Tell what was decided, and the command that acts on it."""
-    again = faults.mended(again, said)
+    again = mended(again, said)
     if said.as_json:
         showing.document({**document, "next": again})
         return
     for line in text:
         showing.line(line)
-    showing.line(f"next:  {again}")
+    what_next([again])
 
 
 def _quoted(manifest: Path) -> str:

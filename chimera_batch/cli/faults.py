@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 import traceback
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from chimera_batch.cli import showing
+from chimera_batch.cli.hints import mended
 from chimera_batch.cli.said import Said
 from chimera_batch.cli.summary import summary
 from chimera_batch.cli.texts import one_line, plain
@@ -21,8 +21,6 @@ INTERRUPTED = 130
 CLOSED_PIPE = 141  # as a shell says of a command that SIGPIPE ended
 
 _HEADS = {3: "over budget", 4: "your decision", 5: "not finished yet", INTERRUPTED: "interrupted"}
-_ABOUT_A_RUN = "check|estimate|run|advance|status|cancel|retry|adopt|resend|query|trace"
-_COMMAND = re.compile(rf"^chimera-batch (?:{_ABOUT_A_RUN})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +54,6 @@ def fault_of(error: BaseException, said: Said) -> Fault:
 def _help_line(error: click.ClickException) -> str:
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     return f"{ctx.command_path if ctx else 'chimera-batch'} --help"
-
-
-def mended(hint: str, said: Said) -> str:
-    """The hint with its commands made to fit the store and side of this command: they will be pasted as they are."""
-    words = ["--rehearse"] if said.rehearse else []
-    words += ["--store", shlex.quote(said.store)] if said.store else []
-    words += [word for price in said.price for word in ("--price", shlex.quote(price))]
-    return "\n".join(_mended_line(line, words) for line in hint.splitlines())
-
-
-def _mended_line(line: str, words: list[str]) -> str:
-    match = _COMMAND.match(line)
-    if match is None:
-        return line
-    new = words[1:] if "--rehearse" in words and "--rehearse" in line else words
-    return " ".join([match[0], *new]) + line[match.end() :]
 
 
 def tell(error: BaseException, said: Said) -> int:

@@ -81,7 +81,7 @@ def _to_stdout(result: Result, form: str, said: Said, path: Path) -> None:
             result.to_json(cast(TextIO, _HarmlessJson(spool)))
     else:
         out = sys.stdout
-        result.to_csv(cast(TextIO, showing.PlainStream(out)) if out.isatty() else out)
+        result.to_csv(cast(TextIO, showing.PlainStream(out)) if showing.to_terminal() else out)
     if said.rehearse and form != "table":
         said.note(showing.REHEARSAL)
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -14,9 +13,10 @@ from typing import Any
 import click
 
 from chimera_batch.cli import estimate, showing
+from chimera_batch.cli.hints import next_lines
 from chimera_batch.cli.said import Said, as_dollars, manifest_argument, rehearsable
 from chimera_batch.cli.showing import dollars
-from chimera_batch.cli.summary import next_line, summary
+from chimera_batch.cli.summary import summary, what_next
 
 
 @click.command()
@@ -63,7 +63,7 @@ def _confirm(said: Said) -> Callable[[dict[str, Any]], bool]:
             said.extra["estimate"] = found
             return False
         estimate.show(found)
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not showing.answerable():
             return False
         sys.stdout.flush()
         total = found["total"]
@@ -78,8 +78,4 @@ def _finish(said: Said, manifest: Path, status: Mapping[str, Any]) -> None:
         showing.document(status)
         return
     summary(status)
-    words = ["-m", str(manifest), *(["--rehearse"] if said.rehearse else [])]
-    words += ["--store", said.store] if said.store else []
-    if any(stage["given_up"] for stage in status["stages"]):
-        showing.line("given up are requests whose rule allows no further try; chimera-batch retry asks them again")
-    showing.line(f"next:  {next_line(status, shlex.join(words))}")
+    what_next(next_lines(status, manifest, said))

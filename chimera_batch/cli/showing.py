@@ -15,10 +15,20 @@ from chimera_batch.cli.texts import columns_of, json_text, one_line, plain
 
 REHEARSAL = "REHEARSAL: nothing was paid; answers are invented"
 
-_NUMBER = re.compile(r"-?\$?-?[\d,]*\.?\d+([eE][+-]?\d+)?%?")
+_NUMBER = re.compile(r"<?-?\$?-?[\d,]*\.?\d+([eE][+-]?\d+)?%?")
 
 Rows = Sequence[Sequence[str]]
 """Rows of text, the heading first."""
+
+
+def to_terminal() -> bool:
+    """Whether somebody looks at stdout right now."""
+    return sys.stdout.isatty()
+
+
+def answerable() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def line(text: object = "") -> None:
@@ -33,13 +43,15 @@ def document(content: Any) -> None:
 
 def dollars(amount: float) -> str:
     """Cents, or more digits where cents would say 0.00."""
+    if 0 < amount < 0.0001:
+        return "<$0.0001"
     return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
 
 
 def table(rows: Rows, *, total: bool = False) -> None:
     """Print a table. ``total``: the last row is a sum and stands apart."""
     safe = [[one_line(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if to_terminal():
         _rich(safe, total)
     else:
         for text in aligned(safe, total=total):

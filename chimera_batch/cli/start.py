@@ -12,6 +12,7 @@ import click
 
 from chimera_batch.cli import showing
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable
+from chimera_batch.cli.summary import what_next
 
 if TYPE_CHECKING:
     from chimera_batch.money import Price
@@ -34,7 +35,7 @@ def init(said: Said, directory: Path) -> None:
         showing.document({"directory": str(directory), "files": [str(path) for path in files], "next": again})
         return
     showing.line(f"{len(files)} files in {directory}: manifests, prompts, sql")
-    showing.line(f"next:  {again}")
+    what_next([again])
 
 
 @click.command()

@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from chimera_batch.cli import showing
+from chimera_batch.cli.hints import next_lines
 from chimera_batch.cli.said import Said, rehearsable
-from chimera_batch.cli.summary import batches, summary
+from chimera_batch.cli.summary import batches, summary, what_next
 from chimera_batch.cli.target import target
 
 WATCH_SECONDS = 3.0
@@ -34,10 +35,11 @@ def status(said: Said, manifest: Path | None, watch: bool) -> None:
     shown: dict[str, Any] | None = None
     for found in _looks(path, said, watch=watch):
         if not said.as_json and found != shown:
-            if watch and sys.stdout.isatty():
+            if watch and showing.to_terminal():
                 click.clear()
             summary(found)
             batches(found)
+            what_next(next_lines(found, path, said))
             sys.stdout.flush()
         shown = found
     if said.as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chimera_batch.cli import showing
@@ -72,7 +72,7 @@ def batches(status: Mapping[str, Any]) -> None:
         showing.table([heading, *rows])
 
 
-def next_line(status: Mapping[str, Any], words: str) -> str:
-    """What to type when a run is done: a look at its last table. ``words``: options that say which run."""
-    last = status["stages"][-1]["stage"]
-    return f'chimera-batch query {words} "SELECT * FROM {last} LIMIT 10"'  # noqa: S608 - a line for a person to paste
+def what_next(lines: Sequence[str]) -> None:
+    """Print what to type, one command a line."""
+    for number, text in enumerate(lines):
+        showing.line(f"{'next:' if number == 0 else '     '}  {text}")

@@ -15,7 +15,7 @@ from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 from chimera_batch.cli.showing import dollars
 from chimera_batch.cli.texts import one_line, plain
 
-_TEXT = 300  # characters of an answer or a column; --raw and --json have all of it
+_TEXT = 300  # characters of a raw line or a column; --raw and --json have all of it
 
 
 @click.command()
@@ -69,7 +69,5 @@ def _result(result: Mapping[str, Any], *, raw: bool) -> Iterator[str]:
     yield f"  raw: {result['raw']} line {result['line']}" if result["raw"] else "  no raw line"
     if result["message"]:
         yield f"  {one_line(result['code'] or '')} {one_line(result['message'], _TEXT)}"
-    if raw and result["raw_line"] is not None:
-        yield f"  {plain(result['raw_line'])}"
-    elif result["text"]:
-        yield f"  {one_line(result['text'], _TEXT)}"
+    if result["raw_line"] is not None:
+        yield f"  {plain(result['raw_line']) if raw else one_line(result['raw_line'], _TEXT)}"

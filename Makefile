@@ -1,0 +1,27 @@
+# Five verbs. Everything happens in .venv; PYTHON picks the interpreter that makes it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup test lint fix bench
+
+setup: .venv/.ready         ## install the project and what its developers need
+
+test: .venv/.ready          ## the fast tests; `make test ARGS="-m slow"` for real servers and kill -9
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.ready          ## what CI refuses
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: .venv/.ready           ## mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.ready         ## every benchmark in bench/, one after the other
+	@set -e; for file in bench/[!_]*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+
+.venv/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -e '.[dev]'
+	@touch $@
