@@ -1,0 +1,39 @@
+"""Functions that SQL can call: one file each, pure, NULL in gives NULL out, and no text makes them raise.
+
+Adding one is a file and a line in ``FUNCTIONS``; the warehouse registers them under their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from chimera_batch.functions.answers_match import answers_match
+from chimera_batch.functions.final_answer import final_answer
+from chimera_batch.functions.ngram_jaccard import ngram_jaccard
+from chimera_batch.functions.screen_problem import screen_problem
+from chimera_batch.functions.text_key import text_key
+from chimera_batch.functions.token_jaccard import token_jaccard
+from chimera_batch.functions.topic_key import topic_key
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A Python function under its SQL name; types are DuckDB's. It never sees NULL."""
+
+    name: str
+    call: Callable[..., Any]
+    parameters: tuple[str, ...]
+    returns: str
+
+
+FUNCTIONS: tuple[Function, ...] = (
+    Function("topic_key", topic_key, ("VARCHAR",), "VARCHAR"),
+    Function("text_key", text_key, ("VARCHAR",), "VARCHAR"),
+    Function("token_jaccard", token_jaccard, ("VARCHAR", "VARCHAR"), "DOUBLE"),
+    Function("ngram_jaccard", ngram_jaccard, ("VARCHAR", "VARCHAR", "BIGINT"), "DOUBLE"),
+    Function("answers_match", answers_match, ("VARCHAR", "VARCHAR"), "VARCHAR"),
+    Function("final_answer", final_answer, ("VARCHAR",), "VARCHAR"),
+    Function("screen_problem", screen_problem, ("VARCHAR", "VARCHAR"), "VARCHAR"),
+)
