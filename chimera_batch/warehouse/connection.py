@@ -122,5 +122,7 @@ def input_error(error: BaseException, source: SqlText, first_line: int, *, hint:
     line = line_of(error)
     at = first_line + line - 1 if line is not None else first_line
     if isinstance(error, duckdb.OutOfMemoryException):
-        hint = "select fewer or smaller columns: the query holds more text at once than the memory limit allows"
+        hint = (
+            "leave ORDER BY out, or select fewer and smaller columns: this holds more text at once than memory allows"
+        )
     return InputError(message_of(error), where=f"{source.path}:{at}", hint=hint)

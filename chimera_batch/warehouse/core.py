@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import duckdb
 
@@ -17,6 +18,7 @@ from chimera_batch.warehouse import connection as edge
 from chimera_batch.warehouse import header, statements
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
 from chimera_batch.warehouse.loading import load
+from chimera_batch.warehouse.ordering import OPTIONS, SCRATCH, write_in_order
 from chimera_batch.warehouse.scan import literal, quote
 
 Parameters = Mapping[str, Any]
@@ -143,25 +145,42 @@ class Warehouse:
     ) -> int:
         """Run a file into a Parquet file and return its rows. The same rows in the same order give the same bytes.
 
-        ``order_by`` is SQL over the result's columns. ``metadata`` becomes the file's key-value metadata. ``to``
-        appears whole and synced, or not at all.
+        ``order_by`` is SQL over the result's columns, and unlike an ORDER BY in the file it copes with more text than
+        memory. ``metadata`` becomes the file's key-value metadata. ``to`` appears whole and synced, or not at all.
         """
         source = Inline(source) if isinstance(source, str) else source
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(to.name + ".part")
-        ordered = f"SELECT * FROM ({{}}\n) ORDER BY {_braced(order_by)}" if order_by else "{}"  # noqa: S608 - ours
-        copy = f"COPY ({ordered}\n) TO {_braced(literal(str(part)))} ({_braced(_parquet(metadata or {}))})"
+        into = f"TO {literal(str(part))} ({OPTIONS}{_marks(metadata or {})})"
         try:
-            cursor, final = self._run(source, params, copy)
-            try:
-                written = list(self._stream(cursor, source, final.line))
-            finally:
-                self._release(cursor)
+            if order_by is None:
+                count = self._copy(source, params, into)
+            else:
+                count = self._copy_in_order(source, params, order_by, into)
             _sync(part)
             part.replace(to)
         finally:
             part.unlink(missing_ok=True)
-        return int(written[0][0])
+        return count
+
+    def _copy(self, source: SqlText, params: Parameters, into: str) -> int:
+        cursor, final = self._run(source, params, f"COPY ({{}}\n) {_braced(into)}")
+        try:
+            return int(next(self._stream(cursor, source, final.line))[0])
+        finally:
+            self._release(cursor)
+
+    def _copy_in_order(self, source: SqlText, params: Parameters, order: str, into: str) -> int:
+        raw = self._temp / f"unordered-{uuid4().hex}.parquet"
+        cursor = self._connection.cursor()
+        try:
+            self._copy(source, params, f"TO {literal(str(raw))} ({SCRATCH})")
+            return write_in_order(cursor, raw, order, into)
+        except duckdb.Error as error:
+            raise InputError(f"ordering by {order}: {edge.message_of(error)}", where=f"{source.path}:1") from error
+        finally:
+            cursor.close()
+            raw.unlink(missing_ok=True)
 
     def _run(self, source: SqlText, params: Parameters, wrap: str) -> tuple[Connection, statements.Statement]:
         """Run a file on a cursor of its own, its last statement put in place of ``{}``."""
@@ -212,11 +231,9 @@ def _bind(source: SqlText, statement: statements.Statement, params: Parameters) 
     return {name: given[name.casefold()] for name in statement.parameters}
 
 
-def _parquet(metadata: Mapping[str, str]) -> str:
-    """COPY's options. Row groups are small in rows and in bytes so that rows of 60 kB fit the memory limit."""
+def _marks(metadata: Mapping[str, str]) -> str:
     pairs = ", ".join(f"{quote(key)}: {literal(value)}" for key, value in metadata.items())
-    marks = f", KV_METADATA {{{pairs}}}" if pairs else ""
-    return f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480, ROW_GROUP_SIZE_BYTES '64MB'{marks}"
+    return f", KV_METADATA {{{pairs}}}" if pairs else ""
 
 
 def _braced(text: str) -> str:

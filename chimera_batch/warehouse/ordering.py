@@ -1,0 +1,80 @@
+"""Putting a Parquet file in order with little memory.
+
+DuckDB 2.0's own ORDER BY runs out of memory over text larger than the limit, whatever it spills. So a big file is cut
+into slices of the wanted order, each small enough to sort, and they are joined again. Which way is taken depends on the
+rows alone, so the same rows give the same bytes on every machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import duckdb
+
+from chimera_batch.warehouse.connection import Connection
+from chimera_batch.warehouse.scan import literal
+
+SLICE = 128_000_000
+"""Bytes of text that are sorted at once; every slice costs one reading of the file."""
+
+_GROUPS = "ROW_GROUP_SIZE 20480, ROW_GROUP_SIZE_BYTES '8MB'"
+OPTIONS = f"FORMAT parquet, COMPRESSION zstd, {_GROUPS}"
+"""How Parquet is written. Small row groups, for a reader holds whole groups in memory, per thread: with groups of 64 MB
+joins of rows of 60 kB fail or crawl under a limit of 512 MB; with 8 MB they run in half of it."""
+
+SCRATCH = f"FORMAT parquet, COMPRESSION snappy, {_GROUPS}"
+"""The same for files that are read a few times and thrown away."""
+
+
+def write_in_order(connection: Connection, raw: Path, order: str, into: str) -> int:
+    """Copy the file ``raw`` in the order of the SQL ``order`` into COPY's target ``into``; returns the rows.
+
+    Slices lie beside ``raw`` while it lasts. ``connection`` must be free for temporary tables.
+    """
+    source = f"read_parquet({literal(str(raw))}, file_row_number = true)"
+    size, rows = _first(connection, f"SELECT sum(strlen(COLUMNS(*)::VARCHAR)), count(*) FROM {source}")  # noqa: S608 - ours
+    if size <= SLICE or rows < 2:
+        ordered = f"SELECT * EXCLUDE (file_row_number) FROM {source} ORDER BY {order}, file_row_number"  # noqa: S608 - ours
+        return _first(connection, f"COPY ({ordered}) {into}")[0]
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE __places AS SELECT file_row_number AS __row,"  # noqa: S608 - ours
+        f" row_number() OVER (ORDER BY {order}, file_row_number) - 1 AS __place FROM {source}"
+    )
+    folder = raw.with_name(raw.name + ".slices")
+    folder.mkdir()
+    try:
+        slices = _slices(connection, source, folder, rows, -(-rows * SLICE // size))
+        listed = ", ".join(literal(str(path)) for path in slices)
+        return _first(connection, f"COPY (SELECT * FROM read_parquet([{listed}])) {into}")[0]  # noqa: S608 - ours
+    finally:
+        connection.execute("DROP TABLE __places")
+        shutil.rmtree(folder)
+
+
+def _slices(connection: Connection, source: str, folder: Path, rows: int, step: int) -> list[Path]:
+    found: list[Path] = []
+    begin = 0
+    while begin < rows:
+        path = folder / f"{len(found):06}.parquet"
+        try:
+            connection.execute(
+                "COPY (SELECT * EXCLUDE (file_row_number, __row, __place)"  # noqa: S608 - ours
+                f" FROM {source} JOIN (FROM __places WHERE __place >= {begin} AND __place < {begin + step})"
+                f" ON file_row_number = __row ORDER BY __place) TO {literal(str(path))} ({SCRATCH})"
+            )
+        except duckdb.OutOfMemoryException:  # a stretch of rows far above the average
+            if step == 1:
+                raise
+            step = max(1, step // 4)
+            continue
+        found.append(path)
+        begin += step
+    return found
+
+
+def _first(connection: Connection, sql: str) -> tuple[int, ...]:
+    """The first row, as whole numbers; several sums of one row are added up in front of the last."""
+    row = connection.execute(sql).fetchone() or (0,)
+    numbers = [int(cell or 0) for cell in row]
+    return (sum(numbers[:-1]), numbers[-1]) if len(numbers) > 1 else (numbers[0],)
