@@ -13,4 +13,3 @@ SELECT
     b.model
 FROM asked AS a
 LEFT JOIN best AS b ON b.request_id = a.request_id
-ORDER BY a.round, a.position
