@@ -1,0 +1,3 @@
+-- One row per review.
+-- reads: answers
+SELECT row_key, title, answer -> 'good' AS good FROM answers WHERE outcome = 'ok'

@@ -1,0 +1,409 @@
+"""The store of version 1 still reads, and docs/store-format.md says what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import zstandard
+
+from chimera_batch import api, collecting, facts, planning, standing, submitting, wire
+from chimera_batch.errors import InputError, MissingObject, NotFinished, StoreConflict
+from chimera_batch.facts import Asked, Facts, Table
+from chimera_batch.journal import FORMAT, Journal, event_key
+from chimera_batch.ledger import Ledger
+from chimera_batch.opening import Options
+from chimera_batch.providers import calling
+from chimera_batch.stores import open_store
+from chimera_batch.stores.base import Store
+from tests.conftest import ROOT
+from tests.support import NOW, Clock, MemoryStore, claimed, landing, packed
+
+SAMPLE = ROOT / "tests" / "data" / "store-v1"
+DOC = (ROOT / "docs" / "store-format.md").read_text(encoding="utf-8")
+DRAFTS, REVIEWS = "drafts-3fe13eccf8d5", "reviews-5ec2f59686ad"
+SPENT = Decimal("0.000333")
+
+
+def select(sql: str) -> list[tuple[Any, ...]]:
+    return duckdb.connect().execute(sql).fetchall()
+
+
+class Sample:
+    """A copy of the sample store, which a test may write to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = str(folder / "store")
+        shutil.copytree(SAMPLE / "store", self.url)
+        shutil.copytree(SAMPLE / "project", folder / "project")
+        self.manifest = folder / "project" / "essays.yaml"
+        self.side: Store = open_store(self.url, cache=folder / "cache").sub("rehearsal")
+        self.options = Options(store=self.url, rehearse=True)
+
+    def facts(self) -> Facts:
+        ledger = Ledger(self.side, owner="reader")
+        assert ledger.read()
+        return ledger.facts
+
+    def objects(self) -> set[str]:
+        return set(self.side.list(""))
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(self.side.read(key)) for key in self.side.list("journal/")]
+
+    def columns(self, key: str) -> dict[str, str]:
+        shown = select(f"DESCRIBE SELECT * FROM read_parquet('{self.side.fetch(key)}')")
+        return {name: kind for name, kind, *_ in shown}
+
+
+@pytest.fixture
+def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sample:
+    # where nobody listens: whatever is sent fails the test
+    monkeypatch.setenv("CHIMERA_REHEARSAL_URL", "http://127.0.0.1:9")
+    return Sample(tmp_path)
+
+
+# -- the sample
+
+
+def test_the_sample_is_small_and_names_no_machine() -> None:
+    files = [path for path in SAMPLE.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 200_000
+    assert {event["by"].partition(":")[0] for event in _sample_events()} == {"laptop"}
+
+
+def _sample_events() -> Iterator[dict[str, Any]]:
+    for path in sorted((SAMPLE / "store" / "rehearsal" / "journal").iterdir()):
+        yield json.loads(path.read_bytes())
+
+
+def test_facts_of_the_sample(sample: Sample) -> None:
+    known = sample.facts()
+    assert known.last_run == "essays"
+    drafts = known.shards[f"openai@rehearsal/{DRAFTS}"]
+    first, second = drafts.attempts
+    assert (drafts.requests, drafts.ceiling, drafts.window, drafts.canary) == (5, 2000, "24h", False)
+    assert (first.stand, first.outcomes, first.quarantined, first.ids) == ("landed", {"ok": 4, "error": 1}, 1, None)
+    assert (second.stand, second.outcomes, second.requests) == ("landed", {"ok": 1}, 1)
+    assert all(attempt.cleaned for _, attempt in known.attempts())
+    assert known.spent("essays") == SPENT and known.reserved("essays") == 0
+    assert {mark: table.rows for mark, table in known.tables.items()} == {
+        ("essays", "drafts"): 4,
+        ("essays", "reviews"): 4,
+        ("essays", "dataset"): 4,
+    }
+    assert {mark: rounds[1].rows for mark, rounds in known.asked.items()} == {
+        ("essays", "drafts"): 4,
+        ("essays", "reviews"): 4,
+    }
+
+
+def test_the_snapshot_stands_for_the_events_before_it(sample: Sample) -> None:
+    (snapshot,) = sample.side.list("snapshots/")
+    lines = sample.side.read(snapshot).splitlines()
+    assert lines == [sample.side.read(event_key(n)) for n in range(1, 17)]
+    whole = sample.facts()
+    sample.side.delete([event_key(3)])  # not to be done; shows that the snapshot was read
+    assert sample.facts() == whole
+    sample.side.delete([snapshot])
+    with pytest.raises(StoreConflict, match="missing"):
+        sample.facts()
+
+
+def test_without_snapshots_it_reads_the_same(sample: Sample) -> None:
+    whole = sample.facts()
+    sample.side.delete(list(sample.side.list("snapshots/")))
+    assert sample.facts() == whole
+
+
+def test_status_of_the_sample(sample: Sample) -> None:
+    document = api.status(sample.manifest, sample.options)
+    assert document["state"] == "done"
+    found = {s["stage"]: (s["wanted"], s["answered"], s["orphaned"], s["rows"]) for s in document["stages"]}
+    assert found == {"drafts": (4, 4, 1, 4), "reviews": (4, 4, 1, 4), "dataset": (0, 0, 0, 4)}
+    assert document["usd_spent"] == pytest.approx(float(SPENT), abs=1e-6)
+
+
+def test_tables_of_the_sample_can_be_queried(sample: Sample) -> None:
+    with api.query(sample.manifest, sample.options) as tables:
+        rows = list(tables.query("SELECT topic, title, good FROM dataset ORDER BY topic"))
+        assert [row[0] for row in rows] == ["ants", "bees", "cats", "dogs"]
+        assert all(title and good in {"true", "false", True, False} for _, title, good in rows)
+        outcomes = (
+            "SELECT outcome, count(DISTINCT request_id) FROM outcomes WHERE stage = 'drafts' GROUP BY 1 ORDER BY 1"
+        )
+        assert list(tables.query(outcomes)) == [("error", 1), ("ok", 5)]
+        (usd,) = next(iter(tables.query("SELECT sum(usd) FROM batches")))
+        assert usd == SPENT
+
+
+def test_a_run_with_nothing_to_do_sends_nothing_and_keeps_every_object(sample: Sample) -> None:
+    before = {key: sample.side.read(key) for key in sample.objects()}
+    known = len(sample.events())
+    document = api.run(sample.manifest, sample.options)
+    assert document["state"] == "done" and document["usd_spent"] == pytest.approx(float(SPENT), abs=1e-6)
+    assert {event["type"] for event in sample.events()[known:]} <= {"run", "asked", "table"}
+    assert {key: sample.side.read(key) for key in before} == before
+
+
+def test_a_run_that_wants_more_stops_at_the_server_that_is_not_there(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test above could not pass by never sending anything."""
+    monkeypatch.setattr(calling, "TRIES", 1)
+    text = sample.manifest.read_text().replace("dogs]", "dogs, foxes]")
+    sample.manifest.write_text(text)
+    with pytest.raises(NotFinished):
+        api.run(sample.manifest, sample.options, detach=True)
+    assert {"packed", "claimed"} <= {event["type"] for event in sample.events()[27:]}
+
+
+def test_the_bytes_of_an_attempt_can_be_made_again(sample: Sample, tmp_path: Path) -> None:
+    known = sample.facts()
+    for shard in known.shards.values():
+        for attempt in shard.attempts:
+            key = attempt.ids or shard.members
+            ids = [r[0] for r in select(f"SELECT request_id FROM '{sample.side.fetch(key)}'")]
+            letter = wire.Letter(attempt.nonce, dict.fromkeys(ids, shard.ceiling))
+            made = wire.build(sample.side.fetch(shard.key), tmp_path / "sent", letter, lambda line, _: line)
+            assert (made.sha256, made.requests, made.bytes) == (attempt.sha256, attempt.requests, attempt.bytes)
+
+
+def test_raw_lines_are_where_the_answers_say(sample: Sample) -> None:
+    seen = 0
+    for _, attempt in sample.facts().attempts():
+        for key in attempt.answers:
+            found = select(f"SELECT request_id, raw, line FROM '{sample.side.fetch(key)}'")
+            for identity, raw, number in found:
+                lines = list(wire.read_lines(sample.side.fetch(raw)))
+                assert json.loads(lines[number - 1])["custom_id"] == f"{attempt.nonce}-{identity}"
+                seen += 1
+    assert seen == 5 + 1 + 5
+
+
+def test_the_quarantined_line_names_its_place(sample: Sample) -> None:
+    (key,) = sample.side.list("quarantine/")
+    (line,) = sample.side.read(key).splitlines()
+    record = json.loads(line)
+    assert set(record) == set(_example('{"file":')) == {"file", "line", "reason", "bytes"}
+    raw = zstandard.ZstdDecompressor().stream_reader(sample.side.read(record["file"])).read()
+    assert raw.split(b"\n")[record["line"] - 1] == record["bytes"].encode("latin-1")
+
+
+# -- versions
+
+
+@pytest.mark.parametrize("version", [2, 17])
+def test_a_newer_store_is_refused(sample: Sample, version: int) -> None:
+    path = Path(sample.side.url) / "format.json"
+    path.unlink()
+    path.write_text(json.dumps({**FORMAT, "version": version}))
+    for call in (api.status, api.run):
+        with pytest.raises(InputError, match=f"version {version}") as refused:
+            call(sample.manifest, sample.options)
+        assert refused.value.exit_code == 2 and refused.value.hint
+    assert len(sample.events()) == 27
+
+
+@pytest.mark.parametrize(
+    "text", ['{"format": "something else", "version": 1}', "{}", "[]", "no JSON", '{"version": 1}']
+)
+def test_what_is_no_store_is_refused(text: str) -> None:
+    store: Any = MemoryStore()
+    store.create("format.json", text.encode())
+    with pytest.raises(InputError, match=r"format\.json"):
+        Journal(store, owner="o", clock=Clock()).open()
+
+
+def test_events_that_a_later_version_writes_are_passed_over(sample: Sample) -> None:
+    whole = sample.facts()
+    number = len(sample.events()) + 1
+    event = {"n": number, "at": NOW, "by": "later", "nonce": "0" * 16, "type": "something-new", "what": [1, {"a": 2}]}
+    assert sample.side.create(event_key(number), json.dumps(event).encode())
+    assert sample.facts() == whole
+
+
+# -- what may be deleted
+
+
+def _named(event: Any) -> Iterator[str]:
+    """Every text in an event."""
+    if isinstance(event, dict):
+        event = list(event.values())
+    if isinstance(event, list):
+        for item in event:
+            yield from _named(item)
+    elif isinstance(event, str):
+        yield event
+
+
+def test_what_no_event_needs_may_go(sample: Sample) -> None:
+    known = sample.facts()
+    current = {table.key for table in known.tables.values()}
+    current |= {asked.key for rounds in known.asked.values() for asked in rounds.values()}
+    spare = [key for key in sample.objects() if key.startswith("runs/") and key not in current]
+    spare += [key for shelf in ("raw/", "quarantine/", "snapshots/") for key in sample.side.list(shelf)]
+    spare += [shard.key for shard in known.shards.values()]  # all of whose requests are answered
+    sample.side.delete(spare)
+    assert len(spare) > 8
+    assert api.run(sample.manifest, sample.options)["state"] == "done"
+    with api.query(sample.manifest, sample.options) as tables:
+        assert list(tables.query("SELECT count(*) FROM dataset")) == [(4,)]
+
+
+@pytest.mark.parametrize("shelf", ["answers/", "requests/openai@rehearsal/drafts-3fe13eccf8d5.ids"])
+def test_what_is_needed_is_missed_by_name(sample: Sample, shelf: str) -> None:
+    key = next(iter(sample.side.list(shelf)))
+    sample.side.delete([key])
+    with pytest.raises(MissingObject, match=re.escape(key)):
+        api.status(sample.manifest, sample.options)
+
+
+def test_every_object_but_the_quarantine_is_named_by_an_event(sample: Sample) -> None:
+    named = {text for event in sample.events() for text in _named(event)}
+    spare = {key for key in sample.objects() - named if not key.startswith(("journal/", "snapshots/", "quarantine/"))}
+    assert spare == {"format.json"}
+
+
+# -- the document
+
+
+def _examples() -> list[dict[str, Any]]:
+    block = re.search(r"<!-- events -->\n```jsonl\n(.*?)```", DOC, re.DOTALL)
+    assert block is not None
+    return [json.loads(line) for line in block[1].splitlines()]
+
+
+def _example(start: str) -> dict[str, Any]:
+    (line,) = [line for line in DOC.splitlines() if line.startswith(start)]
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def _documented_columns(name: str) -> dict[str, str]:
+    table = DOC.split(f"<!-- columns: {name} -->\n")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return {cells[0].strip("`"): cells[1] for cells in rows}
+
+
+def test_every_event_type_has_an_example_and_a_row() -> None:
+    assert {event["type"] for event in _examples()} == facts.EVENT_TYPES
+    table = DOC.split("| type | written | fields |")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == facts.EVENT_TYPES
+
+
+def test_the_examples_fold_into_facts() -> None:
+    known = Facts()
+    for number, event in enumerate(_examples(), 1):
+        assert event["n"] == number
+        facts.apply(known, event)
+    (shard,) = known.shards.values()
+    assert [attempt.stand for attempt in shard.attempts] == ["landed", "dropped"]
+    assert known.halted == {"essays"} and known.retries == {("essays", "drafts"): 1}
+
+
+def _written() -> dict[str, set[str]]:
+    """Every event type with its fields, as the code writes them now."""
+    store: Any = MemoryStore()
+    ledger = Ledger(store, owner="o", clock=Clock()).open()
+    ledger.begin("tiny", "/m.yaml")
+    ledger.asked("tiny", "one", Asked(1, "f", "k", 1, 1))
+    ledger.pack(packed(), seen_packs=0)
+    shard = ledger.shard(packed()["realm"], "s")
+    for number in (1, 2):
+        ledger.write(lambda _facts, n=number: claimed(attempt=n))  # type: ignore[misc]  # a lambda with a default
+        attempt = shard.attempts[-1]
+        ledger.take_over(shard, attempt, lease_until=NOW + 9)
+        ledger.uploaded(shard, attempt, "file")
+        ledger.submitted(shard, attempt, "batch")
+        ledger.seen(shard, attempt, "in_progress", 1)
+        ledger.cancel(shard, attempt)
+        ledger.stuck(shard, attempt, "why")
+        if number == 1:
+            ledger.landed(shard, attempt, landing())
+            ledger.cleaned(shard, attempt)
+        else:
+            ledger.dropped(shard, attempt, "why")
+    ledger.table("tiny", "one", Table("f", "k", "s", 1, {}, {}))
+    ledger.retry("tiny", "one")
+    ledger.halt("tiny")
+    events = [json.loads(store.read(key)) for key in store.list("journal/")]
+    return {event["type"]: set(event) for event in events}
+
+
+def test_every_field_that_is_written_is_documented() -> None:
+    assert {event["type"]: set(event) for event in _examples()} == _written()
+
+
+def test_what_runs_write_has_the_documented_fields(sample: Sample) -> None:
+    """Claims, packings and landings as the steps themselves made them. A later version may have added fields."""
+    documented = {event["type"]: set(event) for event in _examples()}
+    for event in sample.events():
+        assert set(event) <= documented[event["type"]], event["type"]
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("answers", standing.LANDED_COLUMNS),
+        ("members", planning._MEMBER_COLUMNS),
+        ("members", standing._MEMBER_COLUMNS),
+        ("sent", submitting._SENT_COLUMNS),
+    ],
+)
+def test_columns_in_the_document_are_the_codes(name: str, columns: dict[str, str]) -> None:
+    assert list(_documented_columns(name).items()) == list(columns.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix"),
+    [
+        ("answers", "answers/openai@rehearsal/"),
+        ("members", f"requests/openai@rehearsal/{DRAFTS}.ids"),
+        ("sent", f"requests/openai@rehearsal/{DRAFTS}.2-"),
+        ("asked", "runs/essays/drafts/asked-"),
+    ],
+)
+def test_columns_in_the_document_are_those_of_the_files(sample: Sample, name: str, prefix: str) -> None:
+    found = sample.columns(next(iter(sample.side.list(prefix))))
+    documented = _documented_columns(name)
+    assert list(found) == list(documented)
+    plain = {column: "STRUCT" if kind.startswith("STRUCT") else kind for column, kind in found.items()}
+    assert plain == documented
+
+
+def test_the_format_record_in_the_document_is_the_one_that_is_written() -> None:
+    assert _example('{"format"') == FORMAT
+
+
+def test_keys_of_the_sample_fit_the_tree() -> None:
+    """Every object of the sample has its line in the tree."""
+    tree = DOC.split("## The tree")[1].split("```")[1]
+    lines = [re.split(r" {2,}", line)[0] for line in tree.strip().splitlines()]
+    shapes = [_shape(line.removesuffix(" …")) for line in lines]
+    side = SAMPLE / "store" / "rehearsal"
+    keys = [str(path.relative_to(side)) for path in side.rglob("*") if path.is_file()]
+    for key in keys:
+        assert any(shape.fullmatch(key) for shape in shapes), key
+    unseen = [line for line, shape in zip(lines, shapes, strict=True) if not any(shape.fullmatch(k) for k in keys)]
+    assert unseen == []
+
+
+def _shape(line: str) -> re.Pattern[str]:
+    text = re.escape(re.sub(r"\d{12}", "{n}", line)).replace(r"\{", "{").replace(r"\}", "}")
+    text = text.replace("{n}", r"\d{12}")
+    text = re.sub(r"\{(\d+)\\? of\\? content\}", r"[0-9a-f]{\1}", text)
+    return re.compile(re.sub(r"\{(realm|shard|attempt|nonce|run|stage|round)\}", r"[A-Za-z0-9._@=-]+?", text))
+
+
+def test_quarantined_and_landed_keys_come_from_one_place() -> None:
+    """The tree's shelves are the ones that collecting writes."""
+    source = Path(collecting.__file__).read_text(encoding="utf-8")
+    assert set(re.findall(r'_keep\("(\w+)"', source)) == {"quarantine", "answers", "raw"}
