@@ -99,7 +99,7 @@ class _Landing:
             answers = self.write(self._rows(list(zip(raw, files, strict=True)), sent, tally))
         if tally.quarantined:
             self._keep("quarantine", apart, "jsonl")
-            self.ctx.say(f"{self.shard.id}: {tally.quarantined} lines were no results of ours and are kept apart")
+            self.ctx.say(f"{self.shard.id}: {tally.quarantined:,} lines are kept in quarantine/ (first: {tally.apart})")
             self._refuse_foreign(tally)
         landed = self.record(answers, raw, tally, status)
         if tally.account:
@@ -148,7 +148,8 @@ class _Landing:
         if not self.ctx.ledger.landed(self.shard, self.attempt, fact):
             return False
         said = ", ".join(f"{n:,} {name}" for name, n in sorted(outcomes.items(), key=lambda item: -item[1]))
-        self.ctx.say(f"{self.shard.id}: {status}: {said or 'nothing'}, ${tally.usd:.4f}")
+        whys = "".join(f"; {name}: {why}" for name, why in sorted(tally.whys.items()) if name != "invalid")
+        self.ctx.say(f"{self.shard.id}: {status}: {said or 'nothing'}, ${tally.usd:.4f}{whys}")
         return True
 
     def _refuse_foreign(self, tally: Tally) -> None:

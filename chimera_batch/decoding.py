@@ -45,6 +45,8 @@ class Tally:
     outcomes: dict[str, int] = field(default_factory=dict)
     seen: dict[str, Outcome] = field(default_factory=dict)  # request id -> its outcome
     quarantined: int = 0
+    apart: str | None = None  # why the first of them was
+    whys: dict[Outcome, str] = field(default_factory=dict)  # what was said of the first request with each bad outcome
     account: str | None = None  # an error that hits every row: quota, billing, key
 
     def count(self, outcome: Outcome, by: int = 1) -> None:
@@ -148,6 +150,8 @@ def _row(
     usd = sent.price.cost(usage, batch=sent.batch_price) if reply.usage else Decimal(0)
     tally.usd += usd
     tally.count(reply.outcome)
+    if reply.message and reply.outcome != "ok":
+        tally.whys.setdefault(reply.outcome, reply.message)
     if reply.account:
         tally.account = reply.message or reply.code
     return (
@@ -180,4 +184,5 @@ def _row(
 def _quarantine(tally: Tally, file: str, number: int, line: bytes, reason: str) -> None:
     """Keep a line that is no row of ours: its bytes (as Latin-1, which every byte survives), file and line number."""
     tally.quarantined += 1
+    tally.apart = tally.apart or reason
     tally.keep_apart({"file": file, "line": number, "reason": reason, "bytes": line.decode("latin-1")})

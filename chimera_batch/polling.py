@@ -13,6 +13,7 @@ from chimera_batch.recovery import intent_of
 
 _ORDINARY = {"", "validating", "in_progress", "finalizing", "cancelling", "canceling"}  # words that say: still working
 _FULL_CODES = {"token_limit_exceeded"}
+_LISTED = 5  # problems of a file that are said; all of them stand in the answers or in the provider's own record
 _VALIDATION_TRIES = 5  # a file that the provider refuses as a whole this often is a person's problem
 
 
@@ -80,8 +81,10 @@ def _look(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> No
 
 def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:
     """The provider refused the file as a whole: nothing was executed, nothing is owed."""
-    said = "; ".join(f"{p.code or 'error'}{f' (line {p.line})' if p.line else ''}: {p.message}" for p in state.problems)
-    reason = f"{shard.provider} refused the file: {said or state.status}"
+    listed = [f"{p.code or 'error'}{f' (line {p.line})' if p.line else ''}: {p.message}" for p in state.problems]
+    more = f"; and {len(listed) - _LISTED:,} more" if len(listed) > _LISTED else ""
+    reason = f"{shard.provider} refused the file: {'; '.join(listed[:_LISTED]) or state.status}{more}"
+    ctx.note(shard, reason)
     bad = {problem.line: problem for problem in state.problems if problem.line is not None}
     refused = sum(1 for other in shard.attempts if other.status == state.status)
     if bad and len(bad) == len(state.problems) and refused < _VALIDATION_TRIES:
