@@ -24,12 +24,15 @@ from typing import Any
 from unittest import mock
 from urllib.parse import urlsplit
 
+import duckdb
+
 from chimera_batch import api, rehearsal
 from chimera_batch.context import Timing
 from chimera_batch.errors import ChimeraError
-from chimera_batch.opening import Options
+from chimera_batch.opening import Options, open_run
 from chimera_batch.providers import calling, files
 from chimera_batch.rehearsal.bill import double_payments
+from tests.faults.night_project import FILES, KILLED, MANIFEST
 
 MODELS = {"openai": "gpt-6-luna", "anthropic": "claude-haiku-5-5"}
 ROWS = 100
@@ -59,8 +62,9 @@ class Night:
     odd: str = ""  # characters that some answers must hold
     act: Callable[[House], None] = lambda house: house.run()
     dialects: tuple[str, ...] = ("openai", "anthropic")
-    alone: bool = False  # needs a provider that no other night has used
-    slow: bool = False
+    alone: bool = False  # needs a provider that no other night uses
+    speed: float = SPEED  # of that provider
+    quick: tuple[str, ...] = ()  # the dialects in which it is played on every change; in the others by CI
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class House:
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name, text in _FILES.items():
+        for name, text in FILES.items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(text, encoding="utf-8")
         self.write(ROWS)
@@ -161,7 +165,7 @@ class House:
     def write(self, rows: int) -> None:
         """The manifest, for so many rows. The folder's name is in every prompt: no night answers another's."""
         told = {"rows": rows, "night": str(self.folder), "provider": self.dialect, "model": MODELS[self.dialect]}
-        self.manifest.write_text(_MANIFEST.format(**told), encoding="utf-8")
+        self.manifest.write_text(MANIFEST.format(**told), encoding="utf-8")
 
     def order(self, *faults: Fault) -> None:
         """These faults, and no other that still waits."""
@@ -188,7 +192,7 @@ class House:
 
     def run_killed(self, at: str) -> None:
         """A run in a process of its own that dies, as by ``kill -9``, where it would write that fact."""
-        code = _KILLED.format(at=at, manifest=str(self.manifest), store=self.store)
+        code = KILLED.format(at=at, manifest=str(self.manifest), store=self.store)
         environment = {**os.environ, **self.environment}
         done = subprocess.run([sys.executable, "-c", code], env=environment, timeout=PATIENCE, check=False)
         assert done.returncode == -signal.SIGKILL, done
@@ -196,11 +200,15 @@ class House:
     def report(self, seconds: float) -> Report:
         """The morning after."""
         status = self.call(api.status)
-        answers: list[tuple[str, str]] = []
-        if status["stages"][0]["rows"]:
-            with self._here(), api.query(self.manifest, self.options) as tables:
-                answers = list(tables.query("SELECT row_key, answer ->> 'note' FROM notes"))
-        return Report(status, answers, self._bill()[self.before :], self.said, seconds)
+        return Report(status, self._answers(), self._bill()[self.before :], self.said, seconds)
+
+    def _answers(self) -> list[tuple[str, str]]:
+        with self._here(), open_run(self.manifest, self.options) as ctx:
+            table = ctx.facts.tables.get(("night", "notes"))
+            path = str(ctx.store.fetch(table.key)) if table else None
+        if path is None:
+            return []
+        return duckdb.execute("SELECT row_key, answer ->> 'note' FROM read_parquet(?)", [path]).fetchall()
 
     @contextmanager
     def _here(self) -> Iterator[None]:
@@ -243,46 +251,3 @@ def deadline(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-_MANIFEST = """\
-run: night
-budget: {{usd: 5}}
-params: {{rows: {rows}, night: "{night}"}}
-models:
-  asker: {{provider: {provider}, model: {model}, max_output_tokens: 2000}}
-stages:
-  - {{name: notes, ask: asker, prompt: nights/notes.md, rows: nights/notes_rows.sql, schema: nights/notes.json}}
-"""
-
-_FILES = {
-    "prompts/nights/notes.md": "<!-- user -->\n{{ params.night }}, note {{ n }}\n",
-    "prompts/nights/notes.json": json.dumps(
-        {
-            "type": "object",
-            "properties": {"sure": {"type": "boolean"}, "note": {"type": "string"}},
-            "required": ["sure", "note"],
-            "additionalProperties": False,
-        }
-    ),
-    "sql/nights/notes_rows.sql": """\
--- The notes to be asked for.
--- reads: nothing
--- $rows: how many
-SELECT printf('note-%03d', i) AS row_key, i AS n FROM range($rows) AS t (i) ORDER BY i
-""",
-}
-
-_KILLED = """\
-import os, signal
-from chimera_batch import api, ledger
-from chimera_batch.context import Timing
-from chimera_batch.opening import Options
-
-def die(*given, **more):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-ledger.Ledger.{at} = die
-timing = Timing(poll=0.02, lease=5.0, settle=0.3, queue=0.1)
-api.run({manifest!r}, Options(store={store!r}, rehearse=True, timing=timing))
-"""
