@@ -24,7 +24,10 @@ _shard = click.option("--shard", required=True, metavar="S", help="The shard, as
 @rehearsable
 @click.pass_obj
 def cancel(said: Said, manifest: Path, shard: str | None) -> None:
-    """Ask the providers to stop. What they have finished is still collected, billed and kept."""
+    """Ask the providers to stop.
+
+    What they have finished is still collected, billed and kept by the next run.
+    """
     from chimera_batch import api
 
     stopped = api.cancel(manifest, shard, said.options())

@@ -23,11 +23,7 @@ class _ReaderGone(Exception):
 
 
 class Door(click.Group):
-    """A group whose commands all take the global options, and whose ``main`` never shows a traceback."""
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        cmd.params += global_options()
-        super().add_command(cmd, name)
+    """The group of all commands. Its ``main`` always leaves with an exit code and never shows a traceback unasked."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of the work, not of the alphabet
@@ -102,8 +98,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-cli.params += global_options()
-for _command in (
+_COMMANDS: tuple[click.Command, ...] = (
     start.init,
     start.check,
     estimate.estimate,
@@ -118,8 +113,9 @@ for _command in (
     decide.resend,
     start.prices,
     start.doctor,
-):
+    rehearsal.rehearsal,
+)
+for _command in _COMMANDS:
     cli.add_command(_command)
-for _command in rehearsal.commands:
-    rehearsal.rehearsal.add_command(_command)
-cli.add_command(rehearsal.rehearsal)
+for _command in (cli, *_COMMANDS, *rehearsal.rehearsal.commands.values()):
+    _command.params += global_options()

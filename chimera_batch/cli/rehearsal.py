@@ -32,7 +32,7 @@ def _as_settings(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
-@click.command()
+@rehearsal.command()
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR",
               help="Folder for everything the server keeps, billing.jsonl among it; made if absent.")  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, metavar="N",
@@ -75,6 +75,3 @@ class _UrlAsJson:
 
     def flush(self) -> None:
         self._stream.flush()
-
-
-commands = (serve,)
