@@ -78,16 +78,19 @@ class Sender:
         elif any(shard.canary and shard.current and shard.stage == self.stage.name for shard in realm):
             self.waits.append(f"{self.stage.name}: waiting for its canary, the first few requests")
             return
-        for shard in shards:
-            if shard.current is None:
-                self._send_shard(shard)
+        # The facts move on with every write of ours, the view does not: what another runner sends and lands meanwhile
+        # still looks open here. So each next attempt's number is fixed now, and claiming it fails once it is taken.
+        for shard, number in [(shard, len(shard.attempts) + 1) for shard in shards if shard.current is None]:
+            if self.ctx.run in self.ctx.facts.halted:
+                return
+            self._send_shard(shard, number)
 
-    def _send_shard(self, shard: Shard) -> None:
+    def _send_shard(self, shard: Shard, number: int) -> None:
         prepared = self._prepare(shard)
-        attempt, ruling = self._claim(shard, prepared)
+        attempt, ruling = self._claim(shard, number, prepared)
         if ruling.verdict == "budget":
             self.over.append(ruling.reason)
-        elif ruling.verdict == "wait":
+        elif ruling.verdict in {"wait", "taken"}:
             self.waits.append(ruling.reason)
         if attempt is None:
             return
@@ -127,9 +130,9 @@ class Sender:
                 usd += price.most(bound, ceilings[identity], batch=batch, cache=shard.cache)
         return tokens, usd
 
-    def _claim(self, shard: Shard, prepared: Prepared) -> tuple[Attempt | None, Ruling]:
+    def _claim(self, shard: Shard, number: int, prepared: Prepared) -> tuple[Attempt | None, Ruling]:
         """Claim the attempt in the journal if it is admitted there; the reservation is part of the claim."""
-        ctx, number = self.ctx, len(shard.attempts) + 1
+        ctx = self.ctx
         ids = None
         if prepared.ids is not None:
             ids = f"requests/{shard.realm}/{shard.id}.{number}-{prepared.nonce}.ids.parquet"
@@ -194,7 +197,12 @@ def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
         ctx.note(shard, f"nothing was sent: {error}")
         ctx.ledger.dropped(shard, attempt, str(error), when="claimed")
         return False
-    except (ProviderRefused, AccountRefused) as error:
+    except ProviderRefused as error:
+        if not ctx.ledger.dropped(shard, attempt, str(error), when="claimed"):
+            ctx.note(shard, f"attempt {attempt.number} was settled by another runner, who removed its file")
+            return False
+        raise
+    except AccountRefused as error:
         ctx.ledger.dropped(shard, attempt, str(error), when="claimed")
         raise
     return recovery.receipt(ctx, shard, attempt, batch)
