@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chimera_batch.columns import check_keys, check_table
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Table
-from chimera_batch.project import Source, Stage
+from chimera_batch.project import Stage
 from chimera_batch.standing import Standing, prepare
 from chimera_batch.warehouse import Warehouse
 
@@ -78,8 +79,10 @@ def build(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Mad
         warehouse.define("answers", engine_sql("answers"))
     query = stage.table or engine_sql("every_answer")
     path = folder / f"{stage.name}.table.parquet"
+    check_table(query, ctx.project.params, warehouse)
     rows = warehouse.write(query, ctx.project.params, path, order_by="row_key", metadata=ctx.marks)
-    _check_unique(query, path, warehouse)
+    warehouse.view("fresh_rows", [path])
+    check_keys(query, warehouse)
     return Made(path, _sha256(path), rows)
 
 
@@ -92,16 +95,6 @@ def keep(ctx: Context, stage: Stage, fingerprint: str, table: Made, standing: St
     ctx.ledger.table(ctx.run, stage.name, fact)
     ctx.say(f"{stage.name}: {table.rows:,} rows")
     return made(ctx, fact)
-
-
-def _check_unique(query: Source, path: Path, warehouse: Warehouse) -> None:
-    warehouse.view("fresh_rows", [path])
-    for row_key, times in warehouse.rows(engine_sql("row_keys"), {}):
-        raise InputError(
-            f"the table has {times} rows with row_key {row_key!r}; row_key must be unique",
-            where=str(query.path),
-            hint="add the sample or another column to row_key in the table query",
-        )
 
 
 def _sha256(path: Path) -> str:

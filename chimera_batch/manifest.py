@@ -16,7 +16,11 @@ from chimera_batch.errors import InputError
 from chimera_batch.shape import AskStage, Manifest, Strict
 from chimera_batch.yamldoc import Document, Loc, parse, report
 
-RESERVED = frozenset({"answers", "previous", "asked", "outcomes", "batches", "costs", "params"})
+_ENGINE = """
+    answers asked attempts batches best choices costs flying forgiven fresh_landed fresh_members fresh_rows history ids
+    keys landed members outcomes params previous sent stages standing standings traced
+"""
+RESERVED = frozenset(_ENGINE.split())
 """Table names that the warehouse gives its own views, so no stage may have them."""
 
 _SQL = """

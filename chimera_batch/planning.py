@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from chimera_batch.columns import check_rows
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import InputError
@@ -65,7 +66,7 @@ def draw(ctx: Context, stage: Stage, number: int, warehouse: Warehouse, folder: 
     params = {**ctx.project.params, "round": number}
     count = warehouse.write(stage.rows, params, fresh)
     warehouse.view("fresh_rows", [fresh])
-    _check_row_keys(stage, warehouse)
+    check_rows(stage.rows, warehouse)
     requests = 0
 
     def ids() -> Iterator[tuple[Any, ...]]:
@@ -78,21 +79,6 @@ def draw(ctx: Context, stage: Stage, number: int, warehouse: Warehouse, folder: 
     path = folder / f"{stage.name}-{number}.asked.parquet"
     warehouse.write(engine_sql("asked"), {"round": number}, path, metadata=ctx.marks)
     return Drawn(path, count, requests)
-
-
-def _check_row_keys(stage: Stage, warehouse: Warehouse) -> None:
-    assert stage.rows is not None  # noqa: S101 - see draw
-    where = str(stage.rows.path)
-    if "row_key" not in {name for name, _ in warehouse.describe(engine_sql("fresh"), {})}:
-        raise InputError("the rows query yields no column row_key", where=where, hint="SELECT … AS row_key, …")
-    for row_key, times in warehouse.rows(engine_sql("row_keys"), {}):
-        if not row_key:
-            raise InputError(
-                f"{times} rows have an empty row_key", where=where, hint="make row_key a stable, unique text"
-            )
-        raise InputError(
-            f"row_key {row_key!r} stands on {times} rows", where=where, hint="add columns to row_key until it is unique"
-        )
 
 
 def _identities(ctx: Context, stage: Stage, warehouse: Warehouse) -> Iterator[tuple[Any, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from chimera_batch import prices, project, settings
+from chimera_batch import planning, prices, project, runner, settings
 from chimera_batch.context import Context, Timing, realm_of
 from chimera_batch.errors import MissingObject, ProviderRefused
 from chimera_batch.facts import Attempt, Shard
@@ -20,6 +21,10 @@ from chimera_batch.project import Project
 from chimera_batch.providers import anthropic_shapes, openai_shapes
 from chimera_batch.providers.base import Profile
 from chimera_batch.records import BatchState, Intent, Problem, Reply
+from chimera_batch.runner import Progress
+from chimera_batch.stage import Source, Stage
+from chimera_batch.standing import Standing
+from chimera_batch.stepping import Step
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 
@@ -336,6 +341,9 @@ class FakeHost:
         self._hear("find_uploads", intent.file_name)
         return [file for file, (name, _) in self.files.items() if name == intent.file_name]
 
+    def close(self) -> None:
+        self.log.append(("close", self.profile.name))
+
     def ask(self, line: bytes) -> bytes:
         asked = orjson.loads(line)
         self._hear("ask", asked["custom_id"])
@@ -382,8 +390,59 @@ class Bench:
     said: list[str] = field(default_factory=list)
 
     @property
+    def stage(self) -> Stage:
+        return self.ctx.project.stages[0]
+
+    @property
     def pairs(self) -> list[tuple[Shard, Attempt]]:
         return list(self.ctx.facts.attempts())
+
+    @contextmanager
+    def step(self, name: str | None = None) -> Iterator[Step]:
+        """A stage without inputs, ready to be drawn, packed, counted or joined."""
+        stage = self.ctx.project.stage(name) if name else self.stage
+        with self.ctx.warehouse() as (warehouse, folder):
+            yield Step(self.ctx, stage, {}, warehouse, folder)
+
+    def draw(self) -> list[Path]:
+        """Ask the first round of the first stage and make it a fact; its file."""
+        with self.step() as step:
+            drawn = planning.draw(self.ctx, step.stage, 1, step.warehouse, step.folder)
+            asked = planning.keep_asked(self.ctx, step.stage, 1, "by hand", drawn)
+        return [self.ctx.store.fetch(asked.key)]
+
+    def pack(self, paths: list[Path]) -> bool:
+        with self.step() as step:
+            seen = self.ctx.facts.packs.get(self.ctx.realm(step.stage), 0)
+            step.stand(paths)
+            return planning.pack(self.ctx, step.stage, step.warehouse, step.folder, seen=seen)
+
+    def stand(self, paths: list[Path] | None = None) -> Standing:
+        """How the first stage stands, from the store alone."""
+        if paths is None:
+            rounds = self.ctx.facts.asked[self.ctx.run, self.stage.name]
+            paths = [self.ctx.store.fetch(rounds[number].key) for number in sorted(rounds)]
+        with self.step() as step:
+            return step.stand(paths)
+
+    def states(self, paths: list[Path] | None = None) -> dict[str, int]:
+        """The states that are not empty."""
+        return {name: count for name, count in self.stand(paths).states.items() if count}
+
+    def go(self) -> Progress:
+        """One pass of the runner."""
+        return runner.advance(self.ctx)
+
+    def parquet(self, path: Path, sql: str = "SELECT * FROM t") -> list[dict[str, Any]]:
+        """The rows of a Parquet file, named ``t``."""
+        with self.ctx.warehouse() as (warehouse, _):
+            warehouse.view("t", [path])
+            rows = warehouse.rows(Source("t.sql", Path("t.sql"), sql), {})
+            return [dict(zip(rows.columns, values, strict=True)) for values in rows]
+
+    def table(self, name: str = "one", sql: str = "SELECT * FROM t") -> list[dict[str, Any]]:
+        """The rows of a stage's table."""
+        return self.parquet(self.ctx.store.fetch(self.ctx.facts.tables[self.ctx.run, name].key), sql)
 
 
 def bench(

@@ -4,13 +4,13 @@
 SELECT
     i.position,
     $round::INTEGER AS round,
-    r.row_key,
+    fresh_rows.row_key,
     i.sample,
     i.request_id,
     i.ceiling,
     i.input_tokens,
     i.input_bound,
-    r AS row
+    fresh_rows AS row
 FROM ids AS i
-JOIN fresh_rows AS r ON r.row_key = i.row_key
+JOIN fresh_rows ON fresh_rows.row_key = i.row_key
 ORDER BY i.position
