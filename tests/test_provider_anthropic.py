@@ -135,6 +135,15 @@ def test_results_that_are_not_there_yet_or_any_more(host: AnthropicHost, tmp_pat
         run(host, tmp_path)
 
 
+def test_a_batch_that_says_itself_that_it_has_no_results(host: AnthropicHost, tmp_path: Path) -> None:
+    ended(host)
+    none = "Message Batch msgbatch_1 has no available results."
+    host.fail("GET", host.content_path, *(host.refusal(404, "not_found_error", none) for _ in range(9)))
+    host.batches["msgbatch_1"]["results_url"] = None
+    provider = host.provider()
+    assert list(provider.fetch(provider.state("msgbatch_1"), tmp_path)) == []
+
+
 def test_blank_lines_do_not_count_as_rows(host: AnthropicHost, tmp_path: Path) -> None:
     data = ended(host)
     host.fail("GET", host.content_path, stream(data[: data.index(b"\n")] + b"\n\n\r\n\n\n"))

@@ -15,6 +15,7 @@ import anthropic
 import httpx2
 import orjson
 
+from chimera_batch.errors import ProviderRefused
 from chimera_batch.providers import anthropic_shapes, calling, faults, files, listing
 from chimera_batch.providers.base import Profile
 from chimera_batch.providers.faults import Fault
@@ -84,7 +85,18 @@ class AnthropicProvider:
         for handle in batch.files:
             target = folder / f"{calling.safe_name(handle)}_results.jsonl"
             doing = f"downloading the results of {handle}"
-            yield files.download_rows(self._calls, doing, self._results(handle), target, batch.total)
+            try:
+                yield files.download_rows(self._calls, doing, self._results(handle), target, batch.total)
+            except ProviderRefused as refused:
+                if refused.status != 404 or self._offers_results(handle):
+                    raise
+
+    def _offers_results(self, batch_id: str) -> bool:
+        """False only where the batch itself says that it has none: a gateway may leave the address out."""
+        raw = self._calls.patiently(
+            f"polling {batch_id}", lambda: self._client.messages.batches.with_raw_response.retrieve(batch_id)
+        )
+        return faults.json_object(raw.http_response.content).get("results_url", "not said") is not None
 
     def decode(self, line: bytes) -> Reply:
         return anthropic_shapes.decode(line)

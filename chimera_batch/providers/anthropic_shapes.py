@@ -22,14 +22,13 @@ def batch_state(batch: Mapping[str, Any]) -> BatchState:
     counts = part(batch, "request_counts")
     total = sum(count(counts.get(name)) for name in _COUNTS)
     ended = status == "ended"
-    results = batch.get("results_url", "not said") is not None  # null: there are none, or not any more
     return BatchState(
         id=batch["id"],
         status=status,
         phase="ended" if ended else "working",
         done=total - count(counts.get("processing")),
         total=total if counts else None,
-        files=(batch["id"],) if ended and results else (),  # never results_url: it may lead the key to another host
+        files=(batch["id"],) if ended else (),  # never results_url, which may lead the key to another host
         created_at=seconds(batch.get("created_at")),
     )
 
