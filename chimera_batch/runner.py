@@ -25,6 +25,7 @@ _PACK_TRIES = 50  # how often another runner may pack first before we call it a 
 class Progress:
     """What a pass found: what is still under way or waited for, and what only a person or a budget can free."""
 
+    position: tuple[int, ...]  # what was over when the pass began; what is over since then may have been missed by it
     tables: dict[str, Made] = field(default_factory=dict)
     unfinished: list[str] = field(default_factory=list)  # stages without a current table
     in_flight: int = 0  # requests of this run that a provider has, whichever run sent them
@@ -52,22 +53,22 @@ def _anything_new(ctx: Context, progress: Progress) -> bool:
     """Wait for the providers, without planning anything again, until one of them has moved."""
     while progress.in_flight or progress.waits:
         ctx.sleep(ctx.timing.poll)
-        before = _position(ctx)
-        if polling.poll(ctx) or _position(ctx) != before or not progress.in_flight:
+        if polling.poll(ctx) or _position(ctx) != progress.position or not progress.in_flight:
             return True
     return False
 
 
 def _position(ctx: Context) -> tuple[int, ...]:
-    """What has landed or gone out, in numbers: changes whenever planning could find something new."""
-    stands = [attempt.stand for _, attempt in ctx.ledger.refresh().attempts()]
-    return tuple(stands.count(stand) for stand in ("claimed", "submitted", "stuck", "landed", "dropped"))
+    """What is over, in numbers: changes whenever planning could find something new, whoever brought it about."""
+    facts = ctx.ledger.refresh()
+    stands = [attempt.stand for _, attempt in facts.attempts()]
+    return (*(stands.count(stand) for stand in ("stuck", "landed", "dropped")), sum(facts.retries.values()))
 
 
 def advance(ctx: Context, *, until: str | None = None) -> Progress:
     """One pass: collect what ended, then take every stage as far as it goes."""
     polling.poll(ctx)
-    progress = Progress()
+    progress = Progress(_position(ctx))
     for stage in stages_until(ctx, until):
         with ctx.warehouse() as (warehouse, folder):
             inputs = inputs_of(stage, progress.tables, warehouse)

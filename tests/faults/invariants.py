@@ -12,7 +12,8 @@ from typing import Any
 import duckdb
 
 from chimera_batch import api, statusing
-from chimera_batch.facts import Facts
+from chimera_batch.facts import Facts, apply
+from chimera_batch.journal import Journal
 from chimera_batch.ledger import Ledger
 from chimera_batch.opening import open_side
 from chimera_batch.rehearsal.bill import double_payments
@@ -88,6 +89,16 @@ class Scene:
         booked = sum((attempt.billed for _, attempt in self.facts.attempts()), Decimal(0))
         if billed != booked:
             yield f"the server billed ${billed}, the ledger has ${booked}"
+
+    def most_committed(self) -> Decimal:
+        """The most that was ever spent and reserved at once, by the journal."""
+        facts, most = Facts(), Decimal(0)
+        journal = Journal(self.store, owner="a reader", clock=lambda: 0.0)
+        for event in journal.refresh():
+            apply(facts, event)
+            runs = {attempt.run for _, attempt in facts.attempts()}
+            most = max([most, *(facts.spent(run) + facts.reserved(run) for run in runs)])
+        return most
 
     def _differences(self, reference: Reference) -> Iterator[str]:
         executed = Counter(str(line["request_id"]) for line in self.bill)

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -150,6 +151,7 @@ class Place:
     timing: Timing = TIMING
     max_usd: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    machine: str | None = None  # the host's name there, so that its processes cannot be looked at from here
 
     def options(self) -> Options:
         usd = Decimal(self.max_usd) if self.max_usd else None
@@ -227,6 +229,8 @@ def _child(at: Place, wire: Wire | None, notes: str) -> None:
     os.environ.update(at.environment)
     os.environ["CHIMERA_CACHE"] = str(Path(at.folder) / "cache")
     os.environ["CHIMERA_REHEARSAL_URL"] = at.url
+    if at.machine is not None:
+        socket.gethostname = lambda: str(at.machine)
     with Path(notes).open("w", buffering=1) as out:
         code = _run(at, wire, lambda line: out.write(line + "\n"))
         if wire is not None:

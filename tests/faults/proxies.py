@@ -98,6 +98,9 @@ class TrippedHosts:
         self._inner, self._wire = inner, wire
         self._made: dict[str, TrippedHost] = {}
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
     def __call__(self, name: str) -> TrippedHost:
         return self._made.setdefault(name, TrippedHost(self._inner(name), self._wire))
 
