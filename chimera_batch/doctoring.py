@@ -34,6 +34,7 @@ PACKAGES = (
     "zstandard",
     "quicktok-v1",
     "numpy",
+    "pytz",
     "rich",
 )
 """What pyproject.toml requires; a test compares the two lists."""

@@ -16,7 +16,7 @@ run: tiny
 store: {store}
 budget: {{usd: 1}}
 models:
-  m: {{provider: openai, model: gpt-6-luna, effort: none, max_output_tokens: 100}}
+  m: {{provider: openai, model: gpt-6-luna, effort: none, max_output_tokens: 4000}}
 stages:
   - name: answers_of
     ask: m
@@ -32,7 +32,9 @@ def project(folder: Path) -> Path:
     (folder / "prompts" / "tiny").mkdir(parents=True)
     (folder / "sql" / "tiny").mkdir(parents=True)
     (folder / "prompts" / "tiny" / "ask.md").write_text("<!-- user -->\nSay {{ word }}.\n", encoding="utf-8")
-    rows = "-- Three words.\n-- reads: nothing\nSELECT word AS row_key, word FROM (VALUES ('a'), ('b'), ('c')) t(word)\n"
+    rows = (
+        "-- Three words.\n-- reads: nothing\nSELECT word AS row_key, word FROM (VALUES ('a'), ('b'), ('c')) t(word)\n"
+    )
     (folder / "sql" / "tiny" / "rows.sql").write_text(rows, encoding="utf-8")
     table = "-- What was said.\n-- reads: answers\nSELECT row_key, text FROM answers ORDER BY row_key\n"
     (folder / "sql" / "tiny" / "table.sql").write_text(table, encoding="utf-8")

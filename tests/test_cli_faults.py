@@ -121,7 +121,7 @@ USAGE = [
     (["rehearsal", "nonsense"], "nonsense", "chimera-batch rehearsal --help"),
     (["rehearsal", "serve", "--state", "x", "--port", "70000"], "70000", "chimera-batch rehearsal serve --help"),
     (["rehearsal", "serve", "--state", "x", "--speed", "0"], "--speed", "chimera-batch rehearsal serve --help"),
-    (["rehearsal", "serve", "--state", "x", "--settings", "[1]"], "JSON object", "chimera-batch rehearsal serve --help"),
+    (["rehearsal", "serve", "--state", "x", "--settings", "[1]"], "JSON", "chimera-batch rehearsal serve --help"),
     (["rehearsal", "serve", "--state", "x", "--settings", "{"], "JSON object", "chimera-batch rehearsal serve --help"),
 ]  # fmt: skip
 
@@ -165,9 +165,7 @@ def test_no_such_manifest() -> None:
         (OSError(5, "Input/output error"), "error: unexpected OSError: [Errno 5] Input/output error"),
     ],
 )
-def test_a_bug_is_one_line_and_how_to_report_it(
-    error: Exception, line: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_is_one_line_and_how_to_report_it(error: Exception, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "check", failing(error))
     done = call("check", "m.yaml")
     assert done.code == 1

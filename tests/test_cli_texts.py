@@ -42,7 +42,7 @@ HOSTILE = {
     "line separators": ("a\u2028b\u2029c", "a\nb\nc"),
     "lone surrogate": ("a\ud800b", "a\ufffdb"),
     "null": ("a\x00b", "ab"),
-    "rich markup is text": ("[bold]x[/bold] [link=http://e]y[/link] :smile:", "[bold]x[/bold] [link=http://e]y[/link] :smile:"),
+    "rich markup is text": ("[bold]x[/bold] :smile:", "[bold]x[/bold] :smile:"),
     "harmless": ("naïve ∑ 数学 \t ‘q’ 👩‍🔬\n", "naïve ∑ 数学 \t ‘q’ 👩‍🔬\n"),
 }  # fmt: skip
 
@@ -136,8 +136,15 @@ def test_the_total_stands_apart() -> None:
 
 @pytest.mark.parametrize(
     ("cells", "number"),
-    [(["1", "-2.5"], True), (["$1.00", "1e-9"], True), (["1", "a"], False), (["", "-"], False), (["2026-11-09"], False), (["50%"], True)],
-)  # fmt: skip
+    [
+        (["1", "-2.5"], True),
+        (["$1.00", "1e-9"], True),
+        (["50%"], True),
+        (["1", "a"], False),
+        (["", "-"], False),
+        (["2026-11-09"], False),
+    ],
+)
 def test_numeric_columns(cells: list[str], number: bool) -> None:
     assert showing.numeric([("head",), *((cell,) for cell in cells)]) == [number]
 

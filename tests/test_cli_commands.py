@@ -1,0 +1,469 @@
+"""What each command hands to the api and prints of what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chimera_batch import api, errors
+from chimera_batch.cli import estimate, showing, status
+from chimera_batch.opening import Options
+from tests.cli_kit import batch, call, estimate_document, project, status_document
+
+
+class Recorder:
+    """Stands in for a function of the api."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        self.calls.append((args, named))
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    @property
+    def options(self) -> Options:
+        args, named = self.calls[-1]
+        return next(value for value in [*args, *named.values()] if isinstance(value, Options))
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recorder]:
+    def make(name: str, *answers: Any) -> Recorder:
+        recorder = Recorder(*answers)
+        monkeypatch.setattr(api, name, recorder)
+        return recorder
+
+    return make
+
+
+# -- the global options
+
+
+@pytest.mark.parametrize("split", range(0, 7, 2))
+def test_global_options_before_and_after(split: int, stand_in: Callable[..., Recorder]) -> None:
+    words = ["--store", "s3://b/p", "--price", "a/b=1,2", "--json", "--quiet"]
+    recorder = stand_in("status", status_document())
+    done = call(*words[:split], "status", "m.yaml", *words[split:])
+    assert done.document == status_document()
+    assert (recorder.options.store, recorder.options.prices) == ("s3://b/p", ("a/b=1,2",))
+    assert recorder.calls[0][0][0] == Path("m.yaml")
+
+
+def test_prices_add_up_and_the_later_store_wins(stand_in: Callable[..., Recorder]) -> None:
+    recorder = stand_in("status", status_document())
+    call("--price", "a/b=1,2", "--store", "x", "status", "m.yaml", "--price", "c/d=3,4", "--store", "y")
+    assert (recorder.options.store, recorder.options.prices) == ("y", ("a/b=1,2", "c/d=3,4"))
+
+
+@pytest.mark.parametrize("flags", [[], ["--quiet"]])
+def test_progress_goes_to_stderr_unless_quiet(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_manifest: Path, options: Options, **_: Any) -> dict[str, Any]:
+        options.say("sent \x1b[31m5")
+        return status_document(state="done")
+
+    monkeypatch.setattr(api, "run", run)
+    done = call("run", "m.yaml", "--yes", "--json", *flags)
+    assert done.document["state"] == "done"
+    assert done.err == ("" if flags else "sent 5\n")
+
+
+# -- run and advance
+
+
+def test_run_hands_everything_on(stand_in: Callable[..., Recorder]) -> None:
+    recorder = stand_in("run", status_document())
+    call("run", "m.yaml", "--yes", "--max-usd", "$12.50", "--until", "drafts", "--detach", "--rehearse")
+    assert recorder.options.max_usd == Decimal("12.50")
+    assert recorder.options.rehearse
+    assert recorder.calls[0][1] == {"confirm": None, "until": "drafts", "detach": True}
+
+
+def test_advance_asks_nothing(stand_in: Callable[..., Recorder]) -> None:
+    recorder = stand_in("advance", status_document())
+    assert call("advance", "m.yaml", "--rehearse").code == 0
+    assert recorder.options.rehearse
+
+
+def asked(answers: list[bool]) -> Callable[..., dict[str, Any]]:
+    """An ``api.run`` that asks before it sends, as the real one does."""
+
+    def run(manifest: Path, options: Options, *, confirm: Any, **_: Any) -> dict[str, Any]:
+        if confirm is not None:
+            answers.append(confirm(estimate_document()))
+            if not answers[-1]:
+                raise errors.NeedsDecision("nothing was sent", hint=f"chimera-batch run {manifest} --yes")
+        return status_document(state="done")
+
+    return run
+
+
+def test_run_without_a_terminal_shows_the_price_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[bool] = []
+    monkeypatch.setattr(api, "run", asked(answers))
+    done = call("run", "m.yaml", "--store", "here", typed="y\n")
+    assert (done.code, answers) == (4, [False])
+    assert "likely $2.00, at most $8.00" in done.out
+    assert done.err == "your decision: nothing was sent\n  chimera-batch run --store here m.yaml --yes\n"
+
+
+def test_run_as_json_never_asks_and_tells_the_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[bool] = []
+    monkeypatch.setattr(api, "run", asked(answers))
+    monkeypatch.setattr(showing, "answerable", lambda: True)
+    done = call("run", "m.yaml", "--json", typed="y\n")
+    assert (done.code, answers) == (4, [False])
+    assert done.document["estimate"] == estimate_document()
+    assert done.error["hint"] == "chimera-batch run m.yaml --yes"
+
+
+@pytest.mark.parametrize(("typed", "code", "sent"), [("y\n", 0, True), ("n\n", 4, False), ("\n", 4, False)])
+def test_run_on_a_terminal_asks(typed: str, code: int, sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[bool] = []
+    monkeypatch.setattr(api, "run", asked(answers))
+    monkeypatch.setattr(showing, "answerable", lambda: True)
+    done = call("run", "m.yaml", typed=typed)
+    assert (done.code, answers) == (code, [sent])
+    assert "for about $2.00, at most $8.00?" in done.err
+    assert "verdicts" in done.out
+
+
+def test_the_end_of_the_input_is_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "run", asked([]))
+    monkeypatch.setattr(showing, "answerable", lambda: True)
+    assert call("run", "m.yaml", typed="").code == 130
+
+
+@pytest.mark.parametrize("flag", ["--yes", "--rehearse"])
+def test_with_yes_or_a_rehearsal_nothing_is_asked(flag: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[bool] = []
+    monkeypatch.setattr(api, "run", asked(answers))
+    assert (call("run", "m.yaml", flag).code, answers) == (0, [])
+
+
+# -- the one screen
+
+
+def test_the_screen_has_every_figure(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("run", status_document(state="done"))
+    done = call("run", "m.yaml", "--yes")
+    lines = done.out.splitlines()
+    assert lines[0] == "run tiny · done · store ./runs"
+    by_stage = {line.split()[0]: line.split()[1:] for line in lines[1:] if line.strip()}
+    assert by_stage["stage"] == ["wanted", "answered", "in", "flight", "to", "send", "given", "up", "rows", "spent"]
+    assert by_stage["drafts"] == ["10", "4", "3", "2", "1", "-", "$1.25"]
+    assert by_stage["dataset"] == ["-", "-", "-", "-", "-", "4", "-"]
+    assert by_stage["total"] == ["10", "4", "3", "2", "1", "$1.25"]
+    assert "spent $1.25, $0.5000 reserved, budget $5.00" in lines
+    assert "drafts: 1 refused" in lines
+    assert "drafts: 2 answers to rows that are no longer asked for" in lines
+    assert lines[-2] == 'next:  chimera-batch query -m m.yaml "SELECT * FROM dataset LIMIT 10"'
+    assert lines[-1].strip() == "chimera-batch retry m.yaml   (asks again what was given up)"
+    assert "REHEARSAL" not in done.out
+
+
+def test_a_rehearsal_says_so(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("run", status_document(state="done", rehearsal=True))
+    out = call("run", "m.yaml", "--rehearse").out
+    assert "REHEARSAL: nothing was paid; answers are invented" in out.splitlines()
+    assert "query --rehearse -m m.yaml" in out
+
+
+def test_no_budget_is_said(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("run", status_document(budget=None, usd_reserved=0.0))
+    assert "spent $1.25, no budget set" in call("run", "m.yaml", "--yes").out
+
+
+# -- status
+
+
+def test_status_lists_the_batches_under_way_and_what_to_type(stand_in: Callable[..., Recorder]) -> None:
+    document = status_document()
+    document["stages"][0]["batches"].append(batch("drafts-3", 2, "lost", reason="the reply was lost"))
+    stand_in("status", document)
+    out = call("status", "m.yaml").out
+    assert "batch_drafts-2" in out
+    assert "1 of 5" in out
+    assert "batch_drafts-1" not in out  # landed
+    assert "drafts-3" not in out  # nobody works on it
+    assert out.splitlines()[-1] == "next:  chimera-batch run m.yaml"
+
+
+def test_status_shows_what_needs_a_person(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("status", status_document(state="stuck", needs=["drafts-1: \x1b[31mtwo could be it"]))
+    out = call("status", "m.yaml").out
+    assert "needs you: drafts-1: two could be it" in out
+    assert "adopt m.yaml --shard drafts-1" in out
+
+
+def landed(in_flight: int) -> dict[str, Any]:
+    document = status_document()
+    document["stages"][0]["in_flight"] = in_flight
+    return document
+
+
+def test_watch_looks_until_nothing_is_in_flight(
+    stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "WATCH_SECONDS", 0)
+    recorder = stand_in("status", landed(2), landed(2), landed(1), landed(0))
+    out = call("status", "m.yaml", "--watch").out
+    assert len(recorder.calls) == 4
+    assert out.count("run tiny") == 3  # the second look had nothing new
+
+
+def test_watch_as_json_is_one_document(stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "WATCH_SECONDS", 0)
+    stand_in("status", landed(1), landed(0))
+    assert call("status", "m.yaml", "--watch", "--json").document == landed(0)
+
+
+def test_without_watch_there_is_one_look(stand_in: Callable[..., Recorder]) -> None:
+    recorder = stand_in("status", landed(1))
+    call("status", "m.yaml")
+    assert len(recorder.calls) == 1
+
+
+@pytest.mark.parametrize("rehearsed", [True, False])
+def test_status_of_the_last_run(rehearsed: bool, stand_in: Callable[..., Recorder]) -> None:
+    stand_in("last_run", ("/p/last.yaml", rehearsed))
+    recorder = stand_in("status", status_document(rehearsal=rehearsed))
+    done = call("status")
+    assert recorder.calls[0][0][0] == Path("/p/last.yaml")
+    assert (recorder.options.rehearse, recorder.options.store) == (rehearsed, "./runs")
+    assert ("--rehearse" in done.out) == rehearsed
+
+
+def test_status_of_no_run(tmp_path: Path) -> None:
+    done = call("status", "--store", tmp_path / "none", "--json")
+    assert done.code == 2
+    assert "no run yet" in done.error["message"]
+
+
+# -- estimate
+
+
+def test_estimate_prints_the_table(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("plan", estimate_document())
+    lines = call("estimate", "m.yaml").out.splitlines()
+    assert lines[0].split() == [
+        "stage", "model", "requests", "input", "output", "low", "likely", "high", "ceiling", "synchronous", "basis",
+    ]  # fmt: skip
+    assert lines[-4:] == [
+        "likely $2.00, at most $8.00; asked one by one: $4.00",
+        "turnarounds of a provider, one after the other: 2 to 3",
+        "budget $5.00; prices as of 2026-11-09",
+        "warning: a model will be shut down",
+    ]
+
+
+def test_estimate_by_its_ceiling(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("plan", estimate_document())
+    head = call("estimate", "m.yaml", "--ceiling").out.splitlines()[0].split()
+    assert head == ["stage", "model", "requests", "input", "output", "ceiling", "basis"]
+
+
+def test_estimate_explained(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("plan", estimate_document())
+    out = call("estimate", "m.yaml", "--explain").out
+    assert "saved in drafts: batch instead of synchronous price: $2.00" in out
+    assert "saved in verdicts: answered already" in out
+    told = call("estimate", "m.yaml", "--explain", "--json").document
+    assert told.pop("savings") == [
+        {"stage": "drafts", "saving": "batch instead of synchronous price", "usd": 2.0},
+        {"stage": "verdicts", "saving": "answered already", "usd": None},
+    ]
+    assert told == estimate_document()
+
+
+def test_nothing_is_saved_where_nothing_is() -> None:
+    assert "nothing is saved" in "\n".join(estimate.explained([]))
+
+
+def test_estimate_as_json_is_the_api_s_document(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("plan", estimate_document())
+    assert call("estimate", "m.yaml", "--json").document == estimate_document()
+
+
+# -- what a person decides
+
+
+DECISIONS: list[tuple[list[str], tuple[str, Any, tuple[Any, ...]], dict[str, Any], str]] = [
+    (["cancel", "m.yaml"], ("cancel", ["s: b"], (None,)), {"cancelled": ["s: b"]}, "asked to stop: s: b"),
+    (["cancel", "m.yaml", "--shard", "s"], ("cancel", [], ("s",)), {"cancelled": []}, "nothing was with a provider"),
+    (["retry", "m.yaml", "--stage", "x"], ("retry", ["x"], ("x",)), {"retried": ["x"]}, "given up in: x"),
+    (
+        ["adopt", "m.yaml", "--shard", "s", "--batch", "b"],
+        ("adopt", None, ("s", "b")),
+        {"adopted": {"shard": "s", "batch": "b"}},
+        "b is shard s",
+    ),
+    (["resend", "m.yaml", "--shard", "s"], ("resend", None, ("s",)), {"resent": {"shard": "s"}}, "shard s again"),
+]
+"""The words, the api's function with its answer and what it is handed, the JSON, a part of the text."""
+
+
+@pytest.mark.parametrize(("words", "told", "document", "text"), DECISIONS)
+def test_decisions(
+    words: list[str],
+    told: tuple[str, Any, tuple[Any, ...]],
+    document: dict[str, Any],
+    text: str,
+    stand_in: Callable[..., Recorder],
+) -> None:
+    function, answer, handed = told
+    recorder = stand_in(function, answer)
+    done = call(*words, "--rehearse")
+    assert recorder.calls[0][0][:-1] == (Path("m.yaml"), *handed)
+    assert recorder.options.rehearse
+    assert text in done.out
+    assert done.out.splitlines()[-1] == "next:  chimera-batch run --rehearse m.yaml"
+    assert call(*words, "--json").document == {**document, "next": "chimera-batch run m.yaml"}
+
+
+# -- trace
+
+
+def traced() -> dict[str, Any]:
+    result = {
+        "shard": "drafts-1", "attempt": 2, "outcome": "ok", "code": None, "message": None, "finish": "stop",
+        "model": "gpt", "input_tokens": 1200, "cached_tokens": 0, "output_tokens": 30, "reasoning_tokens": 0,
+        "usd": 0.25, "raw": "raw/x.jsonl.zst", "line": 7, "provider": "openai", "batch": "batch_1", "sent": 1.0,
+        "request": "requests/x", "raw_line": '{"text": "' + "long \u202e" * 100 + 'end"}',
+    }  # fmt: skip
+    failed = {**result, "outcome": "error", "code": "500", "message": "over\x1b[31mloaded", "raw": None}
+    failed |= {"raw_line": None, "input_tokens": None, "output_tokens": None, "usd": 0.0, "attempt": 1}
+    step = {"stage": "drafts", "row_key": "k", "sample": 1, "request_id": "r1", "results": [failed, result]}
+    row = {"stage": "dataset", "row_key": "k", "price": Decimal("1.5"), "score": float("nan"), "text": "a\x1b[2Jb"}
+    return {"run": "tiny", "row": row, "usd": 0.25, "steps": [step, {**step, "request_id": "r2", "results": []}]}
+
+
+def test_trace(stand_in: Callable[..., Recorder]) -> None:
+    recorder = stand_in("trace", traced())
+    out = call("trace", "m.yaml", "k").out
+    assert recorder.calls[0][0][:2] == (Path("m.yaml"), "k")
+    assert "run tiny · $0.2500" in out
+    assert "  text: ab\n" in out
+    assert "drafts k sample 1 · request r1" in out
+    assert "ok · openai/gpt · $0.2500 · 1,200 in, 30 out · batch batch_1 attempt 2" in out
+    assert "raw: raw/x.jsonl.zst line 7" in out
+    assert "500 overloaded" in out
+    assert "not answered yet" in out
+    assert 'end"}' not in out
+
+
+def test_trace_raw(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("trace", traced())
+    out = call("trace", "m.yaml", "k", "--raw", "--rehearse").out
+    assert 'end"}' in out
+    assert "\u202e" not in out
+    assert out.splitlines()[-1] == showing.REHEARSAL
+
+
+def test_trace_as_json_keeps_every_byte_of_the_raw_line(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("trace", traced())
+    told = call("trace", "m.yaml", "k", "--json").document
+    assert told["steps"][0]["results"][1]["raw_line"] == traced()["steps"][0]["results"][1]["raw_line"]
+    assert told["row"]["price"] == 1.5
+    assert told["row"]["score"] is None
+
+
+# -- with nothing stood in
+
+
+def test_check_and_estimate_a_project(tmp_path: Path) -> None:
+    manifest = project(tmp_path)
+    assert call("check", manifest, "--json").document["stages"] == [
+        {"stage": "answers_of", "requests": 3, "distinct": 3}
+    ]
+    assert "nothing wrong was found" in call("check", manifest).out
+    assert call("estimate", manifest, "--json").document["stages"][0]["requests"] == 3
+    dearer = call("estimate", manifest, "--json", "--price", "openai/gpt-6-luna=1000,1000").document
+    assert dearer["total"]["likely"] > call("--json", "estimate", manifest).document["total"]["likely"]
+
+
+def test_a_broken_manifest_has_its_line(tmp_path: Path) -> None:
+    manifest = project(tmp_path)
+    manifest.write_text(manifest.read_text(encoding="utf-8") + "colour: red\n", encoding="utf-8")
+    done = call("check", manifest)
+    assert done.code == 2
+    assert "tiny.yaml:13" in done.err
+    assert "colour" in done.err
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    done = call("run", project(tmp_path), "--yes", "--json")
+    assert (done.code, done.error["hint"]) == (2, "export OPENAI_API_KEY=…")
+
+
+def test_a_paid_run_needs_a_yes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    manifest = project(tmp_path)
+    done = call("run", manifest, "--json")
+    assert (done.code, done.error["type"]) == (4, "NeedsDecision")
+    assert done.document["estimate"]["stages"][0]["requests"] == 3
+
+
+def test_a_fresh_status_is_all_zero(tmp_path: Path) -> None:
+    document = call("status", project(tmp_path), "--json").document
+    assert (document["state"], document["stages"][0]["wanted"]) == ("new", 0)
+    assert call("status", project(tmp_path / "b")).code == 0
+
+
+def test_init_writes_and_refuses_to_write_again(tmp_path: Path) -> None:
+    folder = tmp_path / "my pipeline"
+    done = call("init", folder)
+    assert done.code == 0
+    assert f"chimera-batch run '{folder}/manifests/quickstart.yaml' --rehearse" in done.out
+    assert (folder / "prompts" / "chimera" / "topics.md").is_file()
+    assert call("init", folder, "--json").error["exit_code"] == 2
+    told = call("init", tmp_path / "b", "--json").document
+    assert len(told["files"]) > 20
+    assert all(Path(path).is_file() for path in told["files"])
+
+
+def test_init_writes_here_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "next:  chimera-batch run manifests/quickstart.yaml --rehearse" in call("init").out
+    assert (tmp_path / "manifests" / "quickstart.yaml").is_file()
+
+
+# -- prices
+
+
+def test_prices_of_one_model() -> None:
+    told = call("prices", "claude-haiku", "--json").document
+    assert told["currency"] == "USD"
+    assert told["prices"]
+    for row in told["prices"]:
+        assert any("claude-haiku" in name for name in [row["model"], *row["aliases"]])
+        assert set(row["standard"]) == {"input", "cached_input", "cache_write", "cache_write_long", "output"}
+        assert row["batch"] is None or row["batch"]["input"] <= row["standard"]["input"]
+
+
+def test_prices_as_a_table_with_a_row_from_the_command_line() -> None:
+    out = call("prices", "--price", "me/mine=1,2").out
+    line = next(line for line in out.splitlines() if line.startswith("me/mine"))
+    assert line.split() == ["me/mine", "1", "1", "2", "-", "-", "-", "-"]
+    assert len(out.splitlines()) > 20
+
+
+def test_prices_of_an_unknown_model() -> None:
+    done = call("prices", "no-such-model")
+    assert (done.code, done.err.splitlines()[1]) == (2, "  chimera-batch prices")
+
+
+def test_a_bad_price_is_a_usage_error() -> None:
+    assert call("prices", "--price", "nonsense", "--json").error["where"] == "--price"
+
+
+def test_every_price_row_can_be_shown() -> None:
+    told = call("prices", "--json")
+    assert json.loads(told.out)["prices"]
+    assert told.err == ""
