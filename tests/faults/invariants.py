@@ -12,7 +12,8 @@ from typing import Any
 import duckdb
 
 from chimera_batch import api, statusing
-from chimera_batch.facts import Facts, apply
+from chimera_batch.facts import Facts
+from chimera_batch.folding import apply
 from chimera_batch.journal import Journal
 from chimera_batch.ledger import Ledger
 from chimera_batch.opening import open_side
@@ -108,7 +109,8 @@ class Scene:
             yield f"other requests: {len(executed.keys() ^ reference.requests)} differ"
         tables = self.tables()
         if tables != reference.tables:
-            yield f"other bytes: {[stage for stage in reference.tables if tables.get(stage) != reference.tables[stage]]}"
+            other = [stage for stage, digest in reference.tables.items() if tables.get(stage) != digest]
+            yield f"other bytes: {other}"
 
 
 def _short(status: dict[str, Any]) -> dict[str, Any]:

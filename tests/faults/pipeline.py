@@ -103,7 +103,7 @@ class Pipeline:
         for name, text in {**FILES, **self.files}.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text.lstrip("\n"))
         path = folder / f"{self.run}.yaml"
         path.write_text(yaml.safe_dump(self._document(), sort_keys=False))
         return path
@@ -112,7 +112,8 @@ class Pipeline:
         writer = {"provider": "openai", "model": "gpt-6-luna", "max_output_tokens": self.ceiling}
         critic = {"provider": "anthropic", "model": "claude-haiku-5-5", "max_output_tokens": self.ceiling}
         drafts = {"name": "drafts", "ask": "writer", "samples": self.samples, "window": self.window}
-        reviews = {"name": "reviews", "ask": "critic", "assume": {"rows": 4, "input_tokens": 60, "output_tokens": 100}}
+        assume = {"rows_per": {"drafts": 1}, "input_tokens": 60, "output_tokens": 100}
+        reviews = {"name": "reviews", "ask": "critic", "assume": assume}
         providers: dict[str, dict[str, int]] = {"openai": {"max_requests": self.per_file}}
         if self.per_anthropic is not None:
             providers["anthropic"] = {"max_requests": self.per_anthropic}
@@ -247,7 +248,7 @@ def _run(at: Place, wire: Wire | None, say: Any) -> int:
     except ChimeraError as error:
         say(f"{type(error).__name__}: {error}")
         return error.exit_code
-    except Exception:  # what a bug would raise: the note is the test's only window into this process
+    except Exception:  # noqa: BLE001 - what a bug would raise; the note is the only window into this process
         say(traceback.format_exc())
         return 1
     return 0
@@ -258,4 +259,3 @@ def _patch(wire: Wire) -> None:
     open_side, hosts = opening.open_side, opening.Hosts
     opening.open_side = lambda url, *, rehearse: TrippedStore(open_side(url, rehearse=rehearse), wire)
     opening.Hosts = lambda *args, **more: TrippedHosts(hosts(*args, **more), wire)
-

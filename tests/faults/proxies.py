@@ -25,7 +25,7 @@ Act = Literal["kill", "stop", "error", "broken"]
 
 @dataclass
 class Wire:
-    """What happens where. ``kind``: "store", "host" or a call's own name such as "host.create"; ``at`` counts from 1."""
+    """What happens where. ``kind``: "store", "host" or a call's own name ("host.create"); ``at`` counts from 1."""
 
     kind: str
     when: When

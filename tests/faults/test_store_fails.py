@@ -29,7 +29,5 @@ def reference(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Refer
 
 
 @pytest.mark.parametrize(("when", "act"), [("before", "error"), ("after", "error"), ("before", "broken")])
-def test_every_write_fails_once(
-    when: When, act: Act, manifest: Path, reference: Reference, tmp_path: Path
-) -> None:
+def test_every_write_fails_once(when: When, act: Act, manifest: Path, reference: Reference, tmp_path: Path) -> None:
     judge(list(every_point(tmp_path, manifest, reference, "store", when, act)), 40)

@@ -90,9 +90,8 @@ def test_several_runners_on_s3(seed: int, bucket: Bucket, tmp_path: Path) -> Non
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_budget_for_a_part_is_never_passed_by_two(seed: int, tmp_path: Path) -> None:
     frugal = replace(BUSY, ceiling=400)  # it reserves about three times of what it costs
-    with scene(tmp_path, frugal, seed=seed) as at:
-        budget = Decimal("0.0003")  # all of it would cost about 0.00045
-        at = Scene(replace(at.at, max_usd=str(budget)), at.served)
+    budget = Decimal("0.0003")  # all of it would cost about 0.00045
+    with scene(tmp_path, frugal, seed=seed, max_usd=str(budget)) as at:
         ended = together(at, 2)
         assert {one.code for one in ended} == {3}, said(ended)
         assert not list(at.paid_faults())

@@ -22,7 +22,7 @@ import chimera_batch.runner
 import chimera_batch.statusing
 import chimera_batch.stores.local
 import chimera_batch.stores.s3
-import chimera_batch.warehouse
+import chimera_batch.warehouse  # noqa: F401
 import tests.faults.pipeline  # noqa: F401
 from chimera_batch import tokens
 
