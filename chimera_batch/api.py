@@ -54,10 +54,11 @@ def run(
     ``confirm`` is asked before anything is sent (None: go ahead). ``detach``: send what can be sent, do not wait.
     Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short.
     """
-    from chimera_batch import quoting, runner, statusing  # noqa: PLC0415 - see check
+    from chimera_batch import checking, quoting, runner, statusing  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
         check_keys(ctx)
+        checking.check_files(ctx)
         if confirm is not None and not options.rehearse:
             quote = quoting.quote(ctx)
             if quote["total"]["ceiling"] > 0 and not confirm(quote):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chimera_batch import joining
-from chimera_batch.context import Context, engine_sql
+from chimera_batch.context import Context, engine_sql, prices_of
 from chimera_batch.errors import InputError
 from chimera_batch.joining import Made
 from chimera_batch.planning import renderer
@@ -19,16 +19,7 @@ def check(ctx: Context) -> dict[str, Any]:
 
     Raises InputError at the first thing that a run would stumble over.
     """
-    before: set[str] = set()
-    warnings: list[str] = []
-    for stage in ctx.project.stages:
-        _check_price(ctx, stage)
-        with ctx.warehouse() as (warehouse, _):
-            _check_sql(ctx, stage, before, warehouse)
-        if stage.kind == "ask":
-            renderer(ctx, stage)
-            warnings += _price_warnings(ctx, stage)
-        before.add(stage.name)
+    warnings = check_files(ctx)
     stages = _render(ctx)
     warnings += [
         f"stage {s['stage']}: {s['requests']:,} requests are only {s['distinct']:,} different questions;"
@@ -39,9 +30,22 @@ def check(ctx: Context) -> dict[str, Any]:
     return {"run": ctx.run, "ok": True, "stages": stages, "warnings": list(dict.fromkeys(warnings))}
 
 
-def _check_price(ctx: Context, stage: Stage) -> None:
-    for call in stage.calls:
-        ctx.price_of(call.provider, call.model)
+def check_files(ctx: Context) -> list[str]:
+    """What can be known of every stage without running anything: prices, SQL, templates, the order of stages.
+
+    Returns warnings. Raises InputError, so that a mistake in the last stage does not show after the first was paid.
+    """
+    before: set[str] = set()
+    warnings: list[str] = []
+    with ctx.warehouse() as (warehouse, _):
+        for stage in ctx.project.stages:
+            prices_of(ctx.prices, stage, ctx.today)
+            _check_sql(ctx, stage, before, warehouse)
+            if stage.kind == "ask":
+                renderer(ctx, stage)
+                warnings += _price_warnings(ctx, stage)
+            before.add(stage.name)
+    return warnings
 
 
 def _price_warnings(ctx: Context, stage: Stage) -> list[str]:

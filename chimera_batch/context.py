@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from chimera_batch.errors import InputError
 from chimera_batch.facts import Facts, Shard
 from chimera_batch.ledger import Ledger
 from chimera_batch.prices import Price, PriceBook
@@ -126,6 +127,15 @@ def realm_of(profile: Profile, *, rehearse: bool) -> str:
         return f"{profile.name}@{REHEARSAL}"
     host = urlsplit(profile.base_url).hostname or "unknown"  # without the port: a local server may come back on another
     return re.sub(r"[^A-Za-z0-9._@=-]", "-", f"{profile.name}@{host}")
+
+
+def prices_of(book: PriceBook, stage: Stage, today: date) -> dict[tuple[str, str], Price]:
+    """What each model of a stage costs, by provider and model. Raises InputError, with the stage, where not known."""
+    try:
+        return {(call.provider, call.model): book.price(call.provider, call.model, today) for call in stage.calls}
+    except InputError as error:
+        error.where = error.where or stage.where
+        raise
 
 
 @cache

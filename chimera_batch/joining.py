@@ -69,14 +69,25 @@ def enough(ctx: Context, stage: Stage, number: int, warehouse: Warehouse) -> boo
     return answer
 
 
+def check(ctx: Context, stage: Stage, warehouse: Warehouse) -> None:
+    """Refuse a table query that cannot be made from the answers to come: before they are paid. Raises InputError."""
+    if stage.table is not None:
+        _view_answers(warehouse)
+        check_table(stage.table, ctx.project.params, warehouse)
+
+
+def _view_answers(warehouse: Warehouse) -> None:
+    warehouse.define("best", engine_sql("best"))
+    warehouse.define("answers", engine_sql("answers"))
+
+
 def build(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Made:
     """Run the stage's table query into a local file. The views it reads must be current.
 
     Raises InputError when the result lacks a unique row_key.
     """
     if stage.kind == "ask":
-        warehouse.define("best", engine_sql("best"))
-        warehouse.define("answers", engine_sql("answers"))
+        _view_answers(warehouse)
     query = stage.table or engine_sql("every_answer")
     path = folder / f"{stage.name}.table.parquet"
     check_table(query, ctx.project.params, warehouse)

@@ -5,6 +5,7 @@ Floor 4: what ``api`` needs before it can do anything.
 
 from __future__ import annotations
 
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 from chimera_batch import prices as price_tables
 from chimera_batch import project as projects
 from chimera_batch import settings
-from chimera_batch.context import REHEARSAL, Context, Timing
+from chimera_batch.context import REHEARSAL, Context, Timing, prices_of
 from chimera_batch.errors import InputError
 from chimera_batch.ledger import Ledger
 from chimera_batch.prices import Price, PriceBook, Rates
@@ -47,19 +48,29 @@ class Options:
 def open_run(manifest: Path | str, options: Options, *, write: bool = False) -> Iterator[Context]:
     """A Context for one command. ``write``: the store is probed and opened for writing, and a rehearsal's server is up.
 
-    Raises InputError for whatever is wrong with the manifest, its files, the prices or the store.
+    Raises InputError for whatever is wrong with the manifest, its files, the prices or the store; where it has no
+    better hint it names the command that shows whether that is mended.
     """
+    try:
+        with _opened(manifest, options, write=write) as ctx:
+            yield ctx
+    except InputError as error:
+        error.hint = error.hint or f"chimera-batch check {shlex.quote(str(manifest))}   (once that is mended)"
+        raise
+
+
+@contextmanager
+def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[Context]:
     project = projects.load(manifest, store=options.store)
     profiles = {name: replace(known, base_url=settings.base_url(known)) for name, known in project.profiles.items()}
     project = replace(project, profiles=profiles)
     book = price_tables.load(project.prices_path, options.prices)
     store = open_side(project.store_url, rehearse=options.rehearse)
     ledger = Ledger(store, owner=settings.owner())
+    ledger.read()  # a store of a newer format is left alone, not so much as probed
     if write:
         store.probe()
         ledger.open()
-    else:
-        ledger.read()
     work = settings.cache_dir() / "work"
     rehearsing = write and options.rehearse
     with ExitStack() as stack:
@@ -111,8 +122,9 @@ def price_rows(project: Project, book: PriceBook) -> list[dict[str, Any]]:
 
     Raises InputError for a model without a price.
     """
-    calls = {(call.provider, call.model) for stage in project.stages for call in stage.calls}
-    return [_price_row(book.price(*call, datetime.now(UTC).date()), call) for call in sorted(calls)]
+    today = datetime.now(UTC).date()
+    found = {call: price for stage in project.stages for call, price in prices_of(book, stage, today).items()}
+    return [_price_row(found[call], call) for call in sorted(found)]
 
 
 def _price_row(price: Price, call: tuple[str, str]) -> dict[str, Any]:

@@ -123,6 +123,7 @@ def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
     progress.halted = ctx.run in ctx.facts.halted
     if counts.states["packed"] + counts.states["retryable"] and not progress.halted:
         check_breaker(ctx, stage, counts)
+        joining.check(ctx, stage, step.warehouse)
         sender = Sender(ctx, stage, step.warehouse, step.folder)
         sender.send()
         progress.waits += sender.waits
