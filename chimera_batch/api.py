@@ -48,10 +48,12 @@ def run(
     confirm: Confirm | None = None,
     until: str | None = None,
     detach: bool = False,
+    resume: bool = True,
 ) -> dict[str, Any]:
     """Converge, and return the status document.
 
     ``confirm`` is asked before anything is sent (None: go ahead). ``detach``: send what can be sent, do not wait.
+    ``resume``: a run that was cancelled goes on.
     Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short.
     """
     from chimera_batch import checking, quoting, runner, statusing  # noqa: PLC0415 - see check
@@ -63,7 +65,7 @@ def run(
             quote = quoting.quote(ctx)
             if quote["total"]["ceiling"] > 0 and not confirm(quote):
                 raise NeedsDecision("nothing was sent", hint=f"chimera-batch run {manifest} --yes")
-        ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()))
+        ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()), resume=resume)
         progress = runner.advance(ctx, until=until) if detach else runner.converge(ctx, until=until)
         document = statusing.status(ctx)
         if not statusing.balances(document):
@@ -74,8 +76,8 @@ def run(
 
 
 def advance(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
-    """One step without waiting, for cron; like ``run(detach=True)`` without a question."""
-    return run(manifest, options, detach=True)
+    """One step without waiting, for cron: ``run(detach=True)`` without a question. It does not undo a cancel."""
+    return run(manifest, options, detach=True, resume=False)
 
 
 def _short(ctx: Context, progress: Progress, document: dict[str, Any]) -> ChimeraError:

@@ -8,16 +8,16 @@ may have been charged without an answer: that window is the nature of a synchron
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import BinaryIO
 
 from chimera_batch import collecting, recovery, wire
 from chimera_batch.context import Context
 from chimera_batch.endpoints import ENDPOINTS
-from chimera_batch.errors import AccountRefused, ProviderDown
+from chimera_batch.errors import ProviderDown
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.project import Stage
 
@@ -43,12 +43,16 @@ def recover(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
         return False
     if not ctx.ledger.take_over(shard, attempt, lease_until=ctx.clock() + ctx.timing.lease):
         return False
-    return collecting.land_spool(ctx, shard, attempt, _mended(_spool(ctx, shard, attempt)))
+    spool = _mended(_spool(ctx, shard, attempt))
+    landed = collecting.land_spool(ctx, shard, attempt, spool)
+    if landed:
+        spool.unlink()
+    return landed
 
 
 def _spool(ctx: Context, shard: Shard, attempt: Attempt) -> Path:
-    folder = ctx.work / "now"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = ctx.state / "now"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder / f"{shard.id}.{attempt.number}-{attempt.nonce}.jsonl"
 
 
@@ -65,20 +69,15 @@ def _mended(spool: Path) -> Path:
 
 
 def _ask_shard(ctx: Context, shard: Shard, attempt: Attempt) -> None:
-    refused: AccountRefused | None = None
     spool = _spool(ctx, shard, attempt)
     with ctx.scratch() as folder, spool.open("ab") as out:
-        try:
-            for reply in _replies(ctx, shard, _wire_lines(ctx, shard, attempt, folder)):
-                _append(out, reply)
-        except AccountRefused as error:
-            refused = error
-        except ProviderDown as error:
-            ctx.say(f"{shard.id}: {error}; what is missing is asked again")
-    collecting.land_spool(ctx, shard, attempt, spool)
-    spool.unlink(missing_ok=True)
-    if refused:
-        raise refused
+        failed = _ask_lines(ctx, shard, attempt, _wire_lines(ctx, shard, attempt, folder), out)
+    if collecting.land_spool(ctx, shard, attempt, spool):
+        spool.unlink(missing_ok=True)
+    if isinstance(failed, ProviderDown):
+        ctx.say(f"{shard.id}: {failed}; what is missing is asked again")
+    elif failed is not None:
+        raise failed
 
 
 def _wire_lines(ctx: Context, shard: Shard, attempt: Attempt, folder: Path) -> Iterator[bytes]:
@@ -91,23 +90,42 @@ def _wire_lines(ctx: Context, shard: Shard, attempt: Attempt, folder: Path) -> I
     return wire.read_lines(path)
 
 
-def _replies(ctx: Context, shard: Shard, lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Replies in the order of the requests, a bounded number of calls ahead of the one being waited for."""
-    host = ctx.host(shard)
+def _ask_lines(
+    ctx: Context, shard: Shard, attempt: Attempt, lines: Iterable[bytes], out: BinaryIO
+) -> BaseException | None:
+    """Ask line after line, a bounded number at once, each reply durable the moment it comes.
+
+    After the first failure, which is returned, no further call begins; those under way are waited for: they are paid.
+    """
+    host, lock = ctx.host(shard), threading.Lock()
+
+    def ask_one(line: bytes) -> None:
+        reply = host.ask(line)
+        with lock:
+            _append(out, reply)
+
+    failures: list[BaseException] = []
+    running: set[Future[None]] = set()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        waiting = [pool.submit(host.ask, line) for line in islice(lines, _AT_ONCE * 2)]
-        try:
-            while waiting:
-                yield waiting.pop(0).result()
-                if (line := next(lines, None)) is not None:
-                    waiting.append(pool.submit(host.ask, line))
-        finally:
-            for call in waiting:
-                call.cancel()
+        for line in lines:
+            if len(running) >= _AT_ONCE:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                failures += [error for call in done if (error := call.exception())]
+                if failures or not _still_ours(ctx, shard, attempt):
+                    break
+            running.add(pool.submit(ask_one, line))
+        failures += [error for call in wait(running).done if (error := call.exception())]
+    return failures[0] if failures else None
+
+
+def _still_ours(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
+    """Keep the claim while calls go on: renew its lease when half of it is over."""
+    if ctx.clock() < attempt.lease_until - ctx.timing.lease / 2:
+        return True
+    return ctx.ledger.renewed(shard, attempt, ctx.clock() + ctx.timing.lease)
 
 
 def _append(out: BinaryIO, reply: bytes) -> None:
-    """Durable before the next one is waited for: it has been paid for."""
     out.write(reply.rstrip(b"\n") + b"\n")
     out.flush()
     os.fsync(out.fileno())

@@ -16,10 +16,10 @@ from typing import Any
 
 import orjson
 
-from chimera_batch import decoding, wire
+from chimera_batch import decoding, prices, wire
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.decoding import Sent, Tally
-from chimera_batch.errors import AccountRefused, NeedsDecision, ProviderError
+from chimera_batch.errors import AccountRefused, ProviderError
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.ledger import money
 from chimera_batch.records import BatchState, Outcome, Problem
@@ -75,7 +75,8 @@ class _Landing:
     folder: Path
 
     def sent(self, absent: Outcome | None) -> Sent:
-        shard, price = self.shard, self.ctx.price(self.shard)
+        shard, row = self.shard, self.attempt.price
+        price = prices.from_row(row, f"the claim of {shard.id}") if row else self.ctx.price(shard)
         ceilings = sent_ceilings(self.ctx, shard, self.attempt, self.warehouse)
         batch = shard.window != "now"
         return Sent(shard.id, self.attempt.number, self.attempt.nonce, ceilings, absent, price, batch_price=batch)
@@ -100,7 +101,8 @@ class _Landing:
         if tally.quarantined:
             self._keep("quarantine", apart, "jsonl")
             self.ctx.say(f"{self.shard.id}: {tally.quarantined:,} lines are kept in quarantine/ (first: {tally.apart})")
-            self._refuse_foreign(tally)
+            if self.attempt.adopted and self.attempt.batch and tally.foreign and not tally.seen:
+                return self._disown(self.attempt.batch)
         landed = self.record(answers, raw, tally, status)
         if tally.account:
             raise AccountRefused(f"{self.shard.provider}: {tally.account}", hint="mend the account, then run again")
@@ -152,14 +154,11 @@ class _Landing:
         self.ctx.say(f"{self.shard.id}: {status}: {said or 'nothing'}, ${tally.usd:.4f}{whys}")
         return True
 
-    def _refuse_foreign(self, tally: Tally) -> None:
-        """Results without a single line of ours: the wrong batch was adopted. Never book it as this attempt."""
-        if tally.seen:
-            return
-        reason = f"{self.attempt.batch} holds no line that attempt {self.attempt.number} of {self.shard.id} sent"
-        self.ctx.ledger.stuck(self.shard, self.attempt, reason)
-        hint = f"chimera-batch resend {self.ctx.project.path} --shard {self.shard.id}"
-        raise NeedsDecision(reason, hint=hint)
+    def _disown(self, batch: str) -> bool:
+        """Results without a single line of ours: the wrong batch was adopted. Leave it, look again."""
+        self.ctx.ledger.disowned(self.shard, self.attempt, batch)
+        self.ctx.say(f"{self.shard.id}: {batch} holds no line of this attempt: it is another's; looking again")
+        return True
 
 
 def _note(out: Any, record: dict[str, Any]) -> None:

@@ -52,6 +52,7 @@ class Context:
     ledger: Ledger
     prices: PriceBook
     work: Path  # scratch on this machine; nothing in it is needed again
+    state: Path  # paid replies of this machine that are not in the store yet
     hosts: Callable[[str], Provider]  # profile name -> provider
     timing: Timing = field(default_factory=Timing)
     rehearse: bool = False

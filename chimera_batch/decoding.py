@@ -45,6 +45,7 @@ class Tally:
     outcomes: dict[str, int] = field(default_factory=dict)
     seen: dict[str, Outcome] = field(default_factory=dict)  # request id -> its outcome
     quarantined: int = 0
+    foreign: int = 0  # of them, results with an id that this attempt did not send
     apart: str | None = None  # why the first of them was
     whys: dict[Outcome, str] = field(default_factory=dict)  # what was said of the first request with each bad outcome
     account: str | None = None  # an error that hits every row: quota, billing, key
@@ -97,6 +98,7 @@ def rows(
             continue
         identity = _identity(reply.custom_id, sent)
         if identity is None:
+            tally.foreign += 1
             _quarantine(tally, file, number, line, "an id that this attempt did not send")
             continue
         judged = _judged(reply, judge)

@@ -1,16 +1,14 @@
-"""What the journal's events add up to. Pure: the same events always give the same facts.
+"""What the store knows: shards, their attempts, what was asked, the tables made.
 
-``Facts`` is only ever changed by ``apply``; everybody else reads it.
+``Facts`` is only ever changed by ``folding.apply``; everybody else reads it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Literal
-
-from chimera_batch.errors import StoreConflict
 
 Stand = Literal["claimed", "submitted", "stuck", "landed", "dropped"]
 """Where an attempt stands. ``stuck``: a person must decide. ``dropped``: nothing was executed, nothing is owed."""
@@ -50,6 +48,13 @@ class Attempt:
     cleaned: bool = False
     cancel_asked: bool = False
     taken_from: str | None = None  # the owner that fell silent, after a takeover
+    doubted_at: float | None = None  # since when it is not known whether the provider made a batch
+    adopted: bool = False  # the batch was found by a look-up or named by a person, not told by create
+    disowned: set[str] = field(default_factory=set)  # batches that were taken for this attempt and were not
+    strays: list[str] = field(
+        default_factory=list
+    )  # batches made for it after it was settled otherwise: to be cancelled
+    price: dict[str, Any] | None = None  # the price row it was claimed at
     forgiven: set[tuple[str, str]] = field(default_factory=set)  # (run, stage) whose `retry` forgets this attempt
 
     @property
@@ -137,156 +142,16 @@ class Facts:
         """USD that attempts under way could still cost."""
         return sum((a.usd for _, a in self.attempts(run) if a.is_open and stage in {None, a.stage}), Decimal(0))
 
+    def suspected(self, run: str, stage: str | None = None) -> Decimal:
+        """USD that stray batches may have cost before they were cancelled: at most what their attempts reserved."""
+        strays = ((a, len(a.strays)) for _, a in self.attempts(run) if stage in {None, a.stage})
+        return sum((attempt.usd * count for attempt, count in strays), Decimal(0))
+
     def batch_ids(self) -> set[str]:
-        return {attempt.batch for _, attempt in self.attempts() if attempt.batch}
+        """Every batch that a fact names."""
+        known = {attempt.batch for _, attempt in self.attempts() if attempt.batch}
+        return known.union(*(attempt.strays for _, attempt in self.attempts()))
 
 
 def shard_name(realm: str, shard: str) -> str:
     return f"{realm}/{shard}"
-
-
-def apply(facts: Facts, event: dict[str, Any]) -> None:
-    """Fold one event in. Unknown types are left alone: a later version may have written them.
-
-    Raises StoreConflict for an event that does not fit the facts before it.
-    """
-    fold = _FOLDS.get(event["type"])
-    if fold is None:
-        return
-    try:
-        fold(facts, event)
-    except (KeyError, IndexError, TypeError, ValueError, InvalidOperation) as error:
-        raise StoreConflict(
-            f"event {event.get('n')} ({event['type']}) does not fit what came before it: {error!r}",
-            hint="the journal was edited or copied in part; restore the store from its backup",
-        ) from error
-
-
-def _attempt(facts: Facts, event: dict[str, Any]) -> Attempt:
-    shard = facts.shards[shard_name(event["realm"], event["shard"])]
-    return shard.attempts[int(event["attempt"]) - 1]
-
-
-def _run(facts: Facts, event: dict[str, Any]) -> None:
-    facts.last_run = event["run"]
-    facts.manifests[event["run"]] = event["manifest"]
-    facts.halted.discard(event["run"])
-
-
-def _halted(facts: Facts, event: dict[str, Any]) -> None:
-    facts.halted.add(event["run"])
-
-
-def _asked(facts: Facts, event: dict[str, Any]) -> None:
-    rounds = facts.asked.setdefault((event["run"], event["stage"]), {})
-    number = event["round"]
-    rounds[number] = Asked(number, event["fingerprint"], event["key"], event["rows"], event["requests"])
-    for later in [r for r in rounds if r > number]:  # asked from what this round now replaces
-        del rounds[later]
-
-
-def _packed(facts: Facts, event: dict[str, Any]) -> None:
-    names = ("realm", "stage", "key", "members", "requests", "bytes", "provider", "model", "endpoint", "window")
-    flags = ("ceiling", "schema", "cache", "canary")
-    shard = Shard(id=event["shard"], **{name: event[name] for name in (*names, *flags)})
-    facts.shards[shard_name(shard.realm, shard.id)] = shard
-    facts.packs[shard.realm] = facts.packs.get(shard.realm, 0) + 1
-
-
-def _claimed(facts: Facts, event: dict[str, Any]) -> None:
-    names = ("run", "stage", "nonce", "sha256", "requests", "bytes", "ids", "input_tokens", "lease_until", "at")
-    attempt = Attempt(
-        number=event["attempt"],
-        usd=Decimal(event["usd"]),
-        owner=event["by"],
-        **{name: event[name] for name in names},
-    )
-    facts.shards[shard_name(event["realm"], event["shard"])].attempts.append(attempt)
-
-
-def _taken(facts: Facts, event: dict[str, Any]) -> None:
-    attempt = _attempt(facts, event)
-    attempt.taken_from = attempt.owner
-    attempt.owner = event["by"]
-    attempt.lease_until = event["lease_until"]
-
-
-def _uploaded(facts: Facts, event: dict[str, Any]) -> None:
-    _attempt(facts, event).file = event["file"]
-
-
-def _submitted(facts: Facts, event: dict[str, Any]) -> None:
-    attempt = _attempt(facts, event)
-    attempt.stand, attempt.batch, attempt.submitted_at = "submitted", event["batch"], event["at"]
-    attempt.status = "submitted"
-    attempt.reason = None
-
-
-def _seen(facts: Facts, event: dict[str, Any]) -> None:
-    attempt = _attempt(facts, event)
-    attempt.status, attempt.done, attempt.seen_at = event["status"], event["done"], event["at"]
-
-
-def _stuck(facts: Facts, event: dict[str, Any]) -> None:
-    attempt = _attempt(facts, event)
-    attempt.stand, attempt.reason, attempt.status = "stuck", event["reason"], "stuck"
-
-
-def _landed(facts: Facts, event: dict[str, Any]) -> None:
-    attempt = _attempt(facts, event)
-    attempt.answers.append(event["key"])
-    attempt.billed += Decimal(event["usd"])
-    attempt.quarantined += event["quarantined"]
-    for outcome, count in event["outcomes"].items():
-        attempt.outcomes[outcome] = attempt.outcomes.get(outcome, 0) + count
-    if event["final"]:
-        attempt.stand, attempt.status, attempt.landed_at = "landed", event["status"], event["at"]
-        attempt.done = attempt.requests
-
-
-def _dropped(facts: Facts, event: dict[str, Any]) -> None:
-    attempt = _attempt(facts, event)
-    attempt.stand, attempt.reason, attempt.status = "dropped", event["reason"], "dropped"
-    attempt.queue_full_at = event["at"] if event.get("queue_full") else None
-
-
-def _cleaned(facts: Facts, event: dict[str, Any]) -> None:
-    _attempt(facts, event).cleaned = True
-
-
-def _cancel(facts: Facts, event: dict[str, Any]) -> None:
-    _attempt(facts, event).cancel_asked = True
-
-
-def _table(facts: Facts, event: dict[str, Any]) -> None:
-    names = ("fingerprint", "key", "sha256", "rows", "standing", "outcomes")
-    facts.tables[(event["run"], event["stage"])] = Table(**{name: event[name] for name in names})
-
-
-def _retry(facts: Facts, event: dict[str, Any]) -> None:
-    mark = (event["run"], event["stage"])
-    facts.retries[mark] = facts.retries.get(mark, 0) + 1
-    for _, attempt in facts.attempts():
-        if not attempt.is_open:
-            attempt.forgiven.add(mark)
-
-
-_FOLDS = {
-    "run": _run,
-    "halted": _halted,
-    "asked": _asked,
-    "packed": _packed,
-    "claimed": _claimed,
-    "taken": _taken,
-    "uploaded": _uploaded,
-    "submitted": _submitted,
-    "seen": _seen,
-    "stuck": _stuck,
-    "landed": _landed,
-    "dropped": _dropped,
-    "cleaned": _cleaned,
-    "cancel": _cancel,
-    "table": _table,
-    "retry": _retry,
-}
-EVENT_TYPES = frozenset(_FOLDS)

@@ -1,8 +1,8 @@
 """One numbered journal per store: event *n* is created or it is not, and the loser reads on and decides again.
 
 Everything that needs an order (claims, reservations, receipts) goes through here, so two machines on one prefix see
-the same history and can never both win the same claim. Every ``SNAPSHOT_EVERY`` events the history so far is also
-kept as one object, so that a reader needs one read and a short tail instead of thousands.
+the same history and can never both win the same claim. Every ``SEGMENT`` events are also kept in one object, so that
+a reader needs a few reads and a short tail instead of thousands; what is kept grows with the events and no faster.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from chimera_batch.errors import ChimeraError, InputError, MissingObject, StoreC
 from chimera_batch.stores.base import Store
 
 Event = dict[str, Any]
-"""A JSON object: ``n``, ``at`` (seconds since the epoch), ``by`` (owner), ``nonce``, ``type`` and the payload."""
+"""A JSON object: ``n``, ``at`` (seconds since the epoch), ``by`` (owner), ``token``, ``type`` and the payload."""
 
 FORMAT_KEY = "format.json"
 FORMAT = {"format": "chimera-batch store", "version": 1}
-SNAPSHOT_EVERY = 256
+SEGMENT = 256  # events
 
 
 def event_key(number: int) -> str:
     return f"journal/{number:012d}.json"
 
 
-def snapshot_key(number: int) -> str:
-    return f"snapshots/{number:012d}.jsonl"
+def segment_key(last: int) -> str:
+    """Where the ``SEGMENT`` events that end with number ``last`` lie together."""
+    return f"segments/{last:012d}.jsonl"
 
 
 class Journal:
@@ -40,7 +41,7 @@ class Journal:
         self.owner = owner
         self.clock = clock
         self.position = 0
-        self._lines: list[bytes] = []  # the history as read, one JSON line an event, for the next snapshot
+        self._lines: list[bytes] = []  # events of the segment that is not full yet, one JSON line each
         self._whole = False  # looked once for events behind a missing one
 
     def open(self) -> None:
@@ -76,9 +77,9 @@ class Journal:
 
     def refresh(self) -> Iterator[Event]:
         """Events not seen yet, in order. Raises StoreConflict where the journal was edited or an event is missing."""
-        if self.position == 0:
-            yield from self._from_snapshot()
         while True:
+            if self.position % SEGMENT == 0:
+                yield from self._segments()
             try:
                 line = self.store.read(event_key(self.position + 1))
             except MissingObject:
@@ -91,20 +92,23 @@ class Journal:
     def append(self, payload: Mapping[str, Any]) -> Event | None:
         """Write the next event; None when somebody else wrote that number first (refresh, then decide again)."""
         number = self.position + 1
-        event: Event = {"n": number, "at": self.clock(), "by": self.owner, "nonce": secrets.token_hex(8), **payload}
+        event: Event = {"n": number, "at": self.clock(), "by": self.owner, "token": secrets.token_hex(8), **payload}
         line = json.dumps(event, separators=(",", ":"), sort_keys=False).encode()
         if not self.store.create(event_key(number), line):
             return None
+        lines = [*self._lines, line]
         self._take(line)
-        if number % SNAPSHOT_EVERY == 0:
+        if number % SEGMENT == 0 and len(lines) == SEGMENT:
             with suppress(ChimeraError):  # a shortcut for readers; the event stands, and its fold must not be lost
-                self.store.create(snapshot_key(number), b"\n".join(self._lines) + b"\n")
+                self.store.create(segment_key(number), b"\n".join(lines) + b"\n")
         return event
 
-    def _from_snapshot(self) -> Iterator[Event]:
-        latest = max(self.store.list("snapshots/"), default=None)
-        if latest is not None:
-            for line in self.store.read(latest).splitlines():
+    def _segments(self) -> Iterator[Event]:
+        """The whole segments that follow, one read each; a missing one is read event by event instead."""
+        for key in self.store.list("segments/", after=segment_key(self.position)):
+            if key != segment_key(self.position + SEGMENT):
+                return
+            for line in self.store.read(key).splitlines():
                 yield self._take(line)
 
     def _goes_on(self) -> bool:
@@ -127,6 +131,8 @@ class Journal:
             raise self._damaged(f"event {event.get('n')!r} stands where event {self.position + 1} belongs")
         self.position += 1
         self._lines.append(line)
+        if self.position % SEGMENT == 0:
+            self._lines = []
         return event
 
     def _damaged(self, what: str) -> StoreConflict:

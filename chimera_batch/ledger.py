@@ -12,9 +12,13 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch.facts import Asked, Attempt, Facts, Shard, Stand, Table, apply, shard_name
+from chimera_batch.facts import Asked, Attempt, Facts, Shard, Stand, Table, shard_name
+from chimera_batch.folding import apply
 from chimera_batch.journal import Event, Journal
 from chimera_batch.stores.base import Store
+
+SEEN_EVERY = 300.0
+"""Seconds between two records of a batch's count."""
 
 Decide = Callable[[Facts], Mapping[str, Any] | None]
 
@@ -65,10 +69,15 @@ class Ledger:
     def shard(self, realm: str, shard: str) -> Shard:
         return self.facts.shards[shard_name(realm, shard)]
 
-    def begin(self, run: str, manifest: str) -> None:
-        """Remember which manifest this folder ran last, so that ``query`` and ``status`` need no name."""
+    def begin(self, run: str, manifest: str, *, resume: bool = True) -> None:
+        """Remember which manifest this folder ran last, so that ``query`` and ``status`` need no name.
+
+        ``resume``: a person starts it, so a run that was cancelled goes on.
+        """
 
         def decide(facts: Facts) -> Mapping[str, Any] | None:
+            if run in facts.halted and not resume:
+                return None
             if facts.last_run == run and facts.manifests.get(run) == manifest and run not in facts.halted:
                 return None
             return {"type": "run", "run": run, "manifest": manifest}
@@ -117,21 +126,44 @@ class Ledger:
             shard, attempt, {"type": "taken", "lease_until": lease_until}, when=lambda now: now.owner == owner
         )
 
-    def uploaded(self, shard: Shard, attempt: Attempt, file: str) -> bool:
-        return self._move(shard, attempt, {"type": "uploaded", "file": file}, when=self._mine)
+    def uploaded(self, shard: Shard, attempt: Attempt, file: str, lease_until: float) -> bool:
+        """The file is at the provider. False when the claim was taken over; else the lease begins anew."""
+        payload = {"type": "uploaded", "file": file, "lease_until": lease_until}
+        return self._move(shard, attempt, payload, when=self._mine)
 
-    def submitted(self, shard: Shard, attempt: Attempt, batch: str) -> bool:
-        """The receipt. False when the attempt was taken over and settled otherwise while we were away."""
-        return self._move(
-            shard,
-            attempt,
-            {"type": "submitted", "batch": batch},
-            when=lambda now: now.stand in {"claimed", "stuck"},
-        )
+    def renewed(self, shard: Shard, attempt: Attempt, lease_until: float) -> bool:
+        """The owner is still at it; False when the claim was taken over."""
+        return self._move(shard, attempt, {"type": "renewed", "lease_until": lease_until}, when=self._mine)
+
+    def doubted(self, shard: Shard, attempt: Attempt) -> None:
+        """From now on it is not known whether the provider made a batch."""
+        self._move(shard, attempt, {"type": "doubted"}, when=lambda now: now.stand == "claimed")
+
+    def disowned(self, shard: Shard, attempt: Attempt, batch: str) -> None:
+        """The batch that was adopted is another's: the attempt is a claim without a receipt again."""
+        payload = {"type": "disowned", "batch": batch}
+        self._move(shard, attempt, payload, when=lambda now: now.batch == batch)
+
+    def stray(self, shard: Shard, attempt: Attempt, batch: str) -> None:
+        """A batch was made for an attempt that had been settled otherwise."""
+        payload = {"type": "stray", "batch": batch}
+        self._move(shard, attempt, payload, when=lambda now: batch not in now.strays, still_open=False)
+
+    def submitted(self, shard: Shard, attempt: Attempt, batch: str, *, adopted: bool = False) -> bool:
+        """The receipt. False when the attempt was settled otherwise meanwhile, or the batch is another attempt's."""
+
+        def free(now: Attempt) -> bool:
+            return now.stand in {"claimed", "stuck"} and batch not in self.facts.batch_ids()
+
+        return self._move(shard, attempt, {"type": "submitted", "batch": batch, "adopted": adopted}, when=free)
 
     def seen(self, shard: Shard, attempt: Attempt, status: str, done: int) -> None:
+        """A batch's word for itself; its count only now and then, or a long night would fill the journal."""
+
         def news(now: Attempt) -> bool:
-            return now.stand == "submitted" and (now.status, now.done) != (status, done)
+            recent = now.seen_at is not None and self.clock() - now.seen_at < SEEN_EVERY
+            changed = now.status != status or (now.done != done and not recent)
+            return now.stand == "submitted" and changed
 
         self._move(shard, attempt, {"type": "seen", "status": status, "done": done}, when=news)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from chimera_batch.records import Usage
 
@@ -39,6 +40,11 @@ class Rates:
             + usage.output_tokens * self.output
         )
         return total.scaleb(_MEGA)
+
+    def as_text(self, prefix: str) -> dict[str, str]:
+        """The rates by name, in plain digits."""
+        names = ("input", "cached_input", "cache_write", "cache_write_long", "output")
+        return {prefix + name: format(getattr(self, name), "f") for name in names}
 
     def most(self, input_tokens: int, output_tokens: int, *, cache: bool) -> Decimal:
         """The most that so many tokens can cost: all of the input at the dearest rate that it may be charged.
@@ -89,6 +95,16 @@ class Price:
         ):  # the bound may be far above the real input, so both sides of the tier are possible
             most = max(most, self.rates(tiered=True, batch=batch).most(input_bound, ceiling, cache=cache))
         return most
+
+    def as_row(self) -> dict[str, Any]:
+        """This price as a row of the table, every rate as text: what a claim keeps, so that the bill is at the price of
+        the day it was sent, whoever collects it. ``prices.from_row`` reads it back."""
+        row: dict[str, Any] = {"provider": self.provider, "model": self.model, **self.standard.as_text("")}
+        row |= self.batch.as_text("batch_") if self.batch_known else {}
+        if self.tier_standard is not None and self.tier_batch is not None:
+            tier = self.tier_standard.as_text("") | (self.tier_batch.as_text("batch_") if self.batch_known else {})
+            row["tier"] = {"above_input_tokens": self.above_input_tokens, **tier}
+        return row
 
     def warnings(self, today: date, *, batch: bool = True) -> list[str]:
         """What a person should know before trusting this price: retirement, age, a missing batch price."""

@@ -21,7 +21,7 @@ from chimera_batch import settings
 from chimera_batch.context import REHEARSAL, Context, Timing, prices_of
 from chimera_batch.errors import InputError
 from chimera_batch.ledger import Ledger
-from chimera_batch.prices import Price, PriceBook, Rates
+from chimera_batch.prices import PriceBook
 from chimera_batch.project import Project
 from chimera_batch.providers import make
 from chimera_batch.providers.base import Profile, Provider
@@ -66,14 +66,14 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
     project = replace(project, profiles=profiles)
     book = price_tables.load(project.prices_path, options.prices)
     store = open_side(project.store_url, rehearse=options.rehearse)
-    ledger = Ledger(store, owner=settings.owner())
-    ledger.read()  # a store of a newer format is left alone, not so much as probed
-    if write:
-        store.probe()
-        ledger.open()
     work = settings.cache_dir() / "work"
     rehearsing = write and options.rehearse
     with ExitStack() as stack:
+        ledger = Ledger(store, owner=stack.enter_context(settings.identity()))
+        ledger.read()  # a store of a newer format is left alone, not so much as probed
+        if write:
+            store.probe()
+            ledger.open()
         url = stack.enter_context(_server(project, store, work, price_rows(project, book))) if rehearsing else None
         hosts = stack.enter_context(closing(Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse)))
         yield Context(
@@ -82,6 +82,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             ledger=ledger,
             prices=book,
             work=work,
+            state=settings.state_dir(),
             hosts=hosts,
             timing=options.timing or _timing(rehearse=options.rehearse),
             rehearse=options.rehearse,
@@ -124,20 +125,7 @@ def price_rows(project: Project, book: PriceBook) -> list[dict[str, Any]]:
     """
     today = datetime.now(UTC).date()
     found = {call: price for stage in project.stages for call, price in prices_of(book, stage, today).items()}
-    return [_price_row(found[call], call) for call in sorted(found)]
-
-
-def _price_row(price: Price, call: tuple[str, str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"provider": call[0], "model": call[1]}
-    row |= _rates("", price.standard) | _rates("batch_", price.batch)
-    if price.tier_standard and price.tier_batch:
-        tier = _rates("", price.tier_standard) | _rates("batch_", price.tier_batch)
-        row["tier"] = {"above_input_tokens": price.above_input_tokens, **tier}
-    return row
-
-
-def _rates(prefix: str, rates: Rates) -> dict[str, str]:
-    return {f"{prefix}{name}": format(getattr(rates, name), "f") for name in ("input", "cached_input", "output")}
+    return [{**found[call].as_row(), "model": call[1]} for call in sorted(found)]
 
 
 class Hosts:

@@ -97,12 +97,13 @@ def _identities(ctx: Context, stage: Stage, warehouse: Warehouse) -> Iterator[tu
 
 def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn: Drawn) -> Asked:
     """Make a drawn round a fact."""
-    content = hashlib.sha256(drawn.path.read_bytes()).hexdigest()[:16]
+    with drawn.path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     key = f"runs/{ctx.run}/{stage.name}/asked-{number}-{content}.parquet"
     ctx.store.create_file(key, drawn.path)
     asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests)
     ctx.ledger.asked(ctx.run, stage.name, asked)
-    return asked
+    return ctx.facts.asked[ctx.run, stage.name][number]  # another runner's, if it was first: both must ask the same
 
 
 def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, *, seen: int) -> bool:

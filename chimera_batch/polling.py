@@ -21,6 +21,7 @@ def poll(ctx: Context) -> bool:
     """Bring every attempt under way one step further; True when anything changed."""
     changed = False
     realms = ctx.realms()
+    ctx.ledger.refresh()
     for shard, attempt in list(ctx.facts.attempts()):
         if shard.realm not in realms:
             continue
@@ -33,6 +34,8 @@ def poll(ctx: Context) -> bool:
             changed |= _poll_one(ctx, shard, attempt)
         elif attempt.stand == "landed" and not attempt.cleaned:
             collecting.clean(ctx, shard, attempt)
+        if attempt.strays:
+            recovery.cancel_strays(ctx, shard, attempt)
     return changed
 
 
@@ -41,8 +44,9 @@ def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
     assert attempt.batch is not None  # noqa: S101 - a submitted attempt has a receipt
     try:
         state = host.state(attempt.batch)
-        if attempt.cancel_asked and state.phase == "working":
-            host.cancel(attempt.batch)
+        if attempt.cancel_asked and state.phase == "working" and "cancel" not in state.status.lower():
+            with suppress(ProviderRefused):  # it may be over by now
+                host.cancel(attempt.batch)
         if state.phase == "ended" and (state.files or _settled(ctx, shard, attempt, state)):
             return collecting.land(ctx, shard, attempt, state)
     except ProviderDown as error:

@@ -18,7 +18,7 @@ from typing import Any
 from chimera_batch.errors import InputError
 from chimera_batch.money import Price, Rates
 
-__all__ = ["Price", "PriceBook", "Rates", "load"]
+__all__ = ["Price", "PriceBook", "Rates", "from_row", "load"]
 
 SHIPPED = Path(__file__).with_name("prices.toml")
 _RATES = ("input", "cached_input", "cache_write", "cache_write_long", "output")
@@ -125,6 +125,11 @@ def _from_option(text: str) -> Price:
     names = ("provider", "model", "input", "output", "batch_input", "batch_output")
     raw = {name: part for name, part in zip(names, match.groups(), strict=True) if part is not None}
     return _row({**raw, "source": "--price"}, "--price")
+
+
+def from_row(raw: dict[str, Any], where: str) -> Price:
+    """A price from a row as ``Price.as_row`` writes it. Raises InputError for a row that is none."""
+    return _row(raw, where)
 
 
 def _row(raw: dict[str, Any], where: str) -> Price:

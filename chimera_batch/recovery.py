@@ -7,6 +7,7 @@ person. Finding nothing counts only after ``timing.settle`` seconds, when a late
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal
 
 from chimera_batch.context import Context
@@ -55,9 +56,18 @@ def receipt(ctx: Context, shard: Shard, attempt: Attempt, batch: str) -> bool:
     if ctx.ledger.submitted(shard, attempt, batch):
         return True
     if batch not in ctx.facts.batch_ids():
+        ctx.ledger.stray(shard, attempt, batch)
         ctx.say(f"{shard.id}: attempt {attempt.number} was settled by another runner; cancelling {batch}")
-        ctx.host(shard).cancel(batch)
+    cancel_strays(ctx, shard, attempt)
     return False
+
+
+def cancel_strays(ctx: Context, shard: Shard, attempt: Attempt) -> None:
+    """Stop batches that were made for an attempt after it was settled otherwise; tried again on every pass."""
+    for batch in attempt.strays:
+        with suppress(ProviderError):
+            if ctx.host(shard).state(batch).phase == "working":
+                ctx.host(shard).cancel(batch)
 
 
 def resolve(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent) -> bool:
@@ -82,17 +92,18 @@ def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, sil
     """
     host = ctx.host(shard)
     try:
-        found = [state for state in host.find(intent) if state.id not in ctx.facts.batch_ids()]
+        known = ctx.facts.batch_ids() | attempt.disowned
+        found = [state for state in host.find(intent) if state.id not in known]
     except ProviderDown as error:
         ctx.note(shard, f"cannot look up the batch: {error}")
         return False
     exact = host.profile.keeps_metadata or host.profile.deletes_files  # by metadata, or by the name of its own file
-    if found and (exact or len(found) == 1):
-        return _adopt(ctx, host, shard, attempt, found)
+    if found and (exact or (len(found) == 1 and not _rivals(ctx, shard, attempt))):
+        return _adopt(ctx, shard, attempt, found)
     if found:
         _leave_to_a_person(ctx, shard, attempt, found)
         return False
-    if ctx.clock() - attempt.at < ctx.timing.settle:
+    if ctx.clock() - (attempt.doubted_at or attempt.at) < ctx.timing.settle:
         ctx.note(shard, "the reply to create was lost; waiting until a late batch would show")
         return False
     if silent and not host.profile.deletes_files:  # nothing can make a late create fail
@@ -102,14 +113,24 @@ def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, sil
     return False
 
 
-def _adopt(ctx: Context, host: Provider, shard: Shard, attempt: Attempt, found: list[BatchState]) -> bool:
+def _rivals(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
+    """Whether another claim without a receipt could own the same candidate: as many requests, at the same host."""
+    return any(
+        other is not attempt and other.stand in {"claimed", "stuck"} and other.requests == attempt.requests
+        for sibling in ctx.facts.in_realm(shard.realm)
+        for other in sibling.attempts
+    )
+
+
+def _adopt(ctx: Context, shard: Shard, attempt: Attempt, found: list[BatchState]) -> bool:
     oldest, *others = sorted(found, key=lambda state: (state.created_at or 0.0, state.id))
-    adopted = ctx.ledger.submitted(shard, attempt, oldest.id)
+    adopted = ctx.ledger.submitted(shard, attempt, oldest.id, adopted=True)
     if adopted:
         ctx.say(f"{shard.id}: adopted {oldest.id}, whose receipt was lost")
         for other in others:
             ctx.say(f"{shard.id}: cancelling {other.id}, a second batch of the same attempt")
-            host.cancel(other.id)
+            ctx.ledger.stray(shard, attempt, other.id)
+        cancel_strays(ctx, shard, attempt)
     return adopted
 
 
@@ -139,4 +160,4 @@ def adopt(ctx: Context, shard: Shard, attempt: Attempt, batch: str) -> bool:
     state = ctx.host(shard).state(batch)
     if state.total not in {None, 0, attempt.requests}:
         raise ProviderRefused(f"{batch} holds {state.total} requests, the attempt sent {attempt.requests}", status=409)
-    return ctx.ledger.submitted(shard, attempt, batch)
+    return ctx.ledger.submitted(shard, attempt, batch, adopted=True)

@@ -128,7 +128,7 @@ def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
         sender.send()
         progress.waits += sender.waits
         progress.over += sender.over
-        if sender.sent and stage.window == "now":
+        if sender.synchronous:
             asking.ask(ctx, stage)
         counts = step.stand(paths) if sender.sent else counts
         left = counts.states["packed"] + counts.states["retryable"]

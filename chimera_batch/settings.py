@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -62,6 +64,14 @@ def cache_dir() -> Path:
     return Path(base).expanduser() / "chimera-batch"
 
 
+def state_dir() -> Path:
+    """Where this machine keeps what is paid for and not in a store yet: replies to synchronous calls under way."""
+    if named := os.environ.get("CHIMERA_STATE"):
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "chimera-batch"
+
+
 def lease_seconds() -> float:
     """How long a claim stands without being renewed (``CHIMERA_LEASE_SECONDS``)."""
     return _seconds("CHIMERA_LEASE_SECONDS", LEASE_SECONDS)
@@ -94,9 +104,25 @@ def _owner_of(pid: int) -> str:
     return f"{_host()}:{_boot()}:{pid}:{_start(pid) or '-'}"
 
 
+_OPEN: set[str] = set()  # owners that this process uses now
+
+
+@contextmanager
+def identity() -> Iterator[str]:
+    """An owner for one command of this process; two of them, in two threads of a notebook, are not one another."""
+    name = f"{owner()}:{secrets.token_hex(4)}"
+    _OPEN.add(name)
+    try:
+        yield name
+    finally:
+        _OPEN.discard(name)
+
+
 def alive(owner: str) -> bool | None:
-    """Whether the process behind an ``owner`` still runs; None when this machine cannot know."""
-    host, boot, pid, start = (owner.split(":") + [""] * 4)[:4]
+    """Whether the command behind an ``owner`` still runs; None when this machine cannot know."""
+    host, boot, pid, start, token = (owner.split(":") + [""] * 5)[:5]
+    if token and owner.rpartition(":")[0] == _owner_of(os.getpid()):
+        return owner in _OPEN
     if host != _host() or boot != _boot() or not re.fullmatch(r"[1-9]\d{0,9}", pid):
         return None
     now = _start(int(pid)) if start != "-" else None

@@ -54,7 +54,7 @@ def _engine_tables(ctx: Context, folder: Path) -> Mapping[str, list[Path]]:
         view_or_empty(warehouse, "landed", answers, LANDED_COLUMNS)
         warehouse.load("attempts", _BATCH_COLUMNS, _batches(ctx))
         warehouse.load("standings", _STAGE_COLUMNS, _stages(ctx))
-        _view_asked(ctx, warehouse)
+        _view_asked(ctx, warehouse, folder)
         made = {}
         for name in ENGINE_TABLES:
             path = folder / f"{name}.parquet"
@@ -95,15 +95,15 @@ def _stages(ctx: Context) -> Iterator[tuple[Any, ...]]:
         yield stage.name, sum(states), *states, table.rows if table else None
 
 
-def _view_asked(ctx: Context, warehouse: Warehouse) -> None:
+def _view_asked(ctx: Context, warehouse: Warehouse, folder: Path) -> None:
     """``keys``: which rows of which stage asked which request."""
-    keys: list[tuple[Any, ...]] = []
+    paths = []
     for (run, stage), rounds in ctx.facts.asked.items():
-        if run != ctx.run:
-            continue
-        warehouse.view("asked", [ctx.store.fetch(rounds[number].key) for number in sorted(rounds)])
-        keys += ((stage, *row) for row in warehouse.rows(engine_sql("asked_keys"), {}))
-    warehouse.load("keys", _KEY_COLUMNS, keys)
+        if run == ctx.run:
+            warehouse.view("asked", [ctx.store.fetch(rounds[number].key) for number in sorted(rounds)])
+            paths.append(folder / f"{stage}.keys.parquet")
+            warehouse.write(engine_sql("asked_keys"), {"stage": stage}, paths[-1])
+    view_or_empty(warehouse, "keys", paths, _KEY_COLUMNS)
 
 
 def named_query(ctx: Context, name: str) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -27,9 +27,9 @@ def status(ctx: Context) -> dict[str, Any]:
         "stages": stages,
         "usd_spent": _dollars(ctx.facts.spent(ctx.run)),
         "usd_reserved": _dollars(ctx.facts.reserved(ctx.run)),
-        "usd_suspected": 0.0,
+        "usd_suspected": _dollars(ctx.facts.suspected(ctx.run)),
         "budget": _dollars(ctx.budget_usd) if ctx.budget_usd is not None else None,
-        "needs": [f"{shard.id}: {attempt.reason}" for shard, attempt in _open(ctx) if attempt.stand == "stuck"],
+        "needs": list(_needs(ctx)),
     }
 
 
@@ -42,6 +42,16 @@ def _state(ctx: Context, stages: list[dict[str, Any]]) -> str:
     if all((ctx.run, stage.name) in ctx.facts.tables for stage in ctx.project.stages):
         return "done"
     return "unfinished" if any(stage["wanted"] for stage in stages) else "new"
+
+
+def _needs(ctx: Context) -> Iterator[str]:
+    """What only a person can mend."""
+    realms = ctx.realms()
+    for shard, attempt in _open(ctx):
+        if attempt.stand == "stuck":
+            yield f"{shard.id}: {attempt.reason}"
+        elif shard.realm not in realms:
+            yield f"{shard.id}: {attempt.batch} is at {shard.realm}, which the manifest no longer names: put it back"
 
 
 def _open(ctx: Context) -> list[tuple[Shard, Attempt]]:
@@ -71,7 +81,8 @@ def stand(ctx: Context, stage: Stage) -> tuple[Standing, int]:
     asked = ctx.facts.asked.get((ctx.run, stage.name), {})
     if not asked:
         return _NOTHING, 0
-    paths = [ctx.store.fetch(asked[number].key) for number in sorted(asked)]
+    most = stage.rounds.max if stage.rounds else 1
+    paths = [ctx.store.fetch(asked[number].key) for number in sorted(asked) if number <= most]
     with ctx.warehouse() as (warehouse, folder):
         standing.prepare(ctx, stage, paths, warehouse)
         counts = standing.take(ctx, stage, warehouse, folder)

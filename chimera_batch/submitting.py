@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -17,9 +18,17 @@ from chimera_batch import recovery, wire
 from chimera_batch.admission import Caps, Ruling, Wish, admit
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.endpoints import ENDPOINTS
-from chimera_batch.errors import AccountRefused, MaybeCreated, NeedsDecision, ProviderDown, ProviderRefused
+from chimera_batch.errors import (
+    AccountRefused,
+    MaybeCreated,
+    NeedsDecision,
+    ProviderDown,
+    ProviderError,
+    ProviderRefused,
+)
 from chimera_batch.facts import Attempt, Facts, Shard
 from chimera_batch.ledger import money
+from chimera_batch.prices import Price
 from chimera_batch.project import Stage
 from chimera_batch.recovery import intent_of
 from chimera_batch.standing import Standing
@@ -54,6 +63,7 @@ class Prepared:
     ids: Path | None  # the ids sent with their ceilings, when they are not simply all of the shard
     input_tokens: int
     usd: Decimal
+    price: Price
 
 
 @dataclass(slots=True)
@@ -65,6 +75,7 @@ class Sender:
     warehouse: Warehouse
     folder: Path
     sent: int = 0
+    synchronous: bool = False  # some of it is to be asked now
     waits: list[str] = field(default_factory=list)
     over: list[str] = field(default_factory=list)
 
@@ -73,7 +84,7 @@ class Sender:
         names = {name for (name,) in self.warehouse.rows(engine_sql("open_shards"), {})}
         realm = list(self.ctx.facts.in_realm(self.ctx.realm(self.stage)))
         shards = [shard for shard in realm if shard.id in names]
-        if canary := [shard for shard in shards if shard.canary and not shard.attempts]:
+        if canary := [shard for shard in shards if shard.canary and not _landed(shard)]:
             shards = canary
         elif any(shard.canary and shard.current and shard.stage == self.stage.name for shard in realm):
             self.waits.append(f"{self.stage.name}: waiting for its canary, the first few requests")
@@ -96,8 +107,9 @@ class Sender:
             return
         said = f"sending {attempt.requests:,} requests to {shard.provider} ({shard.id}, attempt {attempt.number})"
         self.ctx.say(f"{self.stage.name}: {said}")
-        # synchronous calls are made by `asking`, which finds the claim
-        if shard.window == "now" or submit(self.ctx, shard, attempt, prepared.path):
+        if shard.window == "now":  # the calls are made by `asking`, which finds the claim
+            self.sent, self.synchronous = self.sent + 1, True
+        elif submit(self.ctx, shard, attempt, prepared.path):
             self.sent += 1
         else:
             why = attempt.reason or self.ctx.notes.get(shard.id) or "not sent yet"
@@ -117,7 +129,7 @@ class Sender:
             ids = self.folder / f"{shard.id}.{nonce}.ids.parquet"
             self.warehouse.load("sent", _SENT_COLUMNS, sorted(ceilings.items()))
             self.warehouse.write(engine_sql("sent"), {}, ids)
-        return Prepared(nonce, path, sent, ids, tokens, usd)
+        return Prepared(nonce, path, sent, ids, tokens, usd, self.ctx.price(shard))
 
     def _priced(self, shard: Shard, ceilings: Mapping[str, int]) -> tuple[int, Decimal]:
         """Prompt tokens of an attempt, and the most that it can cost."""
@@ -151,6 +163,10 @@ class Sender:
         return (shard.attempts[number - 1] if won else None), ruling
 
 
+def _landed(shard: Shard) -> bool:
+    return any(attempt.stand == "landed" for attempt in shard.attempts)
+
+
 def _claim_event(wish: Wish, prepared: Prepared, ids: str | None, lease_until: float) -> dict[str, Any]:
     return {
         "type": "claimed",
@@ -166,6 +182,7 @@ def _claim_event(wish: Wish, prepared: Prepared, ids: str | None, lease_until: f
         "ids": ids,
         "input_tokens": wish.input_tokens,
         "usd": money(wish.usd),
+        "price": prepared.price.as_row(),
         "lease_until": lease_until,
     }
 
@@ -178,31 +195,46 @@ def caps_of(ctx: Context, stage: Stage) -> Caps:
 
 def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
     """Upload, create, write the receipt. False: nothing was created, or it is not known yet."""
-    host = ctx.host(shard)
-    intent = intent_of(shard, attempt)
     try:
-        file = host.upload(intent, path)
-        if file is not None and not ctx.ledger.uploaded(shard, attempt, file):
-            host.discard([file])
-            return False
-        if ctx.clock() > attempt.lease_until - ctx.timing.lease / 10:
-            # Somebody may be taking this claim over right now: creating would risk a second batch.
-            ctx.ledger.dropped(shard, attempt, "the lease ran out before the batch was created", when="claimed")
-            return False
-        batch = host.create(intent, path, file)
+        batch = _create(ctx, shard, attempt, path)
     except MaybeCreated as error:
+        ctx.ledger.doubted(shard, attempt)
         ctx.say(f"{shard.id}: the reply to create was lost ({error}); looking it up")
-        return recovery.look_up(ctx, shard, attempt, intent)
+        return recovery.look_up(ctx, shard, attempt, intent_of(shard, attempt))
     except ProviderDown as error:
         ctx.note(shard, f"nothing was sent: {error}")
-        ctx.ledger.dropped(shard, attempt, str(error), when="claimed")
+        _give_back(ctx, shard, attempt, str(error))
         return False
     except ProviderRefused as error:
-        if not ctx.ledger.dropped(shard, attempt, str(error), when="claimed"):
+        if not _give_back(ctx, shard, attempt, str(error)):
             ctx.note(shard, f"attempt {attempt.number} was settled by another runner, who removed its file")
             return False
         raise
     except AccountRefused as error:
-        ctx.ledger.dropped(shard, attempt, str(error), when="claimed")
+        _give_back(ctx, shard, attempt, str(error))
         raise
-    return recovery.receipt(ctx, shard, attempt, batch)
+    return batch is not None and recovery.receipt(ctx, shard, attempt, batch)
+
+
+def _create(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> str | None:
+    """The batch's id; None when the claim was lost on the way, and nothing was created."""
+    host, intent = ctx.host(shard), intent_of(shard, attempt)
+    file = host.upload(intent, path)
+    # The upload may have taken most of the lease: it begins anew, unless somebody has taken the claim over by now.
+    if file is not None and not ctx.ledger.uploaded(shard, attempt, file, ctx.clock() + ctx.timing.lease):
+        host.discard([file])
+        return None
+    if ctx.clock() > attempt.lease_until - ctx.timing.lease / 10:
+        # This process was paused. Somebody may be taking the claim over right now: creating would risk a second batch.
+        _give_back(ctx, shard, attempt, "the lease ran out before the batch was created")
+        return None
+    return host.create(intent, path, file)
+
+
+def _give_back(ctx: Context, shard: Shard, attempt: Attempt, reason: str) -> bool:
+    """Drop a claim of which nothing was created, and its upload; False when another runner has settled it."""
+    dropped = ctx.ledger.dropped(shard, attempt, reason, when="claimed")
+    if dropped and attempt.file is not None:
+        with suppress(ProviderError):
+            ctx.host(shard).discard([attempt.file])
+    return dropped

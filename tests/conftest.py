@@ -24,6 +24,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("CHIMERA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CHIMERA_STATE", str(tmp_path / "state"))
 
 
 @pytest.fixture(autouse=True)

@@ -156,6 +156,7 @@ def claimed(shard: str = "s", attempt: int = 1, usd: str = "1.5", **changes: Any
         "ids": None,
         "input_tokens": 500,
         "usd": usd,
+        "price": None,
         "lease_until": NOW + 900,
         **changes,
     }
@@ -470,6 +471,7 @@ def bench(
         ledger=Ledger(store, owner=owner or settings.owner(), clock=clock).open(),
         prices=prices.load(None, [f"{provider}/{model}={PRICE}" for provider, model in models]),
         work=project.root / "work",
+        state=project.root / "state",
         hosts=lambda _name: known,
         timing=Timing(poll=20, lease=900, settle=120),
         budget_usd=Decimal(budget) if budget is not None else None,

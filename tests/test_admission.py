@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chimera_batch.admission import Caps, Ruling, Wish, admit
-from chimera_batch.facts import Facts, apply
+from chimera_batch.facts import Facts
+from chimera_batch.folding import apply
 from tests.support import NOW, REALM, claimed, landing, packed
 
 NONE = Caps(None, None, None, None)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chimera_batch.errors import StoreConflict
-from chimera_batch.facts import EVENT_TYPES, Asked, Attempt, Facts, Stand, Table, apply
+from chimera_batch.facts import Asked, Attempt, Facts, Stand, Table
+from chimera_batch.folding import EVENT_TYPES, apply
 from chimera_batch.ledger import Ledger
 from tests.support import NOW, REALM, Clock, MemoryStore, claimed, landing, packed
 
@@ -46,7 +47,11 @@ DROPPED = {"type": "dropped", "reason": "no batch was created"}
 
 ATTEMPTS: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("claimed", [], {"stand": "claimed", "status": "claimed", "usd": Decimal("1.50"), "owner": "me", "batch": None}),
-    ("uploaded", [{"type": "uploaded", "file": "f-1"}], {"stand": "claimed", "file": "f-1"}),
+    (
+        "uploaded",
+        [{"type": "uploaded", "file": "f-1", "lease_until": NOW + 99}],
+        {"file": "f-1", "lease_until": NOW + 99},
+    ),
     (
         "submitted",
         [SUBMITTED],
@@ -84,6 +89,21 @@ ATTEMPTS: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         },
     ),
     ("landed in part", [SUBMITTED, land(final=False)], {"stand": "submitted", "landed_at": None}),
+    ("renewed", [{"type": "renewed", "lease_until": NOW + 99}], {"stand": "claimed", "lease_until": NOW + 99}),
+    ("doubted", [{"type": "doubted"}], {"stand": "claimed", "doubted_at": NOW + 3}),
+    (
+        "disowned",
+        [SUBMITTED, {"type": "disowned", "batch": "batch-1"}],
+        {
+            "stand": "claimed",
+            "status": "claimed",
+            "batch": None,
+            "submitted_at": None,
+            "disowned": {"batch-1"},
+            "doubted_at": NOW + 4,
+        },
+    ),
+    ("a stray", [DROPPED, {"type": "stray", "batch": "batch-9"}], {"stand": "dropped", "strays": ["batch-9"]}),
     ("dropped", [DROPPED], {"stand": "dropped", "status": "dropped", "reason": "no batch was created"}),
     ("dropped by a full queue", [{**DROPPED, "queue_full": True}], {"stand": "dropped", "queue_full_at": NOW + 3}),
     ("dropped otherwise", [{**DROPPED, "queue_full": False}], {"stand": "dropped", "queue_full_at": None}),
@@ -191,6 +211,16 @@ def test_spent_and_reserved_by_run_and_stage() -> None:
     assert facts.batch_ids() == {"batch-1"}
 
 
+def test_a_stray_batch_may_have_cost_what_its_attempt_reserved() -> None:
+    strays = [{**AT, "type": "stray", "batch": name} for name in ("batch-8", "batch-9")]
+    facts = fold(pack(), claimed(usd="1.50"), {**AT, **DROPPED}, *strays)
+    assert facts.suspected("tiny") == facts.suspected("tiny", "one") == 3
+    assert (
+        facts.suspected("other") == facts.suspected("tiny", "two") == facts.reserved("tiny") == facts.spent("tiny") == 0
+    )
+    assert facts.batch_ids() == {"batch-8", "batch-9"}
+
+
 def test_an_unknown_type_is_left_alone() -> None:
     facts = fold(pack(), claimed(), {"type": "blessed", "shard": 7})
     assert facts == fold(pack(), claimed())
@@ -221,21 +251,8 @@ def test_an_event_that_makes_no_sense_is_an_error_that_names_it(event: dict[str,
 
 # -- any sequence of what the ledger can be told
 
-VERBS = (
-    "pack",
-    "claim",
-    "upload",
-    "submit",
-    "see",
-    "stick",
-    "land",
-    "part",
-    "drop",
-    "clean",
-    "cancel",
-    "retry",
-    "take",
-)
+VERBS = ["claim", "submit"] * 2 + ["land", "upload", "see", "stick", "part", "drop", "clean", "cancel", "retry", "take"]
+VERBS += ["pack", "renew", "doubt", "disown", "stray"]
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(VERBS), st.sampled_from("ab"), st.integers(1, 2), st.decimals("0", "9", places=4), st.booleans()
@@ -266,7 +283,15 @@ def tell(ledger: Ledger, verb: str, name: str, number: int, usd: Decimal) -> Non
         return
     attempt = shard.attempts[number - 1]
     if verb == "upload":
-        ledger.uploaded(shard, attempt, f"file-{usd}")
+        ledger.uploaded(shard, attempt, f"file-{usd}", NOW + number)
+    elif verb == "renew":
+        ledger.renewed(shard, attempt, NOW + number)
+    elif verb == "doubt":
+        ledger.doubted(shard, attempt)
+    elif verb == "disown":
+        ledger.disowned(shard, attempt, attempt.batch or "none")
+    elif verb == "stray":
+        ledger.stray(shard, attempt, f"stray-{usd}")
     elif verb == "submit":
         ledger.submitted(shard, attempt, f"batch-{name}-{number}-{usd}")
     elif verb == "see":

@@ -1,4 +1,4 @@
-"""The journal: numbers that nobody can take twice, snapshots that change nothing, and damage that is noticed."""
+"""The journal: numbers that nobody can take twice, segments that change nothing, and damage that is noticed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chimera_batch.errors import InputError, NotFinished, StoreConflict
-from chimera_batch.journal import FORMAT, FORMAT_KEY, SNAPSHOT_EVERY, Journal, event_key, snapshot_key
+from chimera_batch.journal import FORMAT, FORMAT_KEY, SEGMENT, Journal, event_key, segment_key
 from tests.support import Clock, Flaky, MemoryStore
 
 
@@ -43,8 +43,8 @@ def test_an_event_says_when_who_and_what() -> None:
     written = journal(store, "host:boot:1:2").append({"type": "x", "text": "\u2028ü"})
     assert written is not None
     assert written == read(store)[0]
-    nonce = written.pop("nonce")
-    assert len(nonce) == 16
+    token = written.pop("token")
+    assert len(token) == 16
     assert written == {"n": 1, "at": Clock().now, "by": "host:boot:1:2", "type": "x", "text": "\u2028ü"}
     assert b"\n" not in store.objects[event_key(1)]
 
@@ -54,7 +54,7 @@ def test_equal_payloads_are_different_events() -> None:
     writer = journal(store)
     one, two = writer.append({"type": "x"}), writer.append({"type": "x"})
     assert one is not None and two is not None
-    assert one["nonce"] != two["nonce"]
+    assert one["token"] != two["token"]
 
 
 def test_the_loser_of_a_number_reads_on_and_writes_the_next() -> None:
@@ -79,46 +79,68 @@ def test_refresh_gives_each_event_once() -> None:
     assert list(writer.refresh()) == []  # what it wrote itself it knows
 
 
-# -- snapshots
+# -- segments
 
 
-@pytest.mark.parametrize("events", [SNAPSHOT_EVERY - 1, SNAPSHOT_EVERY, SNAPSHOT_EVERY + 3, 2 * SNAPSHOT_EVERY + 1])
-def test_a_snapshot_gives_the_same_events_as_reading_all(events: int) -> None:
+@pytest.mark.parametrize("events", [SEGMENT - 1, SEGMENT, SEGMENT + 3, 2 * SEGMENT + 1])
+def test_segments_give_the_same_events_as_reading_all(events: int) -> None:
     store, bare = MemoryStore(), MemoryStore()
     filled(store, events)
-    bare.objects = {key: data for key, data in store.objects.items() if not key.startswith("snapshots/")}
-    assert len(list(store.list("snapshots/"))) == events // SNAPSHOT_EVERY
+    bare.objects = {key: data for key, data in store.objects.items() if not key.startswith("segments/")}
+    assert len(list(store.list("segments/"))) == events // SEGMENT
     assert read(store) == read(bare)
     assert len(read(store)) == events
 
 
-def test_a_snapshot_keeps_reading_short() -> None:
-    assert SNAPSHOT_EVERY == 256
+def test_segments_keep_reading_short() -> None:
+    assert SEGMENT == 256
     store = MemoryStore()
-    filled(store, 2 * SNAPSHOT_EVERY + 5)
+    filled(store, 2 * SEGMENT + 5)
     before = store.reads
     read(store)
-    assert store.reads - before <= 5 + 3  # the latest snapshot, the tail, and the number that is not there
+    assert store.reads - before <= 2 + 5 + 1  # the segments, the tail, and the number that is not there
 
 
-def test_a_reader_of_a_snapshot_can_write_the_next_one() -> None:
+def test_a_reader_of_a_segment_can_write_the_next_one() -> None:
     store = MemoryStore()
-    filled(store, SNAPSHOT_EVERY + 1)
+    filled(store, SEGMENT + 1)
     second = journal(store, "second")
-    assert len(list(second.refresh())) == SNAPSHOT_EVERY + 1
-    for _ in range(SNAPSHOT_EVERY - 1):
+    assert len(list(second.refresh())) == SEGMENT + 1
+    for _ in range(SEGMENT - 1):
         assert second.append({"type": "y"}) is not None
-    lines = store.objects[snapshot_key(2 * SNAPSHOT_EVERY)].splitlines()
-    assert [json.loads(line)["n"] for line in lines] == list(range(1, 2 * SNAPSHOT_EVERY + 1))
+    lines = store.objects[segment_key(2 * SEGMENT)].splitlines()
+    assert [json.loads(line)["n"] for line in lines] == list(range(SEGMENT + 1, 2 * SEGMENT + 1))
 
 
-def test_a_snapshot_that_cannot_be_written_takes_no_event_back() -> None:
+def test_a_missing_segment_is_read_event_by_event() -> None:
     store = MemoryStore()
-    flaky = Flaky(store, NotFinished("away"), at=SNAPSHOT_EVERY + 1, after=False)
-    writer = filled(flaky, SNAPSHOT_EVERY)
-    assert flaky.creates == SNAPSHOT_EVERY + 1
-    assert list(store.list("snapshots/")) == []
-    assert writer.position == SNAPSHOT_EVERY == len(read(store))
+    filled(store, 3 * SEGMENT + 1)
+    whole = read(store)
+    for number in (1, 2):
+        store.delete([segment_key(number * SEGMENT)])
+        assert read(store) == whole
+    before = store.reads
+    read(store)
+    assert store.reads - before <= 2 * SEGMENT + 1 + 1 + 1  # the third segment is still one read
+
+
+def test_a_long_reader_takes_segments_too() -> None:
+    store = MemoryStore()
+    reader = journal(store)
+    assert list(reader.refresh()) == []
+    filled(store, 2 * SEGMENT + 3)
+    before = store.reads
+    assert len(list(reader.refresh())) == 2 * SEGMENT + 3
+    assert store.reads - before <= 2 + 3 + 1
+
+
+def test_a_segment_that_cannot_be_written_takes_no_event_back() -> None:
+    store = MemoryStore()
+    flaky = Flaky(store, NotFinished("away"), at=SEGMENT + 1, after=False)
+    writer = filled(flaky, SEGMENT)
+    assert flaky.creates == SEGMENT + 1
+    assert list(store.list("segments/")) == []
+    assert writer.position == SEGMENT == len(read(store))
     assert writer.append({"type": "x"}) is not None
 
 
@@ -177,18 +199,18 @@ def test_a_gap_is_an_error_that_names_it(missing: int) -> None:
     assert "restore" in str(error.hint)
 
 
-def test_a_snapshot_in_place_of_its_events_is_no_gap() -> None:
+def test_a_segment_in_place_of_its_events_is_no_gap() -> None:
     store = MemoryStore()
-    filled(store, SNAPSHOT_EVERY + 2)
+    filled(store, SEGMENT + 2)
     whole = read(store)
-    store.delete([event_key(n) for n in range(1, SNAPSHOT_EVERY + 1)])
+    store.delete([event_key(n) for n in range(1, SEGMENT + 1)])
     assert read(store) == whole
 
 
-def test_a_cut_snapshot_is_an_error() -> None:
+def test_a_damaged_segment_is_an_error() -> None:
     store = MemoryStore()
-    filled(store, SNAPSHOT_EVERY)
-    key = snapshot_key(SNAPSHOT_EVERY)
+    filled(store, SEGMENT)
+    key = segment_key(SEGMENT)
     lines = store.objects[key].splitlines(keepends=True)
     store.objects[key] = b"".join(lines[:5] + lines[6:])
     with pytest.raises(StoreConflict):

@@ -93,7 +93,7 @@ def _rich(rows: Rows, total: bool) -> None:
     from rich.table import Table
     from rich.text import Text  # Text is never read as markup
 
-    shown = Table(box=SIMPLE, pad_edge=False)
+    shown = Table(box=SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))  # an estimate has eleven columns
     for name, right in zip(rows[0], numeric(rows), strict=True):
         shown.add_column(Text(name), justify="right" if right else "left", overflow="fold")
     for number, row in enumerate(rows[1:], 2):

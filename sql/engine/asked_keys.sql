@@ -1,3 +1,4 @@
--- Which row asked which request.
+-- Which row of a stage asked which request.
 -- reads: asked
-SELECT row_key, sample, request_id FROM asked
+-- $stage: name of the stage
+SELECT $stage AS stage, row_key, sample, request_id FROM asked
