@@ -153,7 +153,8 @@ class Ledger:
         """The receipt. False when the attempt was settled otherwise meanwhile, or the batch is another attempt's."""
 
         def free(now: Attempt) -> bool:
-            return now.stand in {"claimed", "stuck"} and batch not in self.facts.batch_ids()
+            taken = self.facts.batch_ids() - {now.batch}  # its own, after it was stuck: a person says, look again
+            return now.stand in {"claimed", "stuck"} and batch not in taken
 
         return self._move(shard, attempt, {"type": "submitted", "batch": batch, "adopted": adopted}, when=free)
 

@@ -409,7 +409,7 @@ class Bench:
         """Ask the first round of the first stage and make it a fact; its file."""
         with self.step() as step:
             drawn = planning.draw(self.ctx, step.stage, 1, step.warehouse, step.folder)
-            asked = planning.keep_asked(self.ctx, step.stage, 1, "by hand", drawn)
+            asked = planning.keep_asked(self.ctx, step.stage, 1, step.fingerprint, drawn)
         return [self.ctx.store.fetch(asked.key)]
 
     def pack(self, paths: list[Path]) -> bool:

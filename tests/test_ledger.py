@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from chimera_batch.admission import Caps, Wish, admit
@@ -121,6 +122,9 @@ MOVES: list[tuple[str, list[Verb], Verb, bool]] = [
     ("a receipt for a claim", [], SUBMIT, True),
     ("a receipt for a stuck claim", [STICK], SUBMIT, True),
     ("a second receipt", [SUBMIT], lambda b, s, a: b.submitted(s, a, "batch-2"), False),
+    ("its own batch again, after it was stuck", [SUBMIT, STICK], SUBMIT, True),
+    ("another batch, after it was stuck", [SUBMIT, STICK], lambda b, s, a: b.submitted(s, a, "batch-2"), True),
+    ("a batch that was a stray", [lambda b, s, a: b.stray(s, a, "batch-1")], SUBMIT, False),
     ("a receipt after a drop", [DROP], SUBMIT, False),
     ("a receipt after a landing", [SUBMIT, LAND], SUBMIT, False),
     ("a landing", [SUBMIT], LAND, True),
@@ -137,8 +141,8 @@ MOVES: list[tuple[str, list[Verb], Verb, bool]] = [
     ("a drop of a claim only", [SUBMIT], lambda b, s, a: b.dropped(s, a, "why", when="claimed"), False),
     ("a drop of a stuck one", [STICK], DROP, True),
     ("a drop after a landing", [SUBMIT, LAND], DROP, False),
-    ("an upload", [], lambda b, s, a: b.uploaded(s, a, "file-1"), True),
-    ("an upload after a drop", [DROP], lambda b, s, a: b.uploaded(s, a, "file-1"), False),
+    ("an upload", [], lambda b, s, a: b.uploaded(s, a, "file-1", NOW), True),
+    ("an upload after a drop", [DROP], lambda b, s, a: b.uploaded(s, a, "file-1", NOW), False),
     ("a take-over", [], lambda b, s, a: b.take_over(s, a, lease_until=NOW), True),
     ("a take-over of a settled one", [DROP], lambda b, s, a: b.take_over(s, a, lease_until=NOW), False),
 ]
@@ -156,15 +160,56 @@ def test_what_may_still_be_said_of_an_attempt(before: list[Verb], verb: Verb, wr
     assert fresh(store) == writer.facts
 
 
+def test_a_batch_belongs_to_one_attempt() -> None:
+    store = MemoryStore()
+    writer, shard, attempt = one_claim(store)
+    writer.pack(packed("t"), seen_packs=1)
+    assert claim(writer, "t")
+    other = writer.shard(REALM, "t")
+    assert writer.submitted(shard, attempt, "batch-1")
+    assert not writer.submitted(other, other.attempts[0], "batch-1")
+    assert writer.submitted(other, other.attempts[0], "batch-2", adopted=True)
+    assert (attempt.adopted, other.attempts[0].adopted) == (False, True)
+
+
+def test_a_disowned_batch_makes_a_claim_again() -> None:
+    store = MemoryStore()
+    writer, shard, attempt = one_claim(store)
+    SUBMIT(writer, shard, attempt)
+    writer.disowned(shard, attempt, "batch-2")  # not what it is taken for
+    assert attempt.stand == "submitted"
+    writer.disowned(shard, attempt, "batch-1")
+    assert (attempt.stand, attempt.disowned) == ("claimed", {"batch-1"})
+    writer.doubted(shard, attempt)
+    assert attempt.doubted_at == NOW
+    assert writer.renewed(shard, attempt, NOW + 5)
+    assert attempt.lease_until == NOW + 5
+    DROP(writer, shard, attempt)
+    assert not writer.renewed(shard, attempt, NOW + 9)
+    for _ in range(2):
+        writer.stray(shard, attempt, "batch-3")  # also after it was settled: that is when it happens
+    assert attempt.strays == ["batch-3"]
+    assert fresh(store) == writer.facts
+
+
 def test_what_is_seen_is_written_when_it_is_news() -> None:
     store = MemoryStore()
     writer, shard, attempt = one_claim(store)
     writer.seen(shard, attempt, "in_progress", 1)  # not submitted: nothing to see
     SUBMIT(writer, shard, attempt)
     events = len(list(store.list("journal/")))
-    for done in (1, 1, 2):
+    clock = writer.clock
+    assert isinstance(clock, Clock)
+    for done, late in ((1, 0), (1, 400), (2, 0), (2, 299), (3, 2), (4, 299), (4, 2)):
+        clock.sleep(late)
         writer.seen(shard, attempt, "in_progress", done)
-    assert len(list(store.list("journal/"))) == events + 2
+    assert [event["done"] for event in map(orjson.loads, store.objects.values()) if event.get("type") == "seen"] == [
+        1,
+        2,
+        3,
+        4,
+    ]
+    events += 2
     for verb in (writer.cancel, writer.cancel):
         verb(shard, attempt)
     assert len(list(store.list("journal/"))) == events + 3
@@ -208,7 +253,7 @@ def test_a_taken_over_claim_is_no_longer_its_first_owners() -> None:
     two = ledger(store, "two")
     theirs = two.shard(REALM, "s")
     assert two.take_over(theirs, theirs.attempts[0], lease_until=NOW + 900)
-    assert not one.uploaded(shard, attempt, "file-1")
+    assert not one.uploaded(shard, attempt, "file-1", NOW)
     assert attempt.owner == "two"  # it has read on
     assert one.submitted(shard, attempt, "batch-1")  # a receipt is a fact, whoever brings it
     assert not two.take_over(theirs, theirs.attempts[0], lease_until=NOW) or theirs.attempts[0].stand == "submitted"
@@ -297,7 +342,7 @@ def _script(writer: Ledger) -> list[Callable[[], Any]]:
         lambda: writer.asked("tiny", "one", Asked(1, "f", "k", 3, 6)),
         lambda: writer.pack(packed("s"), seen_packs=0),
         lambda: claim(writer, "s") if not writer.shard(REALM, "s").attempts else None,
-        lambda: writer.uploaded(*attempt(), "file-1"),
+        lambda: writer.uploaded(*attempt(), "file-1", NOW),
         lambda: writer.submitted(*attempt(), "batch-1"),
         lambda: writer.seen(*attempt(), "in_progress", 5),
         lambda: writer.landed(*attempt(), landing()),
