@@ -118,13 +118,14 @@ def test_advance_until_it_is_done(tmp_path: Path) -> None:
 def test_interrupted_and_typed_again(number: signal.Signals, tmp_path: Path) -> None:
     project(tmp_path)
     words = [*COMMAND, "run", "tiny.yaml", "--rehearse"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         words, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    assert "sending 3 requests" in process.stderr.readline()
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(number)
+        err = process.communicate(timeout=60)[1]
+    assert "sending 3 requests" in first
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "chimera-batch run tiny.yaml --rehearse" in err

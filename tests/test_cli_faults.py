@@ -279,13 +279,14 @@ main()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_signals_end_a_command_cleanly(number: signal.Signals, flags: list[str]) -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", WAITING, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    assert process.stderr is not None
-    assert process.stderr.readline() == "started\n"
-    process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=10)
+    assert first == "started\n"
     assert process.returncode == 130
     assert "Traceback" not in err
     if flags:
@@ -311,12 +312,12 @@ def test_a_command_runs_outside_the_main_thread() -> None:
 
 def test_a_closed_pipe_is_no_error() -> None:
     reader, writer = os.pipe()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "chimera_batch", "prices"], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    os.close(writer)
-    os.close(reader)
-    _, err = process.communicate(timeout=30)
+    ) as process:
+        os.close(writer)
+        os.close(reader)
+        err = process.communicate(timeout=30)[1]
     assert (process.returncode, err) == (141, "")
 
 
