@@ -185,6 +185,12 @@ def test_usable_is_json_where_json_was_asked_for(text: str, planted: str | None,
     assert (done.line["usable"], done.planted) == (usable, planted)
 
 
+@pytest.mark.parametrize("text, usable", [("", False), (" \n", False), (":", True)])
+def test_an_empty_answer_is_billed_and_may_be_asked_for_again(text: str, usable: bool) -> None:
+    done = clerk(Said(text, "why", 50, 49)).do(errand("/v1/chat/completions", BODIES["/v1/chat/completions"]))
+    assert (done.line["output_tokens"], done.line["usable"]) == (50, usable)
+
+
 def test_the_bill_is_exact_and_dearer_when_synchronous() -> None:
     body = BODIES["/v1/chat/completions"]
     said = Said("text", None, 11, 0)

@@ -153,14 +153,14 @@ def _under(heard: Heard, said: Said) -> Said:
 
 
 def _usable(heard: Heard, said: Said) -> bool:
-    """Whether nobody needs to ask again: finished, not refused, and JSON where JSON was asked for.
+    """Whether nobody needs to ask again: finished, not refused, not empty, and JSON where JSON was asked for.
 
     A mind that breaks the schema on purpose says so with a fault whose name starts with "invalid".
     """
     if said.refused or shapes_openai.cut(heard, said) or (said.planted or "").startswith("invalid"):
         return False
     if heard.schema is None:
-        return True
+        return bool(said.text.strip())
     try:
         orjson.loads(said.text)
     except orjson.JSONDecodeError:
