@@ -19,7 +19,7 @@ def check(ctx: Context) -> dict[str, Any]:
 
     Raises InputError at the first thing that a run would stumble over.
     """
-    warnings = check_files(ctx)
+    warnings = check_files(ctx, heads=True)
     stages = _render(ctx)
     warnings += [
         f"stage {s['stage']}: {s['requests']:,} requests are only {s['distinct']:,} different questions;"
@@ -30,17 +30,18 @@ def check(ctx: Context) -> dict[str, Any]:
     return {"run": ctx.run, "ok": True, "stages": stages, "warnings": list(dict.fromkeys(warnings))}
 
 
-def check_files(ctx: Context) -> list[str]:
+def check_files(ctx: Context, *, heads: bool = False) -> list[str]:
     """What can be known of every stage without running anything: prices, SQL, templates, the order of stages.
 
-    Returns warnings. Raises InputError, so that a mistake in the last stage does not show after the first was paid.
+    Returns warnings. ``heads``: also what the SQL files say of themselves. Raises InputError, so that a mistake in the
+    last stage does not show after the first was paid.
     """
     before: set[str] = set()
     warnings: list[str] = []
     with ctx.warehouse() as (warehouse, _):
         for stage in ctx.project.stages:
             prices_of(ctx.prices, stage, ctx.today)
-            _check_sql(ctx, stage, before, warehouse)
+            _check_sql(ctx, stage, before, warehouse, heads=heads)
             if stage.kind == "ask":
                 renderer(ctx, stage)
                 warnings += _price_warnings(ctx, stage)
@@ -53,10 +54,10 @@ def _price_warnings(ctx: Context, stage: Stage) -> list[str]:
     return price.warnings(ctx.today, batch=stage.window != "now")
 
 
-def _check_sql(ctx: Context, stage: Stage, before: set[str], warehouse: Warehouse) -> None:
+def _check_sql(ctx: Context, stage: Stage, before: set[str], warehouse: Warehouse, *, heads: bool) -> None:
     for source in (stage.rows, stage.table, stage.rounds.until if stage.rounds else None):
         if source is not None:
-            warehouse.check(source, {**ctx.project.params, "round": 1})
+            warehouse.check(source, {**ctx.project.params, "round": 1}, head=heads)
     unknown = reads_of(stage, warehouse) - before - OWN_VIEWS
     if unknown:
         known = ", ".join(sorted(before)) or "none"

@@ -112,9 +112,6 @@ CASES = [
     ),
     Case("no-parameter", "notes_rows.sql:6", ("$rows", "params"), manifest=("params: {rows: 3}\n", "")),
     Case(
-        "undeclared", "notes_rows.sql:1", ("rows",), files={"sql/in/notes_rows.sql": "SELECT $rows AS row_key, 1 AS n"}
-    ),
-    Case(
         "table-column",
         "notes.sql:3",
         ("nope",),
@@ -222,6 +219,14 @@ def test_the_good_project_is_good(project: Path) -> None:
     assert api.plan(project / "input.yaml", options(project))["stages"][0]["requests"] == 3
 
 
+def test_check_wants_sql_that_says_what_it_reads_and_takes(project: Path) -> None:
+    """``run`` does not mind: nothing goes wrong without it."""
+    write(project, MANIFEST, {"sql/in/notes_rows.sql": "-- Notes.\nSELECT 'a' AS row_key, $rows AS n"})
+    with pytest.raises(InputError, match=r"notes_rows.sql:2: .*rows") as caught:
+        api.check(project / "input.yaml", options(project))
+    assert caught.value.hint
+
+
 def test_no_such_manifest(project: Path) -> None:
     (project / "input.yaml").unlink()
     error = refused(project)
@@ -318,7 +323,7 @@ def test_a_broken_results_line_is_kept_apart_and_the_rest_goes_on(
     assert (second["requests"], second["outcomes"]) == (1, {"ok": 1})
     (kept,) = (tmp_path / "store" / "rehearsal" / "quarantine").rglob("*.jsonl")
     (line,) = map(json.loads, kept.read_bytes().splitlines())
-    assert line["bytes"].startswith('{"id":"batch_req_')
+    assert line["bytes"].startswith('{"id": "batch_req_')
     assert line["reason"].startswith("not a result")
     assert isinstance(line["line"], int)
     assert line["file"].startswith("raw/")

@@ -88,15 +88,16 @@ class Warehouse:
 
     # -- reading a file before it runs
 
-    def check(self, source: SqlText, params: Parameters) -> None:
+    def check(self, source: SqlText, params: Parameters, *, head: bool = True) -> None:
         """All that can be known of a SQL file without data: it parses, its head is true, its parameters are given.
 
-        Raises InputError with file:line at the first flaw.
+        ``head``: whether the comment that it starts with matters. Raises InputError with file:line at the first flaw.
         """
         parsed = statements.split(self._connection, source)
         final = statements.last(source, parsed)
         read = statements.lines_of(source, statements.inputs(self._connection, parsed))
-        for flaw in header.flaws(header.parse(source.text), reads=read, parameters=final.parameters):
+        told = header.parse(source.text)
+        for flaw in header.flaws(told, reads=read, parameters=final.parameters) if head else ():
             raise InputError(flaw.message, where=f"{source.path}:{flaw.line}", hint=flaw.hint)
         _bind(source, final, params)
 
