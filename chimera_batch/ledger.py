@@ -150,7 +150,10 @@ class Ledger:
         self._move(shard, attempt, payload, when=lambda now: batch not in now.strays, still_open=False)
 
     def submitted(self, shard: Shard, attempt: Attempt, batch: str, *, adopted: bool = False) -> bool:
-        """The receipt. False when the attempt was settled otherwise meanwhile, or the batch is another attempt's."""
+        """The receipt. False when the attempt was settled otherwise meanwhile.
+
+        ``adopted``: the batch was found, not told by create, so it must not be another attempt's.
+        """
 
         def free(now: Attempt) -> bool:
             taken = self.facts.batch_ids() - {now.batch}  # its own, after it was stuck: a person says, look again

@@ -147,7 +147,7 @@ def test_the_same_round_is_the_same_object_and_one_fact(tmp_path: Path) -> None:
     one = made(tmp_path)
     assert one.draw() == one.draw()
     (known,) = one.ctx.facts.asked["tiny", "one"].values()
-    assert known.fingerprint == "by hand"
+    assert len(known.fingerprint) == 16
     assert known.key.startswith("runs/tiny/one/asked-1-")
     assert list(one.ctx.store.list("runs/")) == [known.key]
 
