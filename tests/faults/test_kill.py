@@ -86,3 +86,9 @@ def test_kill_everywhere(
     kind: str, at_least: int, when: When, manifest: Path, reference: Reference, tmp_path: Path
 ) -> None:
     judge(list(every_point(tmp_path, manifest, reference, kind, when, "kill")), at_least)
+
+
+def test_kill_at_every_write_of_a_stage_asked_synchronously(tmp_path: Path) -> None:
+    """Its replies lie in a spool of this machine until they have landed: a kill after the calls loses none of them."""
+    manifest = Pipeline(window="now").write(tmp_path / "now")
+    judge(list(every_point(tmp_path, manifest, undisturbed(manifest, tmp_path / "calm"), "store", "after", "kill")), 38)
