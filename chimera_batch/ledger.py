@@ -157,7 +157,7 @@ class Ledger:
 
         def free(now: Attempt) -> bool:
             taken = self.facts.batch_ids() - {now.batch}  # its own, after it was stuck: a person says, look again
-            return now.stand in {"claimed", "stuck"} and batch not in taken
+            return now.stand in {"claimed", "stuck"} and not (adopted and batch in taken)
 
         return self._move(shard, attempt, {"type": "submitted", "batch": batch, "adopted": adopted}, when=free)
 
