@@ -1,0 +1,89 @@
+"""Paper scale, rehearsed: the benchmark's figures and promises, and what is in the store that it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chimera_batch import api
+from chimera_batch.opening import Options
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from tests.paper_scale import Paper
+
+pytest_plugins = ["tests.paper_scale"]
+pytestmark = pytest.mark.slow
+
+MANIFEST = ROOT / "manifests" / "chimera.yaml"
+QUOTAS = {
+    "Mathematics": 574, "Computer Science": 165, "Chemistry": 139, "Physics": 96,
+    "Literature": 64, "History": 53, "Biology": 48, "Linguistics": 40,
+}  # fmt: skip
+
+Ask = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="module")
+def tables(paper: Paper, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHIMERA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        with api.query(MANIFEST, Options(store=str(paper.store), rehearse=True)) as query:
+            yield lambda sql: list(query.query(sql))
+
+
+def test_it_keeps_its_promises(paper: Paper) -> None:
+    found = paper.document
+    assert found["flaws"] == []
+    assert paper.code == 0
+    assert found["seconds"] < 600
+    assert 50 << 20 < found["peak_bytes"] < 1 << 30
+    assert (found["state"], found["balances"]) == ("done", True)
+
+
+def test_the_topics_are_the_quotas_exactly(paper: Paper, tables: Ask) -> None:
+    assert paper.document["topics"] == QUOTAS
+    assert sum(QUOTAS.values()) == 1_179
+    assert dict(tables("SELECT subject, count(DISTINCT row_key) FROM taxonomy GROUP BY 1")) == QUOTAS
+
+
+def test_more_problems_than_the_papers_are_kept(paper: Paper, tables: Ask) -> None:
+    assert paper.document["rows"]["verified"] > 9_225
+    ((rows, keys, questions),) = tables(
+        "SELECT count(*), count(DISTINCT row_key), count(DISTINCT question) FROM dataset"
+    )
+    assert rows == keys == questions == paper.document["rows"]["dataset"] > 9_225
+    assert dict(tables("SELECT subject, count(DISTINCT topic) > 30 FROM dataset GROUP BY 1")) == dict.fromkeys(
+        QUOTAS, True
+    )
+
+
+def test_the_bill_is_the_ledger_to_the_last_digit(paper: Paper, tables: Ask) -> None:
+    found = paper.document
+    assert Decimal(found["usd_bill"]) == Decimal(found["usd_ledger"]) > 50
+    assert tables("SELECT sum(usd) FROM costs") == [(Decimal(found["usd_bill"]),)]
+    assert found["paid_twice"] == 0
+
+
+def test_every_request_is_accounted_for(paper: Paper, tables: Ask) -> None:
+    found = paper.document
+    assert tables("SELECT sum(wanted), sum(in_flight + packed + retryable + not_asked) FROM stages") == [
+        (found["wanted"], 0)
+    ]
+    assert sum(found["given_up"].values()) < found["wanted"] // 500  # refusals, and traces that stayed empty
+    assert tables("SELECT sum(requests) FROM costs") == [(found["executed"],)]
+    assert found["wanted"] < found["executed"] < found["wanted"] * 1.01
+
+
+def test_a_problem_is_traced_to_its_raw_lines(paper: Paper, tables: Ask) -> None:
+    (key, answer), *_ = tables("SELECT row_key, answer FROM dataset ORDER BY row_key LIMIT 1 OFFSET 5000")
+    found = api.trace(MANIFEST, key, Options(store=str(paper.store), rehearse=True))
+    stages = {step["stage"] for step in found["steps"]}
+    assert {"topics", "problems", "verdict_a", "verdict_b", "solutions"} <= stages
+    (draft,) = [step for step in found["steps"] if step["stage"] == "problems"]
+    raw = json.loads(draft["results"][-1]["raw_line"])
+    assert json.loads(raw["response"]["body"]["choices"][0]["message"]["content"])["answer"] == answer
