@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from chimera_batch import settings
 from chimera_batch.errors import ChimeraError, InputError, NeedsDecision, NotFinished, OverBudget
-from chimera_batch.opening import Options, check_keys, open_run, open_side
+from chimera_batch.opening import Options, missing_keys, open_run, open_side
 
 if TYPE_CHECKING:
     from chimera_batch.context import Context
@@ -59,12 +59,15 @@ def run(
     from chimera_batch import checking, quoting, runner, statusing  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
-        check_keys(ctx)
         checking.check_files(ctx)
+        missing = missing_keys(ctx)
         if confirm is not None and not options.rehearse:
             quote = quoting.quote(ctx)
+            quote["warnings"] += [error.message for error in missing]
             if quote["total"]["ceiling"] > 0 and not confirm(quote):
                 raise NeedsDecision("nothing was sent", hint=f"chimera-batch run {manifest} --yes")
+        if missing:
+            raise missing[0]
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()), resume=resume)
         progress = runner.advance(ctx, until=until) if detach else runner.converge(ctx, until=until)
         document = statusing.status(ctx)
@@ -101,7 +104,7 @@ def _short(ctx: Context, progress: Progress, document: dict[str, Any]) -> Chimer
 
 def _choices(ctx: Context) -> str:
     """The two lines that a person can choose from for the first attempt that is stuck."""
-    shard, attempt = next(pair for pair in ctx.facts.attempts(ctx.run) if pair[1].stand == "stuck")
+    shard, attempt = ctx.stuck()[0]
     which, other = "it is that one", "none was made"
     if attempt.batch is not None:
         which, other = "look at it again", "its answers are lost: pay for them again"

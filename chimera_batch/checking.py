@@ -8,6 +8,7 @@ from chimera_batch import joining
 from chimera_batch.context import Context, engine_sql, prices_of
 from chimera_batch.errors import InputError
 from chimera_batch.joining import Made
+from chimera_batch.opening import missing_keys
 from chimera_batch.planning import renderer
 from chimera_batch.project import Stage
 from chimera_batch.stepping import OWN_VIEWS, Step, inputs_of, reads_of
@@ -19,7 +20,8 @@ def check(ctx: Context) -> dict[str, Any]:
 
     Raises InputError at the first thing that a run would stumble over.
     """
-    warnings = check_files(ctx, heads=True)
+    warnings = [f"{error.message}: {error.hint}" for error in missing_keys(ctx)]
+    warnings += check_files(ctx, heads=True)
     stages = _render(ctx)
     warnings += [
         f"stage {s['stage']}: {s['requests']:,} requests are only {s['distinct']:,} different questions;"

@@ -165,8 +165,12 @@ def rehearsal_base(profile: Profile, url: str) -> str:
     return f"{url.rstrip('/')}/{profile.name}{suffix}"
 
 
-def check_keys(ctx: Context) -> None:
-    """Every provider that the run will use has its key, or one InputError naming the variable to set."""
-    if not ctx.rehearse:
-        for profile in ctx.project.profiles.values():
+def missing_keys(ctx: Context) -> list[InputError]:
+    """One error, naming the variable to set, for every provider of the run that has no key. A rehearsal needs none."""
+    missing = []
+    for profile in () if ctx.rehearse else ctx.project.profiles.values():
+        try:
             settings.api_key(profile)
+        except InputError as error:
+            missing.append(error)
+    return missing
