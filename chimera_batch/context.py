@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from chimera_batch.errors import InputError
-from chimera_batch.facts import Facts, Shard
+from chimera_batch.facts import Attempt, Facts, Shard
 from chimera_batch.ledger import Ledger
 from chimera_batch.prices import Price, PriceBook
 from chimera_batch.project import Project, Source, Stage, shipped_root
@@ -91,6 +91,13 @@ class Context:
 
     def realms(self) -> set[str]:
         return {self.realm(stage) for stage in self.project.stages if stage.kind == "ask"}
+
+    def stuck(self) -> list[tuple[Shard, Attempt]]:
+        """Attempts that a person must decide, this run's first; another run's can hold requests that this one wants."""
+        realms = self.realms()
+        stuck = [pair for pair in self.facts.attempts() if pair[1].stand == "stuck"]
+        found = [pair for pair in stuck if pair[1].run == self.run or pair[0].realm in realms]
+        return sorted(found, key=lambda pair: pair[1].run != self.run)
 
     def host(self, shard: Shard) -> Provider:
         return self.hosts(shard.provider)

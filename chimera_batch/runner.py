@@ -12,6 +12,7 @@ from pathlib import Path
 from chimera_batch import asking, joining, planning, polling
 from chimera_batch.context import Context
 from chimera_batch.errors import NotFinished
+from chimera_batch.facts import Attempt, Shard
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
 from chimera_batch.standing import Standing
@@ -80,8 +81,18 @@ def advance(ctx: Context, *, until: str | None = None) -> Progress:
             progress.unfinished.append(stage.name)
         else:
             progress.tables[stage.name] = table
-    progress.stuck = [f"{s.id}: {a.reason}" for s, a in ctx.facts.attempts(ctx.run) if a.stand == "stuck"]
+    progress.stuck = [f"{shard.id}: {attempt.reason}" for shard, attempt in _stuck(ctx, progress)]
     return progress
+
+
+def _stuck(ctx: Context, progress: Progress) -> list[tuple[Shard, Attempt]]:
+    """What only a person can free: this run's own, and another run's where that is all that this one waits for."""
+    stuck = [pair for pair in ctx.stuck() if pair[1].run == ctx.run]
+    if stuck or not progress.in_flight:
+        return stuck
+    realms = ctx.realms()
+    moving = any(a.is_open and a.stand != "stuck" for s, a in ctx.facts.attempts() if s.realm in realms)
+    return [] if moving else ctx.stuck()
 
 
 def stages_until(ctx: Context, until: str | None) -> list[Stage]:

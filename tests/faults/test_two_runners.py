@@ -184,6 +184,22 @@ def test_asleep_past_the_lease_on_anthropic_is_never_resent(tmp_path: Path) -> N
         assert len(at.bill) == 8
 
 
+def test_what_another_run_is_stuck_with_stops_this_one_too(tmp_path: Path) -> None:
+    """Another manifest wants the same reviews: it must not wait for ever for what only a person can settle."""
+    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=2.0, settle=0.3)) as at:
+        second = Pipeline(run="another").write(tmp_path / "project")
+        at_second = Scene(replace(at.at, manifest=str(second)), at.served)
+        with asleep(at, Wire("host.create", "before", 3, "stop")) as sleeper:
+            other = pipeline.run(at_second.at, name="other", seconds=30)
+            assert other.code == 4 and "reviews-" in other.said, other.said
+            os.kill(sleeper.pid, signal.SIGCONT)
+            late = sleeper.wait()
+        assert late.code == 0, late.said
+        assert pipeline.run(at_second.at, name="again").code == 0
+        assert not list(at.faults(None)) and not list(at_second.faults(None))
+        assert len(at.bill) == 8
+
+
 @pytest.mark.parametrize("at_create", [1, 3])
 def test_asleep_after_create_is_adopted_by_the_other(at_create: int, tmp_path: Path) -> None:
     with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=2.0, settle=0.3)) as at:
