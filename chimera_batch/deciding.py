@@ -9,8 +9,9 @@ from chimera_batch.facts import Attempt, Shard
 
 
 def find(ctx: Context, shard_id: str) -> tuple[Shard, Attempt]:
-    """The open attempt of a shard of this run. Raises InputError naming the open ones."""
-    open_ones = {shard.id: (shard, attempt) for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.is_open}
+    """The open attempt of a shard of this run, or a stuck one that this run waits for. Raises InputError."""
+    own = [pair for pair in ctx.facts.attempts(ctx.run) if pair[1].is_open]
+    open_ones = {shard.id: (shard, attempt) for shard, attempt in (*ctx.stuck(), *own)}
     if shard_id not in open_ones:
         known = ", ".join(sorted(open_ones)) or "none"
         raise InputError(f"no attempt of shard {shard_id!r} is under way (open: {known})", hint=_status(ctx))
@@ -45,7 +46,7 @@ def retry(ctx: Context, stage: str | None) -> list[str]:
 def adopt(ctx: Context, shard_id: str, batch: str) -> None:
     """This batch is that attempt: read its results as such. They are checked against the nonce when they come."""
     shard, attempt = find(ctx, shard_id)
-    if batch in ctx.facts.batch_ids() - {attempt.batch}:  # its own: look again for results that were not there
+    if batch in ctx.facts.batch_ids(shard.realm) - {attempt.batch}:  # its own: look again for its results
         raise InputError(f"{batch} is recorded as another attempt already", hint=_status(ctx))
     if not recovery.adopt(ctx, shard, attempt, batch):
         raise InputError(f"attempt {attempt.number} of {shard_id} was settled meanwhile", hint=_status(ctx))

@@ -47,7 +47,7 @@ class Attempt:
     quarantined: int = 0
     cleaned: bool = False
     cancel_asked: bool = False
-    taken_from: str | None = None  # the owner that fell silent, after a takeover
+    taken_from: list[str] = field(default_factory=list)  # owners that fell silent, one after the other
     doubted_at: float | None = None  # since when it is not known whether the provider made a batch
     adopted: bool = False  # the batch was found by a look-up or named by a person, not told by create
     disowned: set[str] = field(default_factory=set)  # batches that were taken for this attempt and were not
@@ -147,10 +147,10 @@ class Facts:
         strays = ((a, len(a.strays)) for _, a in self.attempts(run) if stage in {None, a.stage})
         return sum((attempt.usd * count for attempt, count in strays), Decimal(0))
 
-    def batch_ids(self) -> set[str]:
-        """Every batch that a fact names."""
-        known = {attempt.batch for _, attempt in self.attempts() if attempt.batch}
-        return known.union(*(attempt.strays for _, attempt in self.attempts()))
+    def batch_ids(self, realm: str) -> set[str]:
+        """Every batch of a realm that a fact names; two hosts may use the same ids."""
+        mine = [attempt for shard in self.in_realm(realm) for attempt in shard.attempts]
+        return {attempt.batch for attempt in mine if attempt.batch}.union(*(attempt.strays for attempt in mine))
 
 
 def shard_name(realm: str, shard: str) -> str:

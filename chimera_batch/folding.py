@@ -82,7 +82,7 @@ def _claimed(facts: Facts, event: dict[str, Any]) -> None:
 
 def _taken(facts: Facts, event: dict[str, Any]) -> None:
     attempt = _attempt(facts, event)
-    attempt.taken_from = attempt.owner
+    attempt.taken_from.append(attempt.owner)
     attempt.owner = event["by"]
     attempt.lease_until = event["lease_until"]
     attempt.doubted_at = event["at"]

@@ -156,7 +156,8 @@ class Ledger:
         """
 
         def free(now: Attempt) -> bool:
-            taken = self.facts.batch_ids() - {now.batch}  # its own, after it was stuck: a person says, look again
+            # its own is free: after it was stuck, a person may say: look again
+            taken = self.facts.batch_ids(shard.realm) - {now.batch}
             return now.stand in {"claimed", "stuck"} and not (adopted and batch in taken)
 
         return self._move(shard, attempt, {"type": "submitted", "batch": batch, "adopted": adopted}, when=free)

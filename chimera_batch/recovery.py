@@ -55,7 +55,7 @@ def receipt(ctx: Context, shard: Shard, attempt: Attempt, batch: str) -> bool:
     """
     if ctx.ledger.submitted(shard, attempt, batch):
         return True
-    if batch not in ctx.facts.batch_ids():
+    if batch not in ctx.facts.batch_ids(shard.realm):
         ctx.ledger.stray(shard, attempt, batch)
         ctx.say(f"{shard.id}: attempt {attempt.number} was settled by another runner; cancelling {batch}")
     cancel_strays(ctx, shard, attempt)
@@ -81,8 +81,8 @@ def resolve(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent) -> boo
 
 
 def _was_silent(attempt: Attempt) -> bool:
-    """Taken over, earlier, from an owner that may still wake up and create."""
-    return attempt.taken_from is not None and alive(attempt.taken_from) is not False
+    """Taken over, at any time, from an owner that may still wake up and create."""
+    return any(alive(owner) is not False for owner in attempt.taken_from)
 
 
 def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, silent: bool = False) -> bool:
@@ -92,7 +92,7 @@ def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, sil
     """
     host = ctx.host(shard)
     try:
-        known = ctx.facts.batch_ids() | attempt.disowned
+        known = ctx.facts.batch_ids(shard.realm) | attempt.disowned
         found = [state for state in host.find(intent) if state.id not in known]
     except ProviderDown as error:
         ctx.note(shard, f"cannot look up the batch: {error}")

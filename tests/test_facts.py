@@ -134,7 +134,7 @@ def test_a_taken_claim_has_a_new_owner_and_remembers_the_old_one() -> None:
     facts = fold(pack(), claimed())
     apply(facts, {"type": "taken", "by": "other", "at": NOW, "lease_until": NOW + 99, **AT})
     attempt = facts.shards[f"{REALM}/s"].attempts[0]
-    assert (attempt.owner, attempt.taken_from, attempt.lease_until) == ("other", "me", NOW + 99)
+    assert (attempt.owner, attempt.taken_from, attempt.lease_until) == ("other", ["me"], NOW + 99)
 
 
 def test_the_current_attempt_is_the_last_one_if_it_is_open() -> None:
@@ -208,7 +208,8 @@ def test_spent_and_reserved_by_run_and_stage() -> None:
     assert (facts.reserved("tiny", "one"), facts.reserved("tiny", "two")) == (1, 10)
     assert facts.spent("tiny") == facts.spent("tiny", "one") == Decimal("0.000000000001")
     assert (facts.spent("other"), facts.reserved("other")) == (Decimal("0.5"), 0)
-    assert facts.batch_ids() == {"batch-1"}
+    assert facts.batch_ids(REALM) == {"batch-1"}
+    assert facts.batch_ids("other@host") == set()
 
 
 def test_a_stray_batch_may_have_cost_what_its_attempt_reserved() -> None:
@@ -218,7 +219,7 @@ def test_a_stray_batch_may_have_cost_what_its_attempt_reserved() -> None:
     assert (
         facts.suspected("other") == facts.suspected("tiny", "two") == facts.reserved("tiny") == facts.spent("tiny") == 0
     )
-    assert facts.batch_ids() == {"batch-8", "batch-9"}
+    assert facts.batch_ids(REALM) == {"batch-8", "batch-9"}
 
 
 def test_an_unknown_type_is_left_alone() -> None:

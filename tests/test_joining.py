@@ -12,19 +12,21 @@ import pytest
 from chimera_batch import joining
 from chimera_batch.errors import InputError
 from chimera_batch.stepping import Step
-from tests.support import SCHEMA, Bench, answered, bench, failed, write_project
+from tests.support import SCHEMA, Bench, FakeHost, answered, bench, failed, write_project
 
 Line = dict[str, Any]
 HEAD = "-- A query of the tests.\n"
 TABLE = ", table: tiny/one.sql"
 
 
-def made(folder: Path, *, table: str = "", rows: str = "", until: str = "", **said: Any) -> Bench:
+def made(
+    folder: Path, *, table: str = "", rows: str = "", until: str = "", host: FakeHost | None = None, **said: Any
+) -> Bench:
     files = {"prompts/tiny/n.json": SCHEMA}
     for name, sql in (("one", table), ("one_rows", rows), ("until", until)):
         if sql:
             files[f"sql/tiny/{name}.sql"] = HEAD + sql
-    return bench(write_project(folder, files, **said))
+    return bench(write_project(folder, files, **said), host=host)
 
 
 def reply(line: Line) -> bytes:
@@ -218,7 +220,7 @@ def test_without_until_it_is_never_enough(tmp_path: Path) -> None:
 def test_a_changed_first_round_is_asked_again_and_so_are_the_later_ones(tmp_path: Path) -> None:
     one = run(made(tmp_path, rows=ROUNDS, stage=", rounds: {max: 2}"))
     changed = ROUNDS.replace("after ", "behind ")
-    two = run(made(tmp_path, rows=changed, stage=", rounds: {max: 2}"))
+    two = run(made(tmp_path, rows=changed, stage=", rounds: {max: 2}", host=one.host))
     assert [row["text"] for row in two.table()] == ["re: Answer: behind 0", "re: Answer: behind 1"]
-    assert len(two.host.batches) == 2
+    assert len(two.host.batches) == 4
     assert one.ctx.facts.asked["tiny", "one"][2].key != two.ctx.facts.asked["tiny", "one"][2].key

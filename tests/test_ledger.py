@@ -124,7 +124,12 @@ MOVES: list[tuple[str, list[Verb], Verb, bool]] = [
     ("a second receipt", [SUBMIT], lambda b, s, a: b.submitted(s, a, "batch-2"), False),
     ("its own batch again, after it was stuck", [SUBMIT, STICK], SUBMIT, True),
     ("another batch, after it was stuck", [SUBMIT, STICK], lambda b, s, a: b.submitted(s, a, "batch-2"), True),
-    ("a batch that was a stray", [lambda b, s, a: b.stray(s, a, "batch-1")], SUBMIT, False),
+    (
+        "a batch that was a stray",
+        [lambda b, s, a: b.stray(s, a, "batch-1")],
+        lambda b, s, a: b.submitted(s, a, "batch-1", adopted=True),
+        False,
+    ),
     ("a receipt after a drop", [DROP], SUBMIT, False),
     ("a receipt after a landing", [SUBMIT, LAND], SUBMIT, False),
     ("a landing", [SUBMIT], LAND, True),
@@ -167,9 +172,31 @@ def test_a_batch_belongs_to_one_attempt() -> None:
     assert claim(writer, "t")
     other = writer.shard(REALM, "t")
     assert writer.submitted(shard, attempt, "batch-1")
-    assert not writer.submitted(other, other.attempts[0], "batch-1")
+    assert not writer.submitted(other, other.attempts[0], "batch-1", adopted=True)
     assert writer.submitted(other, other.attempts[0], "batch-2", adopted=True)
     assert (attempt.adopted, other.attempts[0].adopted) == (False, True)
+
+
+def test_what_the_host_has_just_created_is_believed() -> None:
+    """A local server that starts anew may count its batches from one again; refusing its word would send for ever."""
+    store = MemoryStore()
+    writer, shard, attempt = one_claim(store)
+    assert writer.submitted(shard, attempt, "batch-1")
+    LAND(writer, shard, attempt)
+    assert claim(writer, "s")
+    assert not writer.submitted(shard, shard.attempts[1], "batch-1", adopted=True)
+    assert writer.submitted(shard, shard.attempts[1], "batch-1")
+
+
+def test_two_hosts_may_use_the_same_ids() -> None:
+    store = MemoryStore()
+    writer, shard, attempt = one_claim(store)
+    assert writer.submitted(shard, attempt, "batch-1")
+    writer.pack(packed("s", realm="other@host"), seen_packs=0)
+    other = writer.shard("other@host", "s")
+    payload = claimed("s", realm="other@host")
+    writer.write(lambda _facts: payload)
+    assert writer.submitted(other, other.attempts[0], "batch-1", adopted=True)
 
 
 def test_a_disowned_batch_makes_a_claim_again() -> None:
