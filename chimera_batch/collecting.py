@@ -150,7 +150,7 @@ class _Landing:
         if not self.ctx.ledger.landed(self.shard, self.attempt, fact):
             return False
         said = ", ".join(f"{n:,} {name}" for name, n in sorted(outcomes.items(), key=lambda item: -item[1]))
-        whys = "".join(f"; {name}: {why}" for name, why in sorted(tally.whys.items()) if name != "invalid")
+        whys = "".join(f"; {name}: {why}" for name, why in sorted(tally.whys.items()) if name in {"error", "refused"})
         self.ctx.say(f"{self.shard.id}: {status}: {said or 'nothing'}, ${tally.usd:.4f}{whys}")
         return True
 

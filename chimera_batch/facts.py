@@ -54,6 +54,7 @@ class Attempt:
     strays: list[str] = field(
         default_factory=list
     )  # batches made for it after it was settled otherwise: to be cancelled
+    written_off: bool = False  # a batch was made, and a person gave up its results
     price: dict[str, Any] | None = None  # the price row it was claimed at
     forgiven: set[tuple[str, str]] = field(default_factory=set)  # (run, stage) whose `retry` forgets this attempt
 
@@ -143,9 +144,10 @@ class Facts:
         return sum((a.usd for _, a in self.attempts(run) if a.is_open and stage in {None, a.stage}), Decimal(0))
 
     def suspected(self, run: str, stage: str | None = None) -> Decimal:
-        """USD that stray batches may have cost before they were cancelled: at most what their attempts reserved."""
-        strays = ((a, len(a.strays)) for _, a in self.attempts(run) if stage in {None, a.stage})
-        return sum((attempt.usd * count for attempt, count in strays), Decimal(0))
+        """USD that batches without results may have cost: strays before they were cancelled, and what a person wrote
+        off. At most what their attempts reserved."""
+        mine = (attempt for _, attempt in self.attempts(run) if stage in {None, attempt.stage})
+        return sum((a.usd * (len(a.strays) + a.written_off) for a in mine), Decimal(0))
 
     def batch_ids(self, realm: str) -> set[str]:
         """Every batch of a realm that a fact names; two hosts may use the same ids."""

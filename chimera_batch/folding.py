@@ -144,6 +144,7 @@ def _landed(facts: Facts, event: dict[str, Any]) -> None:
 
 def _dropped(facts: Facts, event: dict[str, Any]) -> None:
     attempt = _attempt(facts, event)
+    attempt.written_off = attempt.stand == "stuck" and attempt.batch is not None
     attempt.stand, attempt.reason, attempt.status = "dropped", event["reason"], "dropped"
     attempt.queue_full_at = event["at"] if event.get("queue_full") else None
 

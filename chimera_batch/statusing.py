@@ -112,7 +112,7 @@ def _batch(shard: Shard, attempt: Attempt) -> dict[str, Any]:
         "state": attempt.status,
         "requests": attempt.requests,
         "done": attempt.done,
-        "usd": _dollars(attempt.billed if attempt.stand == "landed" else attempt.usd),
+        "usd": _dollars(attempt.usd if attempt.is_open else attempt.billed),  # an upper bound while it is open
         "outcomes": attempt.outcomes,
         "quarantined": attempt.quarantined,
         "reason": attempt.reason,
