@@ -305,7 +305,7 @@ LINES: dict[str, Callable[[int], bytes]] = {
 FILES = st.lists(st.tuples(st.sampled_from(sorted(LINES)), st.integers(0, 5)), max_size=30)
 
 
-@settings(deadline=None)  # the first example compiles the schema
+@settings(deadline=None, max_examples=60)  # the first example compiles the schema
 @given(FILES)
 def test_whatever_the_files_hold_the_ids_are_accounted_for_once(file: list[tuple[str, int]]) -> None:
     lines = [LINES[kind](number) for kind, number in file]
@@ -327,7 +327,7 @@ def test_whatever_the_files_hold_the_ids_are_accounted_for_once(file: list[tuple
     assert tally.usd == sum((row["usd"] for row in rows), Decimal(0))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(FILES, st.randoms())
 def test_the_order_of_lines_does_not_change_who_is_answered(file: list[tuple[str, int]], random: Any) -> None:
     lines = [LINES[kind](number) for kind, number in file]
