@@ -62,6 +62,7 @@ class Night:
     odd: str = ""  # characters that some answers must hold
     act: Callable[[House], None] = lambda house: house.run()
     dialects: tuple[str, ...] = ("openai", "anthropic")
+    doubt: bool = False  # the status must say that dollars may be lost
     alone: bool = False  # needs a provider that no other night uses
     speed: float = SPEED  # of that provider
     quick: tuple[str, ...] = ()  # the dialects in which it is played on every change; in the others by CI
@@ -122,6 +123,7 @@ def flaws(night: Night, report: Report) -> list[str]:
         "paid twice": (report.twice, 0),
         "dollars": (round(Decimal(str(report.status["usd_spent"])), 6), round(report.charged, 6)),
         "still reserved": (report.status["usd_reserved"], 0.0),
+        "dollars in doubt": (report.status["usd_suspected"] > 0, night.doubt),
         "kept apart": (sum(batch["quarantined"] for batch in stage["batches"]), night.apart),
         "answers with odd characters": (held, 10 if night.odd else 0),
         "told": (bool(report.line(night.told)), True),

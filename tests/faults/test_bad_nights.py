@@ -12,6 +12,7 @@ import pytest
 
 from bench.bad_nights import NIGHTS, main, night_of, provider
 from chimera_batch import rehearsal
+from tests.conftest import ROOT
 from tests.faults import nights
 from tests.faults.nights import House, Hung, Night, Report, deadline, flaws, play
 
@@ -61,7 +62,7 @@ def _report(**changed: Any) -> Report:
     keys = [(f"note-{n:03d}", "Amber.") for n in range(100)]
     batch = {"id": "batch_1", "requests": 100, "reason": None, "quarantined": 0}
     stage = {"wanted": 100, "answered": 100, "given_up": 0, "batches": [batch]}
-    status = {"state": "done", "stages": [stage], "usd_spent": 0.1, "usd_reserved": 0.0}
+    status = {"state": "done", "stages": [stage], "usd_spent": 0.1, "usd_reserved": 0.0, "usd_suspected": 0.0}
     bill = [{"request_id": str(n), "usd": "0.001", "delivered": True, "usable": True} for n in range(100)]
     return replace(Report(status, keys, bill, ["notes-1: completed: 100 ok, $0.1000"], 1.0), **changed)
 
@@ -80,6 +81,7 @@ def test_a_calm_night_has_no_flaws() -> None:
         ({"status": _report().status | {"state": "waiting"}}, ["state"]),
         ({"status": _report().status | {"usd_spent": 0.1001}}, ["dollars"]),
         ({"status": _report().status | {"usd_reserved": 0.2}}, ["still reserved"]),
+        ({"status": _report().status | {"usd_suspected": 0.2}}, ["dollars in doubt"]),
         ({"answers": _report().answers[1:]}, ["rows in the table"]),
         ({"answers": [*_report().answers[1:], _report().answers[1]]}, ["rows in the table"]),
         ({"bill": _report().bill[1:]}, ["executed", "dollars"]),
@@ -120,6 +122,20 @@ def test_time_between_tries_is_short_here_but_a_long_wait_still_hurts() -> None:
     assert nights._delay(4) < 0.1
     assert nights._delay(0, 0.02) < 0.1
     assert nights._delay(0, 30.0) > 1.0  # a fault that asks for a long wait belongs into no night
+
+
+# The page
+
+
+def test_the_page_shows_the_table_of_these_nights() -> None:
+    """``docs/reliability.md`` holds the output of the command; a new night must be played into it."""
+    rows = (line for line in (ROOT / "docs" / "reliability.md").read_text("utf-8").splitlines() if line[:2] == "| ")
+    shown = [tuple(cell.strip() for cell in line.split("|")[1:5]) for line in rows]
+    wanted = {(night.what, dialect): night for night in NIGHTS for dialect in night.dialects}
+    found = {row[:2]: row[2:] for row in shown if row[1] in nights.MODELS}
+    assert found.keys() == wanted.keys()
+    for place, night in wanted.items():
+        assert found[place][1] == " + ".join(map(str, night.sent)), place
 
 
 # The command

@@ -149,6 +149,7 @@ def test_more_samples(site: Site) -> None:
     assert len(dataset(change.scene)) == 12
 
 
+@pytest.mark.slow
 def test_fewer_samples_again(site: Site) -> None:
     """Asked, unasked and asked again: what is known stays known."""
     assert site.run(replace(BASE, samples=2)).sent == (4, 4)
@@ -165,6 +166,7 @@ def test_one_prompt_edited(site: Site) -> None:
     assert back.sent == (0, 0) and back.quote["total"]["ceiling"] == 0
 
 
+@pytest.mark.slow
 def test_the_first_prompt_edited(site: Site) -> None:
     """New drafts have new titles, so all reviews are new questions."""
     files = {"prompts/small/drafts.md": FILES["prompts/small/drafts.md"].replace("An essay", "A poem")}
@@ -188,6 +190,7 @@ def test_a_larger_ceiling_sends_nothing_that_is_answered(site: Site) -> None:
     assert change.quote["total"]["ceiling"] == 0
 
 
+@pytest.mark.slow
 def test_a_larger_ceiling_sends_what_was_cut_off(fresh: Site) -> None:
     """Some answers are cut off at 60 tokens and at twice that; they alone are asked again with room for more."""
     low = replace(BASE, topics=tuple(f"thing {n}" for n in range(12)), per_file=50, ceiling=60)
@@ -240,12 +243,14 @@ def test_another_manifest_with_the_same_questions(site: Site) -> None:
     assert dataset(change.scene) == known
 
 
+@pytest.mark.slow
 def test_another_manifest_asks_only_what_it_adds(site: Site) -> None:
     change = site.run(replace(BASE, run="another", topics=(*TOPICS[:2], "eels")))
     assert change.sent == (1, 1)
     assert change.status["usd_spent"] == pytest.approx(float(change.usd), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_two_edits_while_in_flight(fresh: Site) -> None:
     """A topic is added and another one removed before anything has landed."""
     with pytest.raises(NotFinished):
