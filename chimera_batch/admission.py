@@ -74,28 +74,20 @@ def _over_budget(facts: Facts, wish: Wish, caps: Caps) -> Ruling | None:
 
 
 def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | None:
-    if caps.batches_per_hour is not None:
-        recent = sum(
-            1
-            for other in facts.in_realm(wish.realm)
-            for attempt in other.attempts
-            if attempt.stand != "dropped" and attempt.at > wish.now - 3600
-        )
-        if recent >= caps.batches_per_hour:
-            return Ruling("wait", f"{recent} batches in the last hour is what {shard.provider} allows")
-    until = _queue_free_at(facts, shard, caps.queue_wait)
-    if until > wish.now:
+    """What the host allows of batches; synchronous calls are none, and have limits of their own."""
+    if shard.window == "now":
+        return None
+    batches = [other for other in facts.in_realm(wish.realm) if other.window != "now"]
+    recent = sum(a.stand != "dropped" and a.at > wish.now - 3600 for other in batches for a in other.attempts)
+    if caps.batches_per_hour is not None and recent >= caps.batches_per_hour:
+        return Ruling("wait", f"{recent} batches in the last hour is what {shard.provider} allows")
+    if _queue_free_at(facts, shard, caps.queue_wait) > wish.now:
         return Ruling("wait", f"the queue of {shard.provider} for {shard.model} was full; trying again later")
-    if caps.enqueued_tokens is not None:
-        enqueued = sum(
-            attempt.input_tokens
-            for other in facts.in_realm(wish.realm)
-            if other.model == shard.model and (attempt := other.current) is not None
-        )
-        if enqueued and enqueued + wish.input_tokens > caps.enqueued_tokens:
-            return Ruling(
-                "wait", f"{enqueued:,} of {caps.enqueued_tokens:,} prompt tokens of {shard.model} are enqueued"
-            )
+    open_ones = [other.current for other in batches if other.model == shard.model]
+    enqueued = sum(attempt.input_tokens for attempt in open_ones if attempt is not None)
+    most = caps.enqueued_tokens
+    if most is not None and enqueued and enqueued + wish.input_tokens > most:
+        return Ruling("wait", f"{enqueued:,} of {most:,} prompt tokens of {shard.model} are enqueued")
     return None
 
 

@@ -235,3 +235,18 @@ def test_what_goes_never_passes_a_cap(others: list[Other], usd: Decimal, run: De
     said = verdict(facts, Caps(run, stage, None, None), wish(str(usd)))
     committed = facts.spent("tiny") + facts.reserved("tiny")
     assert (said == "go") == (committed + usd <= min(run, stage))
+
+
+def test_synchronous_calls_are_no_batches() -> None:
+    """Neither do they wait for the batches' limits, nor do they use them up."""
+    facts = Facts()
+    for shard in ("a", "b"):
+        apply(facts, {"type": "packed", **packed(shard), "window": "now" if shard == "b" else "24h"})
+    apply(facts, {**claimed("a"), "at": NOW, "n": 1, "by": "me", "input_tokens": 900})
+    caps = Caps(None, None, batches_per_hour=1, enqueued_tokens=1000)
+    asked_now = Wish(packed("b")["realm"], "b", 1, "tiny", "one", Decimal(0), 500, NOW)
+    assert admit(facts, asked_now, caps).verdict == "go"
+    apply(facts, {**claimed("b"), "at": NOW, "n": 2, "by": "me", "input_tokens": 900})
+    apply(facts, {"type": "packed", **packed("c"), "window": "24h"})
+    two = Caps(None, None, batches_per_hour=2, enqueued_tokens=2000)
+    assert admit(facts, Wish(packed("c")["realm"], "c", 1, "tiny", "one", Decimal(0), 1000, NOW), two).verdict == "go"
