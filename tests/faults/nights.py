@@ -146,7 +146,7 @@ class House:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(text, encoding="utf-8")
         self.write(ROWS)
-        self.before = len(self._bill())
+        self.before = self.billed()
 
     @property
     def manifest(self) -> Path:
@@ -203,6 +203,10 @@ class House:
         """The morning after."""
         status = self.call(api.status)
         return Report(status, self._answers(), self._bill()[self.before :], self.said, seconds)
+
+    def billed(self) -> int:
+        """How many requests the provider has executed, whoever asked."""
+        return len(self._bill())
 
     def _answers(self) -> list[tuple[str, str]]:
         with self._here(), open_run(self.manifest, self.options) as ctx:
