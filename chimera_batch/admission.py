@@ -63,11 +63,13 @@ def _over_budget(facts: Facts, wish: Wish, caps: Caps) -> Ruling | None:
     ):
         if cap is None:
             continue
-        committed = facts.spent(wish.run, stage) + facts.reserved(wish.run, stage)
+        # what a stray or lost batch may have cost counts too: the budget holds whatever the provider charges for it
+        lost = facts.suspected(wish.run, stage)
+        committed = facts.spent(wish.run, stage) + facts.reserved(wish.run, stage) + lost
         if committed + wish.usd > cap:
             return Ruling(
                 "budget",
-                f"{wish.stage}: up to ${wish.usd:.2f} more on top of ${committed:.2f} spent or reserved"
+                f"{wish.stage}: up to ${wish.usd:.2f} more on top of ${committed:.2f} spent, reserved or suspected"
                 f" could pass the {name} of ${cap:.2f}",
             )
     return None
