@@ -14,10 +14,10 @@ import duckdb
 import pytest
 import zstandard
 
-from chimera_batch import api, collecting, facts, planning, standing, submitting, wire
+from chimera_batch import api, collecting, folding, journal, planning, standing, submitting, wire
 from chimera_batch.errors import InputError, MissingObject, NotFinished, StoreConflict
 from chimera_batch.facts import Asked, Facts, Table
-from chimera_batch.journal import FORMAT, Journal, event_key
+from chimera_batch.journal import FORMAT, Journal, event_key, segment_key
 from chimera_batch.ledger import Ledger
 from chimera_batch.opening import Options
 from chimera_batch.providers import calling
@@ -28,8 +28,10 @@ from tests.support import NOW, Clock, MemoryStore, claimed, landing, packed
 
 SAMPLE = ROOT / "tests" / "data" / "store-v1"
 DOC = (ROOT / "docs" / "store-format.md").read_text(encoding="utf-8")
-DRAFTS, REVIEWS = "drafts-3fe13eccf8d5", "reviews-5ec2f59686ad"
-SPENT = Decimal("0.000333")
+DRAFTS, REVIEWS = "drafts-3fe13eccf8d5", "reviews-2a6df50603f4"
+SPENT = Decimal("0.0002725")
+EVENTS = 30  # of the sample
+SEGMENT = 16  # events that its one segment holds
 
 
 def select(sql: str) -> list[tuple[Any, ...]]:
@@ -105,22 +107,46 @@ def test_facts_of_the_sample(sample: Sample) -> None:
     }
 
 
-def test_the_snapshot_stands_for_the_events_before_it(sample: Sample) -> None:
-    (snapshot,) = sample.side.list("snapshots/")
-    lines = sample.side.read(snapshot).splitlines()
-    assert lines == [sample.side.read(event_key(n)) for n in range(1, 17)]
+def test_a_lost_reply_and_a_halt_are_in_the_sample(sample: Sample) -> None:
+    """Receipts that were found, not told; the price of the claim; a run that was cancelled and started again."""
+    known = sample.facts()
+    told, _ = known.shards[f"openai@rehearsal/{DRAFTS}"].attempts
+    (found,) = known.shards[f"anthropic@rehearsal/{REVIEWS}"].attempts
+    assert told.doubted_at is None and not told.adopted
+    assert found.adopted and found.doubted_at is not None and found.at < found.doubted_at < (found.submitted_at or 0)
+    assert [(a.price or {})["batch_output"] for a in (told, found)] == ["0.25", "0.25"]
+    assert "halted" in {event["type"] for event in sample.events()} and known.halted == set()
+
+
+def test_the_segment_stands_for_its_events(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "SEGMENT", SEGMENT)
+    (segment,) = sample.side.list("segments/")
+    assert segment == segment_key(SEGMENT)
+    lines = sample.side.read(segment).splitlines()
+    assert lines == [sample.side.read(event_key(n)) for n in range(1, SEGMENT + 1)]
     whole = sample.facts()
-    sample.side.delete([event_key(3)])  # not to be done; shows that the snapshot was read
+    sample.side.delete([event_key(3)])  # not to be done; shows that the segment was read
     assert sample.facts() == whole
-    sample.side.delete([snapshot])
+    sample.side.delete([segment])
     with pytest.raises(StoreConflict, match="missing"):
         sample.facts()
 
 
-def test_without_snapshots_it_reads_the_same(sample: Sample) -> None:
+def test_without_segments_it_reads_the_same(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it matter that this version would make longer ones."""
     whole = sample.facts()
-    sample.side.delete(list(sample.side.list("snapshots/")))
+    monkeypatch.setattr(journal, "SEGMENT", SEGMENT)
     assert sample.facts() == whole
+    sample.side.delete(list(sample.side.list("segments/")))
+    assert sample.facts() == whole
+
+
+def test_segments_are_as_long_as_the_document_says() -> None:
+    lengths = {
+        int(number) for number in re.findall(r"(\d+) events|every (\d+)th event", DOC) for number in number if number
+    }
+    assert lengths == {journal.SEGMENT}
+    assert f"segments/{journal.SEGMENT:012d}.jsonl" in DOC
 
 
 def test_status_of_the_sample(sample: Sample) -> None:
@@ -162,7 +188,7 @@ def test_a_run_that_wants_more_stops_at_the_server_that_is_not_there(
     sample.manifest.write_text(text)
     with pytest.raises(NotFinished):
         api.run(sample.manifest, sample.options, detach=True)
-    assert {"packed", "claimed"} <= {event["type"] for event in sample.events()[27:]}
+    assert {"packed", "claimed"} <= {event["type"] for event in sample.events()[EVENTS:]}
 
 
 def test_the_bytes_of_an_attempt_can_be_made_again(sample: Sample, tmp_path: Path) -> None:
@@ -209,7 +235,7 @@ def test_a_newer_store_is_refused(sample: Sample, version: int) -> None:
         with pytest.raises(InputError, match=f"version {version}") as refused:
             call(sample.manifest, sample.options)
         assert refused.value.exit_code == 2 and refused.value.hint
-    assert len(sample.events()) == 27
+    assert len(sample.events()) == EVENTS
 
 
 @pytest.mark.parametrize(
@@ -225,7 +251,7 @@ def test_what_is_no_store_is_refused(text: str) -> None:
 def test_events_that_a_later_version_writes_are_passed_over(sample: Sample) -> None:
     whole = sample.facts()
     number = len(sample.events()) + 1
-    event = {"n": number, "at": NOW, "by": "later", "nonce": "0" * 16, "type": "something-new", "what": [1, {"a": 2}]}
+    event = {"n": number, "at": NOW, "by": "later", "token": "0" * 16, "type": "something-new", "what": [1, {"a": 2}]}
     assert sample.side.create(event_key(number), json.dumps(event).encode())
     assert sample.facts() == whole
 
@@ -249,7 +275,7 @@ def test_what_no_event_needs_may_go(sample: Sample) -> None:
     current = {table.key for table in known.tables.values()}
     current |= {asked.key for rounds in known.asked.values() for asked in rounds.values()}
     spare = [key for key in sample.objects() if key.startswith("runs/") and key not in current]
-    spare += [key for shelf in ("raw/", "quarantine/", "snapshots/") for key in sample.side.list(shelf)]
+    spare += [key for shelf in ("raw/", "quarantine/", "segments/") for key in sample.side.list(shelf)]
     spare += [shard.key for shard in known.shards.values()]  # all of whose requests are answered
     sample.side.delete(spare)
     assert len(spare) > 8
@@ -268,7 +294,7 @@ def test_what_is_needed_is_missed_by_name(sample: Sample, shelf: str) -> None:
 
 def test_every_object_but_the_quarantine_is_named_by_an_event(sample: Sample) -> None:
     named = {text for event in sample.events() for text in _named(event)}
-    spare = {key for key in sample.objects() - named if not key.startswith(("journal/", "snapshots/", "quarantine/"))}
+    spare = {key for key in sample.objects() - named if not key.startswith(("journal/", "segments/", "quarantine/"))}
     assert spare == {"format.json"}
 
 
@@ -294,18 +320,33 @@ def _documented_columns(name: str) -> dict[str, str]:
 
 
 def test_every_event_type_has_an_example_and_a_row() -> None:
-    assert {event["type"] for event in _examples()} == facts.EVENT_TYPES
+    assert {event["type"] for event in _examples()} == folding.EVENT_TYPES
     table = DOC.split("| type | written | fields |")[1].split("\n\n")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == facts.EVENT_TYPES
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == folding.EVENT_TYPES
+
+
+def test_every_field_of_an_event_is_in_its_row() -> None:
+    table = DOC.split("| type | written | fields |")[1].split("\n\n")[0]
+    rows = {row.split("`")[1]: row for row in table.splitlines()[2:]}
+    address = {"realm", "shard", "attempt"}
+    for event in _examples():
+        said = set(re.findall(r"`(\w+)`", rows[event["type"]].split("|")[3]))
+        implied = address if "the address" in rows[event["type"]] else set()
+        assert set(event) - {"n", "at", "by", "token", "type"} == said | implied, event["type"]
 
 
 def test_the_examples_fold_into_facts() -> None:
     known = Facts()
     for number, event in enumerate(_examples(), 1):
         assert event["n"] == number
-        facts.apply(known, event)
-    (shard,) = known.shards.values()
-    assert [attempt.stand for attempt in shard.attempts] == ["landed", "dropped"]
+        folding.apply(known, event)
+    drafts, judged = known.shards.values()
+    assert [attempt.stand for attempt in (*drafts.attempts, *judged.attempts)] == ["landed", "dropped", "claimed"]
+    lost = drafts.attempts[1]
+    assert drafts.attempts[0].adopted and drafts.attempts[0].cancel_asked
+    assert lost.owner.startswith("ci-7:") and len(lost.disowned) == len(lost.strays) == len(lost.taken_from) == 1
+    assert not lost.disowned & set(lost.strays) and not lost.written_off
+    assert known.suspected("essays") == lost.usd and known.reserved("essays") == judged.attempts[0].usd
     assert known.halted == {"essays"} and known.retries == {("essays", "drafts"): 1}
 
 
@@ -321,11 +362,16 @@ def _written() -> dict[str, set[str]]:
         ledger.write(lambda _facts, n=number: claimed(attempt=n))  # type: ignore[misc]  # a lambda with a default
         attempt = shard.attempts[-1]
         ledger.take_over(shard, attempt, lease_until=NOW + 9)
-        ledger.uploaded(shard, attempt, "file")
-        ledger.submitted(shard, attempt, "batch")
+        ledger.uploaded(shard, attempt, "file", NOW + 9)
+        ledger.renewed(shard, attempt, NOW + 9)
+        ledger.doubted(shard, attempt)
+        ledger.submitted(shard, attempt, f"other-{number}", adopted=True)
+        ledger.disowned(shard, attempt, f"other-{number}")
+        ledger.submitted(shard, attempt, f"batch-{number}")
         ledger.seen(shard, attempt, "in_progress", 1)
         ledger.cancel(shard, attempt)
         ledger.stuck(shard, attempt, "why")
+        ledger.stray(shard, attempt, f"stray-{number}")
         if number == 1:
             ledger.landed(shard, attempt, landing())
             ledger.cleaned(shard, attempt)
