@@ -121,7 +121,8 @@ def test_the_cap_of_the_stage(others: list[Other], usd: str, said: str) -> None:
 
 def test_a_refusal_says_what_would_have_been_spent() -> None:
     ruling = admit(facts_of(Other("4"), Other("1", "landed", "2")), wish("5"), Caps(Decimal(10), None, None, None))
-    assert ruling.reason == "one: up to $5.00 more on top of $6.00 spent, reserved or suspected could pass the budget of $10.00"
+    said = "one: up to $5.00 more on top of $6.00 spent, reserved or suspected could pass the budget of $10.00"
+    assert ruling.reason == said
 
 
 @pytest.mark.parametrize(
