@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 """Recordings and public schemas that lie beside a developer's checkout; tests skip where they are absent."""
 
-_LEAKY = ("OPENAI_", "ANTHROPIC_", "AWS_", "CHIMERA_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
+_LEAKY = ("OPENAI_", "ANTHROPIC_", "AWS_", "CHIMERA_", *_PROXIES)
 
 
 @pytest.fixture(autouse=True)
