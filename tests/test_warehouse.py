@@ -311,8 +311,25 @@ def test_it_can_be_closed_twice_and_while_rows_are_read(tmp_path: Path) -> None:
 
 
 def test_a_wrong_memory_limit_is_the_persons_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not open"):
-        Warehouse(tmp_path, memory_limit="plenty")
+    with Warehouse(tmp_path, memory_limit="plenty") as house, pytest.raises(InputError, match="does not open"):
+        rows(house, "SELECT 1")
+
+
+def test_no_database_is_opened_to_read_a_file_that_does_not_run(tmp_path: Path) -> None:
+    """Which tables a stage reads is asked on every pass, for every stage: it must cost next to nothing."""
+    with Warehouse(tmp_path, memory_limit="plenty") as house:
+        house.check(Source("-- x\n-- reads: a\nFROM a"), {})
+        assert house.inputs(Source("FROM a JOIN b USING (x)")) == {"a", "b"}
+        with pytest.raises(InputError, match="syntax error"):
+            house.inputs(Source("SELEC 1"))
+
+
+def test_a_text_that_stands_in_two_files_is_told_apart_in_errors(house: Warehouse) -> None:
+    for path in (Path("sql/one.sql"), Path("sql/two.sql")):
+        for text in ("SELECT\n 1 +", "SELECT 1;\nSELECT $1", "CREATE TABLE t AS SELECT $x; SELECT 1"):
+            with pytest.raises(InputError) as caught:
+                house.inputs(Source(text, path=path))
+            assert str(caught.value.where).startswith(f"{path}:")
 
 
 def test_functions_are_there_and_pass_null_through(house: Warehouse) -> None:

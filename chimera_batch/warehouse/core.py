@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -47,8 +48,16 @@ class Warehouse:
 
     def __init__(self, temp: Path, *, memory_limit: str = "512MB", threads: int = 2) -> None:
         self._temp = temp
-        self._connection = edge.connect(temp, memory_limit=memory_limit, threads=threads)
+        self._connect = partial(edge.connect, temp, memory_limit=memory_limit, threads=threads)
+        self._connected: Connection | None = None
         self._open: set[Connection] = set()
+
+    @property
+    def _connection(self) -> Connection:
+        """Opened when it is first needed: that takes 20 ms, and reading a file before it runs does without."""
+        if self._connected is None:
+            self._connected = self._connect()
+        return self._connected
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +69,8 @@ class Warehouse:
         """Everything in it is gone; rows still being read end with an error. May be called twice."""
         for cursor in list(self._open):
             self._release(cursor)
-        self._connection.close()
+        if self._connected is not None:
+            self._connected.close()
 
     def view(self, name: str, files: Sequence[Path]) -> None:
         """Make or replace a view over Parquet files (listed, no patterns). Raises ValueError without files."""
@@ -69,7 +79,7 @@ class Warehouse:
 
     def define(self, name: str, source: SqlText) -> None:
         """Make or replace a view from a file of one statement without parameters; its tables may change later."""
-        final = statements.last(source, statements.split(self._connection, source))
+        final = statements.last(source, statements.split(source))
         self._drop_other(name, "TABLE")
         _execute(self._connection, source, final, f"CREATE OR REPLACE VIEW {quote(name)} AS {final.text}", {})
 
@@ -93,9 +103,9 @@ class Warehouse:
 
         ``head``: whether the comment that it starts with matters. Raises InputError with file:line at the first flaw.
         """
-        parsed = statements.split(self._connection, source)
+        parsed = statements.split(source)
         final = statements.last(source, parsed)
-        read = statements.lines_of(source, statements.inputs(self._connection, parsed))
+        read = statements.lines_of(source, statements.inputs(parsed))
         told = header.parse(source.text)
         for flaw in header.flaws(told, reads=read, parameters=final.parameters) if head else ():
             raise InputError(flaw.message, where=f"{source.path}:{flaw.line}", hint=flaw.hint)
@@ -103,7 +113,7 @@ class Warehouse:
 
     def inputs(self, source: SqlText) -> frozenset[str]:
         """Names of the tables that the file reads, as it spells them. Raises InputError where it does not parse."""
-        return frozenset(statements.inputs(self._connection, statements.split(self._connection, source)))
+        return frozenset(statements.inputs(statements.split(source)))
 
     # -- running
 
@@ -185,7 +195,7 @@ class Warehouse:
 
     def _run(self, source: SqlText, params: Parameters, wrap: str) -> tuple[Connection, statements.Statement]:
         """Run a file on a cursor of its own, its last statement put in place of ``{}``."""
-        parsed = statements.split(self._connection, source)
+        parsed = statements.split(source)
         final = statements.last(source, parsed)
         bound = _bind(source, final, params)
         cursor = self._connection.cursor()

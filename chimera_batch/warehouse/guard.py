@@ -9,7 +9,7 @@ import re
 
 from chimera_batch.errors import InputError
 from chimera_batch.warehouse import statements
-from chimera_batch.warehouse.connection import Connection, Inline, SqlText
+from chimera_batch.warehouse.connection import Inline, SqlText
 from chimera_batch.warehouse.scan import names, tokens
 from chimera_batch.warehouse.tables import functions, node_types, table_functions
 
@@ -37,26 +37,26 @@ _EXPLAIN = re.compile(r"EXPLAIN\s+(?:ANALYZE\s+)?(?:\([^()]*\)\s*)?", re.IGNOREC
 _HINT = "a query reads: SELECT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN; --unsafe lifts this"
 
 
-def reading(connection: Connection, source: SqlText) -> statements.Statement:
+def reading(source: SqlText) -> statements.Statement:
     """The one statement of a query. Raises InputError where there is none or several, or it does not only read."""
-    parsed = statements.split(connection, source)
+    parsed = statements.split(source)
     if not parsed:
         raise InputError("there is no SQL statement to run", where=f"{source.path}:1")
     if len(parsed) > 1:
         where = f"{source.path}:{parsed[1].line}"
         raise InputError(f"one statement at a time, not {len(parsed)}", where=where, hint=_HINT)
-    if reason := _refusal(connection, parsed[0].kind, parsed[0].text):
+    if reason := _refusal(parsed[0].kind, parsed[0].text):
         raise InputError(reason, where=f"{source.path}:{parsed[0].line}", hint=_HINT)
     return parsed[0]
 
 
-def _refusal(connection: Connection, kind: str, text: str) -> str | None:
+def _refusal(kind: str, text: str) -> str | None:
     if kind == "EXPLAIN" and (found := _EXPLAIN.match(text)):
-        inner = statements.split(connection, Inline(text[found.end() :]))
-        return _refusal(connection, inner[0].kind, inner[0].text) if len(inner) == 1 else "nothing to explain"
+        inner = statements.split(Inline(text[found.end() :]))
+        return _refusal(inner[0].kind, inner[0].text) if len(inner) == 1 else "nothing to explain"
     if kind not in {"SELECT", "MULTI"}:
         return f"{kind} is refused: queries are read-only"
-    tree = statements.tree(connection, text)
+    tree = statements.tree(text)
     if tree is None:  # a PIVOT whose columns come from the data has no tree: judged by its words, more strictly
         return _refused_words(text)
     for node in node_types(tree):

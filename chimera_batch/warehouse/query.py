@@ -70,7 +70,7 @@ class Query:
         source = Inline(sql) if isinstance(sql, str) else sql
         line = 1
         if not self._unsafe:
-            statement = guard.reading(self._connection, source)
+            statement = guard.reading(source)
             text, line = statement.text, statement.line
             self._no_parameters(source, statement)
         else:
@@ -92,7 +92,7 @@ class Query:
 
     def _unsafe_prefix(self, source: SqlText) -> str:
         """Run all statements but the last; the last is the result."""
-        parsed = statements.split(self._connection, source)
+        parsed = statements.split(source)
         if not parsed:
             raise InputError("there is no SQL statement to run", where=f"{source.path}:1")
         for statement in parsed[:-1]:

@@ -1,10 +1,15 @@
-"""A SQL file taken apart by DuckDB's parser: its statements, their lines, their parameters, the tables they read."""
+"""A SQL file taken apart by DuckDB's parser: its statements, their lines, their parameters, the tables they read.
+
+Parsing depends on the text alone, so each text is taken apart once in a process, on a connection that holds nothing.
+"""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 import duckdb
@@ -13,6 +18,19 @@ from chimera_batch.errors import InputError
 from chimera_batch.warehouse.connection import Connection, SqlText, input_error
 from chimera_batch.warehouse.scan import bare, line_at, start, tokens
 from chimera_batch.warehouse.tables import made, queries_in, tables, words_after_from
+
+_ONE_AT_A_TIME = threading.Lock()  # what a connection does
+
+
+@cache
+def _parser() -> Connection:
+    """One thread and no background ones, so that a process may fork beside it."""
+    config: dict[str, Any] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "threads": "1",
+    }
+    return duckdb.connect(":memory:", config=config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +41,30 @@ class Statement:
     parameters: Mapping[str, int]  # name -> line of its first use
 
 
-def split(connection: Connection, source: SqlText) -> list[Statement]:
+def split(source: SqlText) -> list[Statement]:
     """The statements of a file. Raises InputError where it does not parse or has its parameters in the wrong place."""
     try:
-        parsed = connection.extract_statements(source.text)
+        found = list(_split(source.text))
     except duckdb.Error as error:
         raise input_error(error, source, 1) from error
+    _only_the_last_takes_parameters(source, found)
+    return found
+
+
+@lru_cache(256)
+def _split(text: str) -> tuple[Statement, ...]:
+    with _ONE_AT_A_TIME:
+        parsed = _parser().extract_statements(text)
     found, offset = [], 0
     for item in parsed:
-        at = source.text.find(item.query, offset)
+        at = text.find(item.query, offset)
         at = at if at >= 0 else offset
         offset = at + len(item.query)
         begins = at + start(item.query)
-        text = bare(item.query[start(item.query) :])
-        parameters = {name: _line_of(source.text, at, name) for name in sorted(item.named_parameters)}
-        found.append(Statement(text, item.type.name, line_at(source.text, begins), parameters))
-    _only_the_last_takes_parameters(source, found)
-    return found
+        parameters = {name: _line_of(text, at, name) for name in sorted(item.named_parameters)}
+        bared = bare(item.query[start(item.query) :])
+        found.append(Statement(bared, item.type.name, line_at(text, begins), parameters))
+    return tuple(found)
 
 
 def _line_of(text: str, offset: int, parameter: str) -> int:
@@ -71,10 +96,11 @@ def last(source: SqlText, statements: list[Statement]) -> Statement:
     return statement
 
 
-def tree(connection: Connection, query: str) -> Any:
+def tree(query: str) -> Any:
     """DuckDB's syntax tree of a query, or None where it has no JSON form (it is no SELECT, or does not parse)."""
     try:
-        row = connection.execute("SELECT json_serialize_sql($text::VARCHAR)", {"text": query}).fetchone()
+        with _ONE_AT_A_TIME:
+            row = _parser().execute("SELECT json_serialize_sql($text::VARCHAR)", {"text": query}).fetchone()
     except duckdb.Error:
         return None
     try:
@@ -84,25 +110,26 @@ def tree(connection: Connection, query: str) -> Any:
     return None if found["error"] else found["statements"]
 
 
-def inputs(connection: Connection, statements: list[Statement]) -> set[str]:
+def inputs(statements: list[Statement]) -> set[str]:
     """Tables that the statements read, less those that they make themselves."""
     read: set[str] = set()
     own: set[str] = set()
     for statement in statements:
-        read |= {name for name in _reads(connection, statement.text) if name.casefold() not in own}
+        read |= {name for name in _reads(statement.text) if name.casefold() not in own}
         if statement.kind == "CREATE" and (name := made(statement.text)):
             own.add(name.casefold())
     return read
 
 
-def _reads(connection: Connection, text: str) -> set[str]:
+@lru_cache(256)
+def _reads(text: str) -> frozenset[str]:
     for query in (text, *queries_in(text)):
-        if (found := tree(connection, query)) is not None:
+        if (found := tree(query)) is not None:
             try:
-                return tables(found)
+                return frozenset(tables(found))
             except RecursionError:  # nested more deeply than Python follows
                 break
-    return words_after_from(text)
+    return frozenset(words_after_from(text))
 
 
 def lines_of(source: SqlText, read: set[str]) -> dict[str, int]:
