@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Literal
 
 from chimera_batch.errors import InputError
@@ -71,6 +71,7 @@ class _Done:
     usable: Span | None
     likely: int
     most: int
+    growth: Decimal = Decimal(0)  # requests that are new, as a part of those that were there before
 
 
 def chain(stages: Sequence[StageFacts]) -> Chain:
@@ -84,13 +85,15 @@ def chain(stages: Sequence[StageFacts]) -> Chain:
         likely, most = _waited(facts, done)
         if facts.kind == "sql":
             usable = Span.exactly(facts.rows) if facts.rows is not None else _upstream(facts, done)
-            done[facts.stage] = _Done(usable, likely, most)
+            done[facts.stage] = _Done(usable, likely, most, _growth_above(facts, done))
             continue
         cost = _unknown_rows(facts, done) if facts.tally is None else _known_rows(facts, facts.tally)
         costs.append(cost)
         waves = facts.waves if _terms(facts).batch else 0
         usable = cost.requests * Span.share(facts.assume.kept)
-        done[facts.stage] = _Done(usable, likely + cost.rounds[0] * waves, most + cost.rounds[1] * waves)
+        before = int(cost.requests.likely) - cost.work.requests
+        growth = Decimal(cost.work.requests) / before if before > 0 else Decimal(0)
+        done[facts.stage] = _Done(usable, likely + cost.rounds[0] * waves, most + cost.rounds[1] * waves, growth)
     turnarounds = (max((d.likely for d in done.values()), default=0), max((d.most for d in done.values()), default=0))
     return Chain(tuple(costs), turnarounds, tuple(_assumptions(costs)))
 
@@ -100,7 +103,9 @@ def _unknown_rows(facts: StageFacts, done: dict[str, _Done]) -> StageCost:
     total = _rows(facts, done) * Span.exactly(facts.samples)
     if facts.assume.rows is None:  # assumed rows are those of all rounds, derived ones those of one
         total = replace(total, ceiling=total.ceiling * facts.rounds)
-    left = total.whole(less=facts.answered)
+    # A stage whose inputs changed after it was answered grows at least as they do, whatever was assumed of it once.
+    grown = (facts.answered * _growth_above(facts, done)).to_integral_value(ROUND_CEILING)
+    left = Span(*(max(part, grown) for part in total.whole(less=facts.answered).parts()))
     work = assumed(_terms(facts), left, _input_tokens(facts), facts.ceiling)
     rounds = (int(left.likely > 0), facts.rounds if left.ceiling else 0)
     return StageCost(facts, work, _basis(facts, left, known=False), total, rounds)
@@ -147,6 +152,10 @@ def _upstream(facts: StageFacts, done: dict[str, _Done]) -> Span | None:
         if name in facts.reads:
             return done[name].usable
     return None
+
+
+def _growth_above(facts: StageFacts, done: dict[str, _Done]) -> Decimal:
+    return max((done[name].growth for name in done if name in facts.reads), default=Decimal(0))
 
 
 def _waited(facts: StageFacts, done: dict[str, _Done]) -> tuple[int, int]:

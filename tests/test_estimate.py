@@ -527,3 +527,15 @@ def test_the_quickstart_chain_is_cheap_enough_for_its_budget() -> None:
     assert said["total"]["likely"] < said["sync_total"] < 4
     assert said["turnarounds"] == {"likely": 4, "max": 5}  # two or three rounds of topics, then one each
     assert said["warnings"] == []
+
+
+def test_a_stage_below_one_that_grows_grows_too() -> None:
+    """Its assumed rows were those of the smaller run: without this it would be shown as answered."""
+    tally = Tally(TERMS)
+    for _ in range(6):
+        tally.add(100, 100, 100)
+    above = ask("topics", tally=tally, wanted=30)  # 24 before
+    below = ask("problems", reads=("topics",), assume=Assume(rows=72, output_tokens=10), answered=72)
+    (_, cost) = chain([above, below]).costs
+    assert cost.work.requests == 72 * 6 // 24
+    assert cost.basis == "assumed"
