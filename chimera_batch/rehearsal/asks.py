@@ -69,24 +69,26 @@ def chat(body: Mapping[str, Any]) -> Heard:
             )
             raise Refused(400, message, code="unsupported_parameter", param="max_tokens")
     system, user = _split(_messages(body, "messages"))
-    shape = (body.get("response_format") or {}).get("json_schema") or {}
+    shape = _object(_object(body, "response_format"), "json_schema")
     ceiling = _ceiling(body.get("max_completion_tokens", body.get("max_tokens")), "max_completion_tokens")
-    return Heard(model, system, user, shape.get("name"), shape.get("schema"), ceiling)
+    return Heard(model, system, user, *_schema(shape), ceiling)
 
 
 def responses(body: Mapping[str, Any]) -> Heard:
     """``/v1/responses``. Raises Refused."""
     model = _model(body)
     if _REASONING.match(model):
-        _no_sampling(body, (body.get("reasoning") or {}).get("effort"))
+        _no_sampling(body, _object(body, "reasoning").get("effort"))
     given = body.get("input")
     if given is None:
         raise _missing("input")
-    system, user = _split([{"role": "user", "content": given}] if isinstance(given, str) else list(given))
+    if not isinstance(given, str | list):
+        raise _wrong_type("input", "a string or an array")
+    system, user = _split([{"role": "user", "content": given}] if isinstance(given, str) else given)
     system = "\n\n".join(text for text in (str(body.get("instructions") or ""), system) if text)
-    shape = (body.get("text") or {}).get("format") or {}
+    shape = _object(_object(body, "text"), "format")
     ceiling = _ceiling(body.get("max_output_tokens"), "max_output_tokens")
-    return Heard(model, system, user, shape.get("name"), shape.get("schema"), ceiling)
+    return Heard(model, system, user, *_schema(shape), ceiling)
 
 
 def embeddings(body: Mapping[str, Any]) -> Heard:
@@ -94,9 +96,11 @@ def embeddings(body: Mapping[str, Any]) -> Heard:
     given = body.get("input")
     if not given:
         raise _missing("input")
+    if not isinstance(given, str | list):
+        raise _wrong_type("input", "a string or an array")
     inputs = (given,) if isinstance(given, str) else tuple(map(str, given))
     dimensions = body.get("dimensions", 64)
-    if not isinstance(dimensions, int) or not 1 <= dimensions <= 4096:
+    if type(dimensions) is not int or not 1 <= dimensions <= 4096:
         raise Refused(400, "'dimensions' must be between 1 and 4096.", code="invalid_value", param="dimensions")
     options = {"dimensions": dimensions, "encoding_format": body.get("encoding_format", "float")}
     return Heard(_model(body), inputs=inputs, options=options)
@@ -118,16 +122,16 @@ def messages(body: Mapping[str, Any], version: str = NO_SAMPLING_SINCE, most: in
         limit = "which is the maximum allowed number of output tokens for"
         raise Refused(400, f"max_tokens: {ceiling} > {most}, {limit} {body['model']}")
     told, user = _split(_messages(body, "messages"))
-    system = "\n\n".join(text for text in (_text(body.get("system")), told) if text)
-    output = body.get("output_config") or {}
-    shape = output.get("format") or body.get("output_format") or {}
-    thinking = body.get("thinking") or {}
+    system = "\n\n".join(text for text in (_text(body.get("system"), "system"), told) if text)
+    called, schema = _schema(_object(_object(body, "output_config"), "format") or _object(body, "output_format"))
+    title = (schema or {}).get("title")
+    thinking = _object(body, "thinking")
     return Heard(
-        str(body["model"]),
+        _model(body),
         system,
         user,
-        shape.get("name") or (shape.get("schema") or {}).get("title"),  # the API has no field for a name
-        shape.get("schema"),
+        called or (title if isinstance(title, str) else None),  # the API has no field for a name
+        schema,
         ceiling,
         think=thinking.get("type") != "disabled",
         options={"display": thinking.get("display")},
@@ -146,13 +150,34 @@ REQUIRED = {"/v1/chat/completions": "messages", "/v1/responses": "input", "/v1/e
 
 
 def _model(body: Mapping[str, Any]) -> str:
-    if not body.get("model"):
+    model = body.get("model")
+    if not model or not isinstance(model, str):
         raise Refused(400, "you must provide a model parameter")
-    return str(body["model"])
+    return model
 
 
 def _missing(name: str) -> Refused:
     return Refused(400, f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name)
+
+
+def _wrong_type(name: str, wanted: str) -> Refused:
+    return Refused(400, f"Invalid type for '{name}': expected {wanted}.", code="invalid_type", param=name)
+
+
+def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """An object inside a body; empty where it is absent. Raises Refused."""
+    found = body.get(name)
+    if found is not None and not isinstance(found, dict):
+        raise _wrong_type(name, "an object")
+    return found or {}
+
+
+def _schema(shape: Mapping[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
+    """The name and the schema of a response format. Raises Refused."""
+    name = shape.get("name")
+    if name is not None and not isinstance(name, str):
+        raise _wrong_type("name", "a string")
+    return name, dict(_object(shape, "schema")) if shape.get("schema") is not None else None
 
 
 def _messages(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -166,7 +191,7 @@ def _no_sampling(body: Mapping[str, Any], effort: object) -> None:
     if effort == "none":
         return
     for name in ("temperature", "top_p"):
-        if body.get(name, 1) != 1:
+        if body.get(name) not in (None, 1):
             told = f"'{name}' does not support {body[name]} with this model. Only the default (1) value is supported."
             raise Refused(400, f"Unsupported value: {told}", code="unsupported_value", param=name)
 
@@ -174,7 +199,7 @@ def _no_sampling(body: Mapping[str, Any], effort: object) -> None:
 def _ceiling(value: object, name: str) -> int:
     if value is None:
         return NO_CEILING
-    if not isinstance(value, int) or value < 1:
+    if type(value) is not int or value < 1:
         raise Refused(400, f"{name}: Input should be greater than or equal to 1", code="invalid_value", param=name)
     return value
 
@@ -182,16 +207,20 @@ def _ceiling(value: object, name: str) -> int:
 def _split(turns: list[Any]) -> tuple[str, str]:
     """System text and user text; what the assistant said before is not repeated to a mind."""
     system, user = [], []
-    for turn in turns:
-        role = turn.get("role", "user")
-        if role in {"system", "developer"}:
-            system.append(_text(turn.get("content")))
+    for place, turn in enumerate(turns):
+        if not isinstance(turn, dict):
+            raise _wrong_type(f"messages[{place}]", "an object")
+        role, text = turn.get("role", "user"), _text(turn.get("content"), f"messages[{place}].content")
+        if role in ("system", "developer"):
+            system.append(text)
         elif role == "user":
-            user.append(_text(turn.get("content")))
+            user.append(text)
     return "\n\n".join(system), "\n\n".join(user)
 
 
-def _text(content: Any) -> str:
+def _text(content: Any, name: str) -> str:
     if content is None or isinstance(content, str):
         return content or ""
+    if not isinstance(content, list):
+        raise _wrong_type(name, "a string or an array")
     return "\n\n".join(str(block.get("text") or "") for block in content if isinstance(block, dict))

@@ -76,11 +76,8 @@ class _Looker:
         for name in ("custom_id", "method", "url", "body"):
             if not request.get(name):
                 return _missing(name, number)
-        if request["custom_id"] in self._ids:
-            message = f"The custom_id '{request['custom_id']}' for this request is a duplicate of another request."
-            message += " The custom_id parameter must be unique for each request in a batch."
-            return problem("duplicate_custom_id", message, number, "custom_id")
-        self._ids.add(request["custom_id"])
+        if found := self._ident(request["custom_id"], number):
+            return found
         if request["method"] != "POST":
             return problem("invalid_method", f"The method '{request['method']}' is not supported.", number, "method")
         if request["url"] != self._endpoint:
@@ -90,12 +87,22 @@ class _Looker:
             return problem("invalid_json_line", "The body of this request is not an object.", number, "body")
         return None
 
+    def _ident(self, ident: object, number: int) -> dict[str, Any] | None:
+        if not isinstance(ident, str):
+            return problem("invalid_type", "Invalid type for 'custom_id': expected a string.", number, "custom_id")
+        if ident in self._ids:
+            message = f"The custom_id '{ident}' for this request is a duplicate of another request."
+            message += " The custom_id parameter must be unique for each request in a batch."
+            return problem("duplicate_custom_id", message, number, "custom_id")
+        self._ids.add(ident)
+        return None
+
     def _body(self, body: Mapping[str, Any], number: int) -> dict[str, Any] | None:
         model = body.get("model")
-        if not model:
+        if not model or not isinstance(model, str):
             return problem("invalid_request", "The request has no model.", number, "body.model")
         if self.model is None:
-            self.model = str(model)
+            self.model = model
             if not self._knows(self.model):
                 message = f"The provided model '{model}' does not exist or is not supported by the Batch API."
                 return problem("model_not_found", message, number, "body.model")
