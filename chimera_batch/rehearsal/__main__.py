@@ -1,7 +1,7 @@
 """``python -m chimera_batch.rehearsal``: the server in a process of its own.
 
 ``--state DIR [--port N] [--speed X] [--seed N] [--settings JSON] [--parent PID]`` serves until SIGTERM;
-``check DIR`` prints what a state folder's bill shows to have been paid twice, and exits 1 if anything was.
+``check DIR`` prints what a state folder's bill shows to have been paid twice, and exits 1 if anything was (2: no bill).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chimera_batch.rehearsal.bill import double_payments
 from chimera_batch.rehearsal.desk import Desk, Options, Taken
 from chimera_batch.rehearsal.guests import Guests
 from chimera_batch.rehearsal.server import Server
-from chimera_batch.rehearsal.state import Roll, write_json
+from chimera_batch.rehearsal.state import read, write_json
 
 TAKEN = 3
 """Exit code: another server has the state folder."""
@@ -36,7 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(state: Path) -> int:
-    twice = double_payments(Roll(state / "billing.jsonl"))
+    bill = state / "billing.jsonl"
+    if not bill.exists():
+        sys.stderr.write(f"there is no bill in {state}\n")
+        return 2
+    twice = double_payments(read(bill))  # read only: a server may be writing it at this moment
     for line in twice:
         sys.stdout.write(json.dumps(line) + "\n")
     return 1 if twice else 0

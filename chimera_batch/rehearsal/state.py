@@ -31,6 +31,14 @@ def sweep(folder: Path) -> None:
         draft.unlink()
 
 
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines of a roll; a last one that is still being written is left out. Changes nothing."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield orjson.loads(line)
+
+
 def base62(length: int) -> str:
     return "".join(secrets.choice(_BASE62) for _ in range(length))
 
@@ -48,10 +56,15 @@ class Roll:
         """All of ``lines`` in one write, durable on return."""
         if not lines:
             return
-        with self._lock, self.path.open("ab") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        with self._lock, self.path.open("ab", buffering=0) as file:
+            before, rest = file.seek(0, os.SEEK_END), memoryview(lines)
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)  # half a line would spoil the next one
+                raise
 
     def complete(self, batch: str, lines: bytes) -> bytes:
         """Append what is missing of ``lines``, the whole block of ``batch``, after a crash during its append."""
@@ -61,9 +74,7 @@ class Roll:
         return missing
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        with self.path.open("rb") as file:
-            for line in file:
-                yield orjson.loads(line)
+        return read(self.path)
 
     def _cut_torn_line(self) -> None:
         with self.path.open("r+b") as file:
