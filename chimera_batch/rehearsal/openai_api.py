@@ -48,6 +48,7 @@ class OpenAIApi:
                 if part.file_name is None:
                     fields[part.name] = b"".join(pieces)
                 else:
+                    _drop(draft)  # of several files the last one counts
                     name, draft = part.file_name, self._desk.files.write(pieces, most)
             purpose = fields.get("purpose", b"").decode()
             if draft is None or name is None:
@@ -56,13 +57,11 @@ class OpenAIApi:
                 raise _missing("purpose")
             if purpose == "batch" and not name.endswith(".jsonl"):
                 raise Refused(400, "Invalid file format for Batch API. Must be .jsonl")
-            expires = int(fields.get("expires_after[seconds]", str(30 * _DAY).encode()))
-            return Reply(body=self._desk.files.keep(draft, name=name, purpose=purpose, expires=expires))
-        except (TooLarge, multipart.BadForm) as error:
+            return Reply(body=self._desk.files.keep(draft, name=name, purpose=purpose, expires=_expires(fields)))
+        except BaseException as error:
             _drop(draft)
-            raise Refused(400, str(error)) from error
-        except Refused:
-            _drop(draft)
+            if isinstance(error, TooLarge | multipart.BadForm | UnicodeDecodeError):
+                raise Refused(400, str(error)) from error
             raise
 
     def list_files(self, request: Request) -> Reply:
@@ -94,7 +93,7 @@ class OpenAIApi:
         for name in ("input_file_id", "endpoint", "completion_window"):
             if not body.get(name):
                 raise _missing(name)
-        if body["endpoint"] not in READERS:
+        if body["endpoint"] not in tuple(READERS):  # a tuple: what is asked for may be a list
             given = f"Invalid value: '{body['endpoint']}'. Supported values are: {', '.join(map(repr, READERS))}."
             raise Refused(400, given, code="invalid_value", param="endpoint")
         if request.profile == "openai" and body["completion_window"] != "24h":
@@ -214,9 +213,20 @@ def _parts(request: Request) -> Any:
             pass
 
 
+def _expires(fields: Mapping[str, bytes]) -> int:
+    """Seconds until an upload is gone: an hour to thirty days. Raises Refused."""
+    name = "expires_after[seconds]"
+    told = fields.get(name, str(30 * _DAY).encode())
+    if not told.isdigit() or len(told) > 9 or not 3600 <= int(told) <= 30 * _DAY:
+        raise Refused(400, f"Invalid '{name}': must be between 3600 and {30 * _DAY}.", code="invalid_value", param=name)
+    return int(told)
+
+
 def _metadata(given: Mapping[str, Any] | None) -> dict[str, str] | None:
     if given is None:
         return None
+    if not isinstance(given, dict):
+        raise Refused(400, "Invalid type for 'metadata': expected an object.", code="invalid_type", param="metadata")
     if len(given) > 16 or any(len(str(k)) > 64 or len(str(v)) > 512 for k, v in given.items()):
         raise Refused(400, "Invalid 'metadata': at most 16 pairs of 64 and 512 characters.", param="metadata")
     return {str(name): str(value) for name, value in given.items()}
