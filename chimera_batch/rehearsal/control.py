@@ -24,9 +24,9 @@ def answer(desk: Desk, seen: Sequence[dict[str, Any]], guests: Guests, request: 
         desk.faults.clear()
         return Reply(body=[])
     if asked == ("POST", "join"):
-        return Reply(body={"joined": guests.join(int(request.json()["pid"]))})
+        return Reply(body={"joined": guests.join(_pid(request))})
     if asked == ("POST", "leave"):
-        return Reply(body={"closing": guests.leave(int(request.json()["pid"]))})
+        return Reply(body={"closing": guests.leave(_pid(request))})
     told: dict[tuple[str, str], Callable[[], Any]] = {
         ("GET", "health"): lambda: _health(desk),
         ("GET", "state"): desk.told,
@@ -41,6 +41,13 @@ def answer(desk: Desk, seen: Sequence[dict[str, Any]], guests: Guests, request: 
 
 def _health(desk: Desk) -> dict[str, Any]:
     return {"ok": True, "pid": os.getpid(), "state": str(desk.state.resolve()), "speed": desk.options.speed}
+
+
+def _pid(request: Request) -> int:
+    pid = request.json().get("pid")
+    if type(pid) is not int or pid < 1:
+        raise Refused(400, "pid must be the id of a process.")
+    return pid
 
 
 def _order(desk: Desk, request: Request) -> Reply:

@@ -83,7 +83,7 @@ class Desk:
                 version=request.headers.get("anthropic-version", ""),
             )
             done = self.clerk.do(errand)
-            self.bill.add(orjson.dumps(done.line) + b"\n")
+            self.bill.add(orjson.dumps(done.line | {"delivered": not request.lost}) + b"\n")
             if done.planted:
                 kept = {name: done.line[name] for name in ("request_id", "custom_id", "batch", "attempt", "model")}
                 self.planted.append(orjson.dumps(kept | {"planted": done.planted}) + b"\n")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -112,13 +114,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _chunks(self, headers: dict[str, str]) -> Iterator[bytes]:
         if "chunked" in headers.get("transfer-encoding", "").lower():
-            while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
+            while size := self._size(self.rfile.readline().split(b";")[0].strip(), 16):
                 yield from self._exactly(size)
                 self.rfile.readline()
             while self.rfile.readline().strip():
                 pass  # trailers
         else:
-            yield from self._exactly(int(headers.get("content-length") or 0))
+            yield from self._exactly(self._size(headers.get("content-length", "0").encode(), 10))
+
+    def _size(self, told: bytes, base: int) -> int:
+        """Raises Refused: nobody knows then where the next request would begin, so the connection ends."""
+        if not re.fullmatch(rb"[0-9a-fA-F]{1,15}" if base == 16 else rb"[0-9]{1,15}", told):
+            self.close_connection = True
+            raise Refused(400, "The length of the request's body cannot be read.")
+        return int(told, base)
 
     def _exactly(self, size: int) -> Iterator[bytes]:
         while size:
@@ -130,8 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drain(self, chunks: Iterator[bytes]) -> None:
         """Read what the route left of the body: a client that is still sending would see a reset, not the reply."""
-        for _ in chunks:
-            pass
+        with suppress(Refused):  # the length of a body that no route wanted
+            for _ in chunks:
+                pass
 
     def _send(self, reply: Reply) -> None:
         body = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)

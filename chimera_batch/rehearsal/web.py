@@ -23,6 +23,7 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     chunks: Iterator[bytes]  # the body; can be read once
+    lost: bool = False  # a fault takes the reply: whatever is done, the client will not hear of it
 
     @property
     def dialect(self) -> str:
@@ -42,7 +43,7 @@ class Request:
     def number(self, name: str, usual: int, most: int) -> int:
         """A numeric query parameter. Raises Refused."""
         text = self.query.get(name, str(usual))
-        if not text.isdigit() or not 1 <= int(text) <= most:
+        if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
             raise Refused(400, f"Invalid '{name}': must be between 1 and {most}.", code="invalid_value", param=name)
         return int(text)
 
@@ -90,7 +91,7 @@ def find(routes: list[Route], method: str, path: str) -> tuple[Action, tuple[str
 
 def span(header: str | None, size: int) -> tuple[int, int] | None:
     """First and last byte of a Range header, None where it asks for everything. Raises Refused for none at all."""
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", header or "")
+    found = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", header or "")
     if not found or not (found[1] or found[2]):
         return None
     if found[1]:

@@ -48,6 +48,7 @@ class Wreck:
             return None
         if self.kind == "http":
             if self.fault.get("after"):
+                request.lost = True
                 work()
             return _http(self.fault, request)
         return work()
