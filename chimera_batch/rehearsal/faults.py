@@ -1,7 +1,8 @@
 """Bad nights on order: which faults are waiting, and which of them a request or a new batch has run into.
 
 A fault is a JSON object ``{"kind", "times": 1, "match": {…}, …}``. ``match`` narrows it: ``path`` (a shell pattern over
-the path without its profile), ``method``, ``profile``, ``model``, ``batch`` (the nth batch ever created here, from 1).
+the path without its profile) and ``profile``; of a request ``method``; of a batch ``model`` and ``batch`` (the nth
+batch ever created here, from 1). A parameter that its kind does not have is refused.
 
 ======================  ==============================================================================================
 kind                    what happens (parameters, with their defaults)
@@ -48,14 +49,37 @@ from chimera_batch.rehearsal.state import write_json
 
 Fault = dict[str, Any]
 
-OF_REQUESTS = frozenset({"http", "lose_create_reply", "close", "slow", "truncate_download", "reset_download"})
-OF_BATCHES = frozenset(
-    {
-        *("fail_validation", "token_limit", "drop_rows", "error_rows", "malformed_line", "duplicate_rows"),
-        *("foreign_rows", "raw_u2028", "expire", "cancel", "stuck", "unknown_status", "counts_lie"),
-        *("empty_error_id", "lose_output"),
-    }
-)
+_OF_REQUESTS = {
+    "http": "status retry_after retry_after_ms body html message code after",
+    "lose_create_reply": "",
+    "close": "",
+    "slow": "seconds",
+    "truncate_download": "bytes lines",
+    "reset_download": "bytes lines",
+}
+_OF_BATCHES = {
+    "fail_validation": "code line lines message",
+    "token_limit": "limit",
+    "drop_rows": "n",
+    "error_rows": "n status in code message param null",
+    "malformed_line": "n",
+    "duplicate_rows": "n",
+    "foreign_rows": "n",
+    "raw_u2028": "n",
+    "expire": "finished files",
+    "cancel": "finished",
+    "stuck": "status",
+    "unknown_status": "status",
+    "counts_lie": "total completed failed processing succeeded errored canceled expired",
+    "empty_error_id": "output",
+    "lose_output": "",
+}
+_MATCHES = {True: {"path", "method", "profile"}, False: {"path", "profile", "model", "batch"}}  # of a request?
+_WHOLE = frozenset({"times", "n", "finished", "bytes", "limit"})
+OF_REQUESTS = frozenset(_OF_REQUESTS)
+OF_BATCHES = frozenset(_OF_BATCHES)
+ONLY_OPENAI = frozenset({"fail_validation", "token_limit", "empty_error_id"})
+"""Faults of batches that the other dialect has no place for; they wait for a batch that has."""
 OF_ROWS = frozenset({"drop_rows", "error_rows", "malformed_line", "duplicate_rows", "raw_u2028"})
 
 
@@ -102,10 +126,20 @@ class Faults:
 
 
 def checked(fault: Mapping[str, Any]) -> Fault:
-    """The fault with its defaults. Raises ValueError."""
-    kind = fault.get("kind")
-    if kind not in OF_REQUESTS | OF_BATCHES:
-        raise ValueError(f"no fault of kind {kind!r}; known: {', '.join(sorted(OF_REQUESTS | OF_BATCHES))}")
+    """The fault with its defaults. Raises ValueError, for a word that means nothing too: a fault that never strikes,
+    or strikes otherwise than was meant, would let a test pass that tests nothing."""
+    known = _OF_REQUESTS | _OF_BATCHES
+    kind, match = fault.get("kind"), fault.get("match")
+    if not isinstance(kind, str) or kind not in known:
+        raise ValueError(f"no fault of kind {kind!r}; known: {', '.join(sorted(known))}")
+    if match is not None and not isinstance(match, Mapping):
+        raise ValueError(f"match of {kind} must be an object")
+    odd = set(fault) - {"kind", "times", "match", *known[kind].split()}
+    if odd := odd | (set(match or ()) - _MATCHES[kind in OF_REQUESTS]):
+        raise ValueError(f"{kind} has no {', '.join(sorted(odd))}")
+    for name in _WHOLE & set(fault):
+        if type(fault[name]) is not int or fault[name] < (name == "times"):
+            raise ValueError(f"{name} of {kind} must be a whole number, not {fault[name]!r}")
     return {"times": 1, **fault}
 
 

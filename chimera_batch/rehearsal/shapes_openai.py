@@ -142,7 +142,8 @@ def row(ident: str, custom_id: str, status: int, body: dict[str, Any]) -> dict[s
 
 def refusal(refused: Refused) -> dict[str, Any]:
     """An error body, of a row or of an HTTP reply."""
-    kinds = {401: "invalid_request_error", 429: "insufficient_quota" if refused.code else "rate_limit_error"}
+    quota = "insufficient_quota"
+    kinds = {401: "invalid_request_error", 429: quota if refused.code == quota else "rate_limit_error"}
     kind = "server_error" if refused.status >= 500 else kinds.get(refused.status, "invalid_request_error")
     return {"error": {"message": refused.message, "type": kind, "param": refused.param, "code": refused.code}}
 

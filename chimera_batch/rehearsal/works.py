@@ -88,8 +88,9 @@ class Works:
         """Take in a new batch: its number, durations and faults are decided here. ``requests``: a draft to keep."""
         with self._changed:
             n = 1 + max((one.n for one in self._batches.values()), default=0)
-            facts = {"batch": n, "profile": batch.profile, "model": batch.model, "path": batch.endpoint}
-            taken = self._tools.faults.take(faults.OF_BATCHES, facts, once=False)
+            facts = {"batch": n, "profile": batch.profile, "model": self._model(batch), "path": batch.endpoint}
+            kinds = faults.OF_BATCHES - (faults.ONLY_OPENAI if batch.dialect == "anthropic" else frozenset())
+            taken = self._tools.faults.take(kinds, facts, once=False)
             wait, work, finish = self._pace.of(n)
             batch = replace(batch, n=n, validate=wait, work=work, finalize=finish, faults=tuple(taken))
             if requests is not None:
@@ -97,6 +98,17 @@ class Works:
             self._keep(batch)
             self._changed.notify_all()
         return batch
+
+    def _model(self, batch: Batch) -> str | None:
+        """The model that a new batch asks, from the first line of its file where nothing else tells it."""
+        path = self._tools.files.path(batch.input_file_id)
+        if batch.model is not None or path is None:
+            return batch.model
+        try:
+            with path.open("rb") as lines:
+                return str(orjson.loads(lines.readline())["body"]["model"])
+        except (ValueError, LookupError, TypeError, OSError):
+            return None  # validation will say what is wrong with it
 
     def get(self, ident: str) -> Batch | None:
         with self._changed:
