@@ -26,7 +26,7 @@ def charged(row: dict[str, Any], tokens: int = 10, *, sync: bool = False) -> tup
         ({"cached_input": "0.2"}, False, ("1.0", "0.10", "5.0")),
         ({"cached_input": "0.2", "batch_cached_input": "0.13"}, False, ("1.0", "0.13", "5.0")),
         ({"batch_cached_input": "0.13"}, True, ("2", "2", "10")),
-        ({"batch_input": "1.5", "batch_output": "9"}, False, ("1.5", "1.0", "9")),
+        ({"batch_input": "1.5", "batch_output": "9"}, False, ("1.5", "1.5", "9")),
         ({"batch_multiplier": None}, False, ("2", "2", "10")),
     ],
 )
@@ -42,7 +42,7 @@ TIER = ROW | {"batch_input": "0.9", "tier": {"above_input_tokens": 100, "input":
     [
         (100, True, ("2", "2", "10")),
         (101, True, ("4", "4", "15")),
-        (100, False, ("0.9", "1.0", "5.0")),
+        (100, False, ("0.9", "0.9", "5.0")),
         (101, False, ("2.0", "2.0", "7.5")),
     ],
 )

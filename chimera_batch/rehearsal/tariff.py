@@ -46,12 +46,8 @@ class Tariff:
             raise KeyError(model)
         times = None if sync else row.get("batch_multiplier")
         tier = row.get("tier") or {}
-        # A tier's rates stand in for the row's, its batch rates too; what it does not name stays as it was.
-        use = dict(row)
-        if tier and input_tokens > int(tier["above_input_tokens"]):
-            replaced = {f"batch_{name}" for name in ("input", "cached_input", "output") if name in tier}
-            use = {name: value for name, value in row.items() if name not in replaced} | dict(tier)
-        use.setdefault("cached_input", use["input"])
+        # A tier prices a request by itself; the row's batch rates are not for it, only the multiplier is.
+        use = tier if tier and input_tokens > int(tier["above_input_tokens"]) else row
         rates = [_rate(use, name, times, sync=sync) for name in ("input", "cached_input", "output")]
         return Charge(*rates)
 
@@ -83,6 +79,8 @@ def load(settings: Mapping[str, Any]) -> Tariff:
 def _rate(row: Mapping[str, Any], name: str, times: object, *, sync: bool) -> Decimal:
     if not sync and f"batch_{name}" in row:
         return _decimal(row[f"batch_{name}"])
+    if name == "cached_input" and (name not in row or (not sync and times is None and "batch_input" in row)):
+        return _rate(row, "input", times, sync=sync)  # without a price of its own it costs what input costs
     return _decimal(row[name]) * (Decimal(1) if times is None else _decimal(times))
 
 
