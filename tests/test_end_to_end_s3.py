@@ -67,7 +67,8 @@ def killed_and_carried_on(folder: Path, manifest: Path, bucket: Bucket, wire: Wi
         return {attempt.owner.partition(":")[0] for _, attempt in scene.facts.attempts()}
 
 
-@pytest.mark.parametrize("when", [pytest.param("before", marks=pytest.mark.slow), "after"])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
 def test_another_machine_carries_on_after_a_kill_at_the_create(
     when: When, tmp_path: Path, manifest: Path, bucket: Bucket, reference: Reference
 ) -> None:

@@ -24,6 +24,7 @@ from chimera_batch.rehearsal.works import Works
 from tests.rehearsal_kit import PRICES, Hall, ask_claude, chat_lines, ended, finished, jsonl, rows, submit, until
 
 
+@pytest.mark.slow
 def test_batches_and_files_survive_and_go_on(tmp_path: Path) -> None:
     with Hall(tmp_path / "s", speed=2000.0) as hall, hall.openai() as client:
         batch = submit(client, jsonl(chat_lines(20)))
@@ -80,6 +81,7 @@ def test_a_crash_before_the_point_of_no_return_executes_again_unbilled(
         assert len(list(client.files.list())) == 2, "an input and one output"
 
 
+@pytest.mark.slow
 def test_an_unforeseen_failure_of_one_batch_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, failed = Works._execute, []
 

@@ -145,6 +145,7 @@ def packed(place: Rehearsed) -> list[Path]:
     return [path for path in place.objects(".jsonl.zst") if "requests" in path.parts]
 
 
+@pytest.mark.slow
 def test_every_line_of_the_quickstart_fits(quickstart: Rehearsed) -> None:
     counts = check_all(packed(quickstart))
     assert counts.keys() == {

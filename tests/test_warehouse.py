@@ -384,6 +384,7 @@ def test_a_failed_write_leaves_nothing_and_keeps_what_was_there(house: Warehouse
     assert [path.name for path in to.parent.iterdir()] == ["t.parquet"]
 
 
+@pytest.mark.slow
 def test_a_table_larger_than_memory_spills_and_is_written_in_order(tmp_path: Path) -> None:
     with Warehouse(tmp_path / "temp", memory_limit="150MB") as house:
         text = "x" * 1000

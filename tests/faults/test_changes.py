@@ -127,6 +127,7 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield empty
 
 
+@pytest.mark.slow
 def test_nothing_changed(site: Site) -> None:
     change = site.run(BASE)
     assert change.sent == change.quoted == (0, 0)
@@ -141,6 +142,7 @@ def test_a_topic_more(site: Site) -> None:
     assert [row[1] for row in dataset(change.scene)] == [*TOPICS, "eels"]
 
 
+@pytest.mark.slow
 def test_more_samples(site: Site) -> None:
     change = site.run(replace(BASE, samples=3))
     assert change.sent == (8, 8)
@@ -176,6 +178,7 @@ def test_the_first_prompt_edited(site: Site) -> None:
     assert change.cost_was_shown()
 
 
+@pytest.mark.slow
 def test_a_price_edited(site: Site) -> None:
     change = site.run(BASE, prices=["openai/gpt-6-luna=7,9"])
     assert change.sent == change.quoted == (0, 0)
@@ -184,6 +187,7 @@ def test_a_price_edited(site: Site) -> None:
     assert change.status["usd_spent"] == pytest.approx(float(billed), abs=1e-6)  # of the price at which it was bought
 
 
+@pytest.mark.slow
 def test_a_larger_ceiling_sends_nothing_that_is_answered(site: Site) -> None:
     change = site.run(replace(BASE, ceiling=4000))
     assert change.sent == change.quoted == (0, 0)
@@ -207,6 +211,7 @@ def test_a_larger_ceiling_sends_what_was_cut_off(fresh: Site) -> None:
     assert not list(change.scene.faults(None))
 
 
+@pytest.mark.slow
 def test_a_row_removed_while_it_is_in_flight(fresh: Site) -> None:
     """Its answer is orphaned: collected, billed and kept, so asking for it again is free."""
     with pytest.raises(NotFinished):
@@ -222,17 +227,20 @@ def test_a_row_removed_while_it_is_in_flight(fresh: Site) -> None:
     assert again.quoted[0] == 0
 
 
+@pytest.mark.slow
 def test_a_row_removed_afterwards(site: Site) -> None:
     change = site.run(replace(BASE, topics=TOPICS[:3]))
     assert change.sent == change.quoted == (0, 0)
     assert [row[1] for row in dataset(change.scene)] == list(TOPICS[:3])
 
 
+@pytest.mark.slow
 def test_rows_in_another_order_are_the_same_rows(site: Site) -> None:
     change = site.run(replace(BASE, topics=TOPICS[::-1]))
     assert change.sent == (0, 0)
 
 
+@pytest.mark.slow
 def test_another_manifest_with_the_same_questions(site: Site) -> None:
     first = site.scene(BASE)
     known = dataset(first)
