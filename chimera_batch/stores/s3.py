@@ -8,14 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
 import boto3.session
+import botocore.session
 from botocore import exceptions as sdk
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 
 from chimera_batch.errors import InputError, MissingObject
 from chimera_batch.stores import disk, probing
@@ -54,12 +57,24 @@ def connect(url: str, *, cache: Path) -> S3Store:
             hint="store: s3://bucket/prefix",
         )
     try:
-        client: S3Client = boto3.session.Session().client("s3", config=CONFIG)
+        client: S3Client = _session().client("s3", config=CONFIG)
     except sdk.BotoCoreError as error:
         raise explain(error, url) from error
     except ValueError as error:  # botocore's word for a malformed endpoint
         raise InputError(str(error), where=url, hint="export AWS_ENDPOINT_URL=https://host[:port]") from error
     return S3Store(client, bucket, prefix, ObjectCache(cache))
+
+
+def _session() -> boto3.session.Session:
+    """A session like any other, but for the description of the S3 API: reading it takes 0.1 s, so it is read once."""
+    core = botocore.session.get_session()
+    core.register_component("data_loader", _descriptions(core.get_config_variable("data_path")))
+    return boto3.session.Session(botocore_session=core)
+
+
+@cache
+def _descriptions(search_path: str | None) -> Loader:
+    return create_loader(search_path)
 
 
 class S3Store:
