@@ -119,7 +119,7 @@ def anthropic_status(batch: Batch, now: float) -> str:
     told = status(batch, now)
     if told in {"completed", "expired", "cancelled"}:
         return "ended"
-    if batch.cancelled is not None:
+    if batch.cancelled is not None or told == "cancelling":
         return "canceling"
     return told if told not in {"validating", "finalizing", "failed"} else "in_progress"
 

@@ -69,6 +69,8 @@ def responses(ident: str, heard: Heard, said: Said, now: int, *, cached: int) ->
         item = {"id": f"msg_{ident}", "type": "message", "status": status, "content": [part], "role": "assistant"}
         output.append(item)
     spent, thought = spent_of(heard, said)
+    usage = totals(heard.input_tokens, cached, spent, thought)
+    usage["input_tokens_details"]["cache_write_tokens"] = 0  # a response has it, a batch's usage has not
     return {
         "id": f"resp_{ident}",
         "object": "response",
@@ -84,7 +86,7 @@ def responses(ident: str, heard: Heard, said: Said, now: int, *, cached: int) ->
         "service_tier": "default",
         "tool_choice": "auto",
         "tools": [],
-        "usage": totals(heard.input_tokens, cached, spent, thought),
+        "usage": usage,
         "metadata": {},
     }
 
