@@ -32,8 +32,10 @@ def tokens(text: str) -> int:
     return -(-len(text.encode()) // 4)
 
 
-def follow(schema: dict[str, Any], rng: random.Random, root: dict[str, Any] | None = None, depth: int = 0) -> Any:
+def follow(schema: Any, rng: random.Random, root: dict[str, Any] | None = None, depth: int = 0) -> Any:
     """A value that fits ``schema``. Patterns and formats are not honoured; ``$ref`` only inside the document."""
+    if not isinstance(schema, dict):
+        schema = {}  # true: anything fits
     root = schema if root is None else root
     if "$ref" in schema:
         return follow(_resolve(schema["$ref"], root), rng, root, depth + 1)
@@ -76,8 +78,9 @@ def _typed(schema: dict[str, Any], kind: str, rng: random.Random, place: tuple[d
 
 
 def _number(schema: dict[str, Any], kind: str, rng: random.Random) -> int | float:
-    low = schema.get("minimum", schema.get("exclusiveMinimum", 0))
-    high = max(schema.get("maximum", schema.get("exclusiveMaximum", low + 100)), low)
+    most = schema.get("maximum", schema.get("exclusiveMaximum"))
+    low = schema.get("minimum", schema.get("exclusiveMinimum", 0 if most is None else min(0, most - 100)))
+    high = max(low + 100 if most is None else most, low)
     if kind == "number":
         value = rng.uniform(low, high)
         return value if low < value < high else (low + high) / 2

@@ -58,8 +58,13 @@ def recognise(question: str) -> Reading | None:
     """The question, solved again from its text; None if it is not one of ours."""
     for anchor, family in _BY_ANCHOR:
         if anchor in question:
-            params = family.parse(question)
-            return Reading(family, params, None if params is None else family.solve(params))
+            try:
+                params = family.parse(question)
+                if params is not None and not family.holds(params):
+                    return None  # somebody else's numbers: they may have no answer, or take for ever
+                return Reading(family, params, None if params is None else family.solve(params))
+            except (ArithmeticError, ValueError):
+                return None
     return None
 
 

@@ -93,6 +93,10 @@ class Family:
         found = self._pattern.search(question)
         return {name: self.params[name].read(text) for name, text in found.groupdict().items()} if found else None
 
+    def holds(self, params: Params) -> bool:
+        """Whether every parameter is one that ``draw`` could have drawn."""
+        return all(self.params[name].holds(value) for name, value in params.items())
+
     def shown(self, params: Params) -> dict[str, str]:
         """The parameters as the text writes them."""
         return {name: self.params[name].show(value) for name, value in params.items()}

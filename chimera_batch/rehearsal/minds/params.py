@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Param(Protocol):
@@ -23,6 +23,9 @@ class Param(Protocol):
     def draw(self, rng: random.Random) -> object: ...
     def show(self, value: object) -> str: ...
     def read(self, text: str) -> object: ...
+    def holds(self, value: Any) -> bool:
+        """Whether ``draw`` could have drawn it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Int:
 
     def read(self, text: str) -> int:
         return int(text)
+
+    def holds(self, value: Any) -> bool:
+        return value in range(self.lo, self.hi + 1, self.step)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,9 @@ class Dec:
     def read(self, text: str) -> Fraction:
         return Fraction(text)
 
+    def holds(self, value: Any) -> bool:
+        return bool(Fraction(self.lo) <= value <= Fraction(self.hi))
+
 
 @dataclass(frozen=True)
 class Pick:
@@ -91,6 +100,9 @@ class Pick:
     def read(self, text: str) -> str:
         return text
 
+    def holds(self, value: Any) -> bool:
+        return value in self.options
+
 
 @dataclass(frozen=True)
 class Ints:
@@ -111,6 +123,9 @@ class Ints:
 
     def read(self, text: str) -> tuple[int, ...]:
         return tuple(map(int, text.split(", ")))
+
+    def holds(self, value: Any) -> bool:
+        return len(value) == self.n and all(self.lo <= one <= self.hi for one in value)
 
 
 @dataclass(frozen=True)
@@ -134,3 +149,6 @@ class Letters:
 
     def read(self, text: str) -> str:
         return text
+
+    def holds(self, value: Any) -> bool:
+        return self.lo <= len(value) <= self.hi

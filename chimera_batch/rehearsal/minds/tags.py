@@ -25,4 +25,4 @@ def read_lines(text: str, name: str) -> list[str]:
 def read_count(text: str, name: str, default: int) -> int:
     """The element's whole number, between 1 and 1,000; ``default`` if it is absent or no number."""
     found = read_tag(text, name)
-    return min(max(int(found), 1), 1000) if found and found.isdecimal() else default
+    return min(max(int(found), 1), 1000) if found and found.isdecimal() and len(found) < 10 else default

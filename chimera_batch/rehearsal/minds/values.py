@@ -23,6 +23,7 @@ _THOUSANDS = re.compile(r"(?<=\d)(?:,|\{,\})(?=\d{3}(?!\d))")
 _SPACE = re.compile(r"\\[,;: !]|~|\s+")
 _IN_WORDS = re.compile(r"(?:answer|result|value)(?:[^.\n]{0,60}? (?:is|equals|comes to):?|:) +(.+?)\.?\s*$", re.M)
 _ODD_ZERO = re.compile(r"(?:^|[-/])0\d")  # "01": nobody writes that, so it would give the plant away
+_PLAIN = re.compile(r"-?\d{1,400}(?:\.\d{1,400}|/\d{1,400})?")  # as our own answers are written
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -112,6 +113,8 @@ def _wrong(wrong: str, answer: str, value: Value) -> bool:
 def _spoil_text(answer: str, rng: random.Random) -> str:
     if answer in WEEKDAYS:
         return rng.choice(WEEKDAYS)
+    if not answer:
+        return "17"
     at = rng.randrange(len(answer))
     return answer[:at] + rng.choice(answer + "xyz") + answer[at + 1 :]
 
@@ -140,6 +143,8 @@ def other_form(answer: str, rng: random.Random) -> str:
     body, _, unit = answer.partition(" ")
     if value.number is None:
         return f"\\text{{{answer}}}"
+    if not _PLAIN.fullmatch(body):
+        return answer
     forms = _forms(value.number, body, exact=value.places is None)
     tail = rng.choice((f"\\ \\text{{{unit}}}", f"\\,\\mathrm{{{unit}}}", f" {unit}", "")) if unit else ""
     tail = f" {unit}" if unit == "%" else tail  # without it the value would be another one
