@@ -69,7 +69,10 @@ class AnthropicApi:
         rows = [self._shown(request, batch) for batch in mine]
         limit = request.number("limit", 20, 1000)
         if before := request.query.get("before_id"):
-            return Reply(body=page(rows[::-1], after=before, limit=limit))
+            # The rows next to the cursor, newest first like every page: its first id is the cursor of the next one.
+            found = page(rows[::-1], after=before, limit=limit)
+            turned = {"data": found["data"][::-1], "first_id": found["last_id"], "last_id": found["first_id"]}
+            return Reply(body=found | turned)
         return Reply(body=page(rows, after=request.query.get("after_id"), limit=limit))
 
     def batch(self, request: Request, ident: str) -> Reply:
@@ -194,7 +197,10 @@ def _checked(requests: Iterator[Any], seen: set[str], models: set[str]) -> Itera
             raise Refused(400, f"{message} {custom_id}")
         seen.add(custom_id)
         models.add(str(one["params"].get("model")))
-        yield orjson.dumps({"custom_id": custom_id, "params": one["params"]}) + b"\n"
+        try:
+            yield orjson.dumps({"custom_id": custom_id, "params": one["params"]}) + b"\n"
+        except orjson.JSONEncodeError as error:  # half a surrogate pair, or a number beyond 64 bits
+            raise Refused(400, f"requests.{place}.params: {error}") from error
     if place < 0:
         raise Refused(400, "requests: List should have at least 1 item after validation, not 0")
     if place >= MOST_REQUESTS:
