@@ -76,10 +76,10 @@ def test_any_text_in_any_tags(name: str | None, content: dict[str, str], number:
 
 
 @pytest.mark.parametrize("fault", [name for name, rate in DEFAULT_RATES.items() if rate < 1])
-@pytest.mark.parametrize("name", SCHEMAS[:5])
-@pytest.mark.parametrize("user", ["", "<problem></problem>", "<problem>Who wrote the Iliad?</problem>"])
-def test_every_fault_at_its_highest_rate_on_nothing(fault: str, name: str | None, user: str) -> None:
-    sound(ask(user, name, **{fault: 1.0}))
+def test_every_fault_at_its_highest_rate_on_nothing(fault: str) -> None:
+    for name in SCHEMAS[:5]:
+        for user in ("", "<problem></problem>", "<problem>Who wrote the Iliad?</problem>"):
+            sound(ask(user, name, **{fault: 1.0}))
 
 
 # Numbers that no family draws
@@ -96,12 +96,11 @@ def stretched(question: str, numbers: str) -> list[str]:
 
 
 @pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
-@pytest.mark.parametrize("numbers", ["0", "999999999999", "9" * 4400])
-def test_a_question_with_numbers_from_elsewhere_is_not_ours(family: Any, numbers: str) -> None:
+def test_a_question_with_numbers_from_elsewhere_is_not_ours(family: Any) -> None:
     """Solving it might divide by zero, or count to a trillion."""
     question, _ = family.make(random.Random(5), "Topic")
     began = time.monotonic()
-    for changed in stretched(question, numbers):
+    for changed in [one for numbers in ("0", "999999999999", "9" * 4400) for one in stretched(question, numbers)]:
         right = truth(changed)
         assert right is None or right
         fingerprint(changed)
@@ -119,10 +118,10 @@ def test_numbers_out_of_range_are_no_ambiguity() -> None:
     assert (recognise(beyond), truth(beyond), fault_of(beyond, "1"), fingerprint(beyond)) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("family", families(), ids=lambda family: family.name)
-def test_what_is_drawn_holds(family: Any) -> None:
-    for seed in range(20):
-        assert family.holds(family.draw(random.Random(seed)))
+def test_what_is_drawn_holds() -> None:
+    for family in families():
+        for seed in range(20):
+            assert family.holds(family.draw(random.Random(seed))), family.name
 
 
 @pytest.mark.parametrize(

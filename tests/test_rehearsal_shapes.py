@@ -211,27 +211,31 @@ MOMENTS = (1000, 1005, 1009.9, 1010, 1040, 1050, 1055, 1109, 1112, 1116, 1120, 1
 
 
 @pytest.mark.parametrize("life", LIVES)
-@pytest.mark.parametrize("now", MOMENTS)
-def test_the_batch_object_at_any_moment(life: str, now: float) -> None:
-    one = at(batch(**LIVES[life]), now)
-    told = shown(one, now)
-    word = told["status"]
-    if word != "paused":
-        fits(OpenAIBatch, told)
-    assert word == status(one, now)
-    done = word in TERMINAL
-    if not done:
-        for name in ("output_file_id", "error_file_id", "usage", "model", "errors", "completed_at", "failed_at"):
-            assert told[name] is None, name
-        assert told["expired_at"] is None and told["cancelled_at"] is None
-    assert [told[f"{name}_at"] is not None for name in sorted(TERMINAL)] == [name == word for name in sorted(TERMINAL)]
-    assert (told["errors"] is not None) == (word == "failed")
-    assert (told["cancelling_at"] is not None) == (one.cancelled is not None)
-    assert told["expires_at"] - told["created_at"] == 86_400
-    assert (told["created_at"], told["metadata"], told["input_file_id"]) == (1000, {"a": "b"}, "file-in")
-    order = [told[f"{name}_at"] for name in ("created", "in_progress", "finalizing", word) if told.get(f"{name}_at")]
-    assert order == sorted(order), "no moment lies before the one that led to it"
-    assert all(moment <= now or moment == told["expires_at"] for moment in order)
+def test_the_batch_object_at_any_moment(life: str) -> None:
+    for now in MOMENTS:
+        one = at(batch(**LIVES[life]), now)
+        told = shown(one, now)
+        word = told["status"]
+        if word != "paused":
+            fits(OpenAIBatch, told)
+        assert word == status(one, now)
+        done = word in TERMINAL
+        if not done:
+            for name in ("output_file_id", "error_file_id", "usage", "model", "errors", "completed_at", "failed_at"):
+                assert told[name] is None, name
+            assert told["expired_at"] is None and told["cancelled_at"] is None
+        assert [told[f"{name}_at"] is not None for name in sorted(TERMINAL)] == [
+            name == word for name in sorted(TERMINAL)
+        ]
+        assert (told["errors"] is not None) == (word == "failed")
+        assert (told["cancelling_at"] is not None) == (one.cancelled is not None)
+        assert told["expires_at"] - told["created_at"] == 86_400
+        assert (told["created_at"], told["metadata"], told["input_file_id"]) == (1000, {"a": "b"}, "file-in")
+        order = [
+            told[f"{name}_at"] for name in ("created", "in_progress", "finalizing", word) if told.get(f"{name}_at")
+        ]
+        assert order == sorted(order), "no moment lies before the one that led to it"
+        assert all(moment <= now or moment == told["expires_at"] for moment in order)
 
 
 @pytest.mark.parametrize("life", LIVES)
@@ -284,31 +288,31 @@ CLAUDE = {"dialect": "anthropic", "profile": "anthropic", "endpoint": "/v1/messa
 @pytest.mark.parametrize(
     "life", [name for name in LIVES if name not in {"bad file", "not looked at", "blank", "odd word"}]
 )
-@pytest.mark.parametrize("now", MOMENTS)
-def test_the_anthropic_batch_object_at_any_moment(life: str, now: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = at(batch(**CLAUDE | LIVES[life]), now)
-    monkeypatch.setattr("chimera_batch.rehearsal.anthropic_api.time.time", lambda: now)
-    api = AnthropicApi(FakeDesk())  # type: ignore[arg-type]  # only showing is asked of it
-    request = Request("GET", "/v1/messages/batches/x", "anthropic", {}, {"host": "h:1"}, iter([]))
-    told = api._shown(request, one)
-    found = fits(MessageBatch, told)
-    count = found.request_counts
-    if life != "lies":
-        assert sum(count.model_dump().values()) == 50
-    if found.processing_status == "ended":
-        assert count.processing == 0
-        assert told["results_url"] == f"http://h:1/anthropic/v1/messages/batches/{one.id}/results"
-        assert found.ended_at is not None and found.ended_at.timestamp() <= now
-        assert one.ended is not None
+def test_the_anthropic_batch_object_at_any_moment(life: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for now in MOMENTS:
+        one = at(batch(**CLAUDE | LIVES[life]), now)
+        monkeypatch.setattr("chimera_batch.rehearsal.anthropic_api.time.time", lambda now=now: now)
+        api = AnthropicApi(FakeDesk())  # type: ignore[arg-type]  # only showing is asked of it
+        request = Request("GET", "/v1/messages/batches/x", "anthropic", {}, {"host": "h:1"}, iter([]))
+        told = api._shown(request, one)
+        found = fits(MessageBatch, told)
+        count = found.request_counts
         if life != "lies":
-            assert (count.succeeded, count.errored) == (one.ended.ok, one.ended.failed)
-            assert (count.expired, count.canceled) == ((5, 0) if life == "expired" else (0, one.ended.unfinished))
-    else:
-        assert (count.processing, found.results_url, found.ended_at) == (50, None, None)
-        canceling = one.cancelled is not None or status(one, now) == "cancelling"
-        assert found.processing_status == ("canceling" if canceling else "in_progress")
-    assert (found.cancel_initiated_at is not None) == (one.cancelled is not None)
-    assert (found.expires_at - found.created_at).total_seconds() == 86_400
+            assert sum(count.model_dump().values()) == 50
+        if found.processing_status == "ended":
+            assert count.processing == 0
+            assert told["results_url"] == f"http://h:1/anthropic/v1/messages/batches/{one.id}/results"
+            assert found.ended_at is not None and found.ended_at.timestamp() <= now
+            assert one.ended is not None
+            if life != "lies":
+                assert (count.succeeded, count.errored) == (one.ended.ok, one.ended.failed)
+                assert (count.expired, count.canceled) == ((5, 0) if life == "expired" else (0, one.ended.unfinished))
+        else:
+            assert (count.processing, found.results_url, found.ended_at) == (50, None, None)
+            canceling = one.cancelled is not None or status(one, now) == "cancelling"
+            assert found.processing_status == ("canceling" if canceling else "in_progress")
+        assert (found.cancel_initiated_at is not None) == (one.cancelled is not None)
+        assert (found.expires_at - found.created_at).total_seconds() == 86_400
 
 
 def test_files_and_deletions_are_the_sdks(tmp_path: Path) -> None:
