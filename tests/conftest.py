@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections.abc import Iterator
@@ -9,14 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-# pytest --hypothesis-profile=thorough: after a change of what the properties are about. How long an example takes says
-# more about what else the machine does than about the code.
-_TIMELESS: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("quick", max_examples=30, **_TIMELESS)
-settings.register_profile("thorough", max_examples=500, **_TIMELESS)
-settings.load_profile("quick")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -24,20 +17,28 @@ SHARED = ROOT.parent / "shared"
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
 _LEAKY = ("OPENAI_", "ANTHROPIC_", "AWS_", "CHIMERA_", *_PROXIES)
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests' caches and spools lie: one folder for all, so that a pure test costs no folder of its own."""
+    return tmp_path_factory.mktemp("machine")
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, machine: Path) -> None:
     for name in list(os.environ):
         if name.startswith(_LEAKY):
             monkeypatch.delenv(name)
+    here = machine / str(next(_NUMBERS))  # of this test alone; made by whoever uses it
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("CHIMERA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("CHIMERA_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("CHIMERA_CACHE", str(here / "cache"))
+    monkeypatch.setenv("CHIMERA_STATE", str(here / "state"))
 
 
-@pytest.fixture(autouse=True)
-def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only() -> Iterator[None]:
     """A test that dials out fails at once instead of hanging or, worse, succeeding."""
     connect = socket.socket.connect
 
@@ -46,5 +47,6 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             raise AssertionError(f"a test tried to reach {address}")
         connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
