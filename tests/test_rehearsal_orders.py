@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chimera_batch.rehearsal import faults as faults_module
@@ -181,6 +181,7 @@ def test_the_first_of_a_kind_is_found() -> None:
 # How often
 
 
+@settings(max_examples=20, deadline=None)  # each one writes to disk, durably
 @given(
     st.lists(st.tuples(st.sampled_from(["http", "close", "slow"]), st.integers(1, 3)), max_size=4),
     st.lists(st.sampled_from([("http",), ("close", "slow"), ("http", "close", "slow")]), max_size=10),
