@@ -66,10 +66,10 @@ def peak() -> int:
 
 def measure(store: Path) -> dict[str, Any]:
     """Run it, then ask the store and the server's bill what it came to."""
-    cache = store.parent / f"{store.name}-cache"
     line = [sys.executable, "-m", "bench.paper_scale", "--child", "--store", str(store)]
     environment = {name: value for name, value in os.environ.items() if name != "CHIMERA_REHEARSAL_URL"}
-    environment["CHIMERA_CACHE"] = str(cache)
+    for folder in ("CACHE", "STATE"):
+        environment[f"CHIMERA_{folder}"] = str(store.with_name(f"{store.name}-{folder.lower()}"))
     ended = subprocess.run(line, env=environment, cwd=MANIFEST.parent.parent, stdout=subprocess.PIPE, check=False)
     if ended.returncode:
         raise SystemExit(f"the run ended with {ended.returncode}")

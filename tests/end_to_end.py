@@ -78,6 +78,7 @@ class Rehearsed:
         """The environment of this run, also outside of a test function."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("CHIMERA_CACHE", str(self.cache))
+            patch.setenv("CHIMERA_STATE", str(self.cache.with_name(f"{self.cache.name}-state")))
             patch.setenv("CHIMERA_REHEARSAL_URL", self.served.url)
             yield
 

@@ -1,8 +1,9 @@
-"""One run on S3 from two machines: the first is killed, the second knows nothing but the bucket. The tables are the
-same bytes as on a folder, and nothing is paid twice."""
+"""One run on S3 from two machines: the first leaves or is killed, the second knows nothing but the bucket. The tables
+are the same bytes as on a folder, and nothing is paid twice."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chimera_batch import api
 from chimera_batch.context import Timing
+from chimera_batch.errors import NotFinished
 from tests.faults import pipeline
 from tests.faults.invariants import Reference, Scene
 from tests.faults.pipeline import Ended, Pipeline, Place
@@ -48,7 +51,8 @@ def machine(folder: Path, name: str, at: Place, wire: Wire | None = None) -> End
     """A run on a machine with that name: its own cache and scratch, and owners that the others cannot look at."""
     here = folder / name
     here.mkdir()
-    return pipeline.run(replace(at, folder=str(here), machine=name), wire)
+    environment = (*at.environment, ("CHIMERA_STATE", str(here / "state")))
+    return pipeline.run(replace(at, folder=str(here), machine=name, environment=environment), wire)
 
 
 def killed_and_carried_on(folder: Path, manifest: Path, bucket: Bucket, wire: Wire, reference: Reference) -> set[str]:
@@ -65,6 +69,42 @@ def killed_and_carried_on(folder: Path, manifest: Path, bucket: Bucket, wire: Wi
         third = machine(folder, "cat", at)
         assert (third.code, len(served.bill)) == (0, 8), third.said
         return {attempt.owner.partition(":")[0] for _, attempt in scene.facts.attempts()}
+
+
+@contextmanager
+def on(at: Place, name: str) -> Iterator[Path]:
+    """In this process as on a machine of that name; its folder, which is not there yet."""
+    here = Path(at.folder) / name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: name)
+        patch.setenv("CHIMERA_CACHE", str(here / "cache"))
+        patch.setenv("CHIMERA_STATE", str(here / "state"))
+        patch.setenv("CHIMERA_REHEARSAL_URL", at.url)
+        yield here
+
+
+def test_another_machine_carries_on_and_makes_the_bytes_of_a_folder(
+    tmp_path: Path, manifest: Path, bucket: Bucket
+) -> None:
+    with pipeline.hall(tmp_path / "server") as served:
+        at = pipeline.place(tmp_path, manifest, served.url, store=bucket.url, timing=TIMING)
+        with on(at, "ant") as here, pytest.raises(NotFinished):  # sends the first two shards and is not heard of again
+            api.run(manifest, at.options(), detach=True)
+        shutil.rmtree(here)
+        with on(at, "bee"):
+            assert api.run(manifest, at.options())["state"] == "done"
+        scene = Scene(at, served)
+        assert list(scene.faults(None)) == []
+        assert {attempt.owner.partition(":")[0] for _, attempt in scene.facts.attempts()} == {"ant", "bee"}
+        with on(at, "cat"):
+            assert api.run(manifest, at.options())["state"] == "done"
+        assert len(served.bill) == 8
+        on_s3 = scene.tables()
+    with pipeline.hall(tmp_path / "another server") as served:
+        at = pipeline.place(tmp_path, manifest, served.url, timing=TIMING)
+        with on(at, "dog"):
+            api.run(manifest, at.options())
+        assert Scene(at, served).tables() == on_s3
 
 
 @pytest.mark.slow
@@ -141,7 +181,7 @@ def careless(server: Server) -> Iterator[Server]:
 def test_a_careless_bucket_is_refused_before_anything_is_sent(tmp_path: Path, manifest: Path, bucket: Bucket) -> None:
     with pipeline.hall(tmp_path / "server") as served, careless(bucket.server) as server:
         environment = {**server.environment(), "CHIMERA_CACHE": str(tmp_path / "cache"), "PATH": "", "COLUMNS": "300"}
-        environment["CHIMERA_REHEARSAL_URL"] = served.url
+        environment |= {"CHIMERA_STATE": str(tmp_path / "state"), "CHIMERA_REHEARSAL_URL": served.url}
         line = [sys.executable, "-m", "chimera_batch", "run", str(manifest), "--rehearse", "--store", bucket.url]
         ended = subprocess.run(line, env=environment, check=False, capture_output=True, text=True, timeout=60)
         assert ended.returncode == 2, ended.stderr

@@ -30,7 +30,8 @@ def type_in(line: str, folder: Path) -> str:
     """What a shell prints for it, with a plain user's environment: no keys, no settings of ours, this Python."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CHIMERA_", "PYTHON", "VIRTUAL"))}
     path = f"{Path(sys.base_prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
-    environment = {**kept, "PATH": path, "CHIMERA_CACHE": str(folder.parent / "cache"), "COLUMNS": "200"}
+    environment = {**kept, "PATH": path, "COLUMNS": "200"}
+    environment |= {f"CHIMERA_{what}": str(folder.parent / what.lower()) for what in ("CACHE", "STATE")}
     ended = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", line],
         cwd=folder,
