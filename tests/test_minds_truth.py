@@ -203,6 +203,14 @@ def test_each_fault_of_a_trace_shows_in_it(family: Family) -> None:
     assert empty.planted == "empty" and extract(empty.text) == ""
 
 
+def test_a_claim_that_is_to_be_proved_is_repeated_word_for_word() -> None:
+    """In another notation a judge by value could not be misled by it, and that is what it is planted for."""
+    for seed, family in enumerate(families()):
+        question, given, _ = planted(family, "proof_only", seed)
+        final = extract(trace(question, seed, equivalent_form=1).text)
+        assert final.casefold() == given.rstrip(".").casefold(), family.name
+
+
 def test_half_of_the_traces_of_another_problem_end_right() -> None:
     question, _, right = planted(families()[0], None, 8)
     ends = [same(extract(trace(question, n, other_problem=1).text), right) for n in range(120)]

@@ -182,6 +182,7 @@ def test_pages_cover_a_list_once_and_in_order(count: int, limit: int) -> None:
         found = page(rows, after=after, limit=limit)
         seen += found["data"]
         assert len(found["data"]) <= limit
+        assert found["has_more"] == (len(seen) < count)
         assert found["first_id"] == (found["data"][0]["id"] if found["data"] else None)
         if not found["has_more"]:
             break

@@ -498,6 +498,16 @@ def test_an_order_that_was_taken_stays_with_its_batch_over_a_restart(tmp_path: P
         assert counter.done(ident)["status"] == "expired"
 
 
+def test_closing_in_the_middle_of_work_is_quiet(tmp_path: Path) -> None:
+    """The clock may be about to hand out work: what it hands to a closed pool would be an error of its thread."""
+    for turn in range(6):
+        with House(tmp_path / "s", speed=30_000.0) as counter:
+            for n in range(6):
+                counter.submit([chat_line(100 * turn + n)])
+            time.sleep(0.002 * turn)
+        assert not counter.desk.works._clock.is_alive()
+
+
 def test_changes_reach_the_disk_before_they_are_seen(counter: House) -> None:
     ident = counter.send(1)
     counter.done(ident)

@@ -82,6 +82,8 @@ class Works:
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
+        if self._clock.is_alive():
+            self._clock.join()  # it must not hand anything to a pool that is closed
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def create(self, batch: Batch, requests: Path | None = None) -> Batch:
