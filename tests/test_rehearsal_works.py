@@ -22,9 +22,10 @@ from chimera_batch.rehearsal.batches import Batch
 from chimera_batch.rehearsal.bill import double_payments
 from chimera_batch.rehearsal.desk import Desk, Options
 from chimera_batch.rehearsal.openai_api import OpenAIApi
+from chimera_batch.rehearsal.pace import Pace
 from chimera_batch.rehearsal.talk import Ask, Said
 from chimera_batch.rehearsal.web import Reply, Request, find
-from chimera_batch.rehearsal.works import Pace, Works
+from chimera_batch.rehearsal.works import Works
 from tests.rehearsal_kit import FAST, PRICES, ask_claude, chat_line, chat_lines, custom_id, jsonl, until
 
 Body = dict[str, Any]

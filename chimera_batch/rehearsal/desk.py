@@ -18,9 +18,10 @@ from chimera_batch.rehearsal.bill import Bill
 from chimera_batch.rehearsal.clerk import Clerk, Errand, Mind, find_mind
 from chimera_batch.rehearsal.faults import Faults
 from chimera_batch.rehearsal.files import Files
+from chimera_batch.rehearsal.pace import Pace
 from chimera_batch.rehearsal.state import Roll, sweep
 from chimera_batch.rehearsal.web import Request
-from chimera_batch.rehearsal.works import Pace, Tools, Works
+from chimera_batch.rehearsal.works import Tools, Works
 
 
 class Taken(Exception):

@@ -7,7 +7,6 @@ point of no return), the bill, the record with ``billed``.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,25 +23,10 @@ from chimera_batch.rehearsal.bill import Bill
 from chimera_batch.rehearsal.clerk import Clerk
 from chimera_batch.rehearsal.execute import Drafts, Execution, Stopped, Sums
 from chimera_batch.rehearsal.files import Files
+from chimera_batch.rehearsal.pace import Pace
 from chimera_batch.rehearsal.state import Roll, sweep, write_json
 
 _log = logging.getLogger("chimera_batch.rehearsal")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast time goes, and the virtual durations in seconds."""
-
-    speed: float = 1200.0
-    seed: int = 0
-    validate: float = 60.0
-    work: tuple[float, float] = (1200.0, 2400.0)
-    finalize: float = 60.0
-
-    def of(self, n: int) -> tuple[float, float, float]:
-        """Real seconds of validation, work and finalizing of the nth batch."""
-        work = random.Random(f"{self.seed}:{n}").uniform(*self.work)  # noqa: S311 - a duration, not a secret
-        return self.validate / self.speed, work / self.speed, self.finalize / self.speed
 
 
 @dataclass(frozen=True, slots=True)
