@@ -279,8 +279,16 @@ main()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_signals_end_a_command_cleanly(number: signal.Signals, flags: list[str]) -> None:
+    def as_from_a_terminal() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background is told to ignore it
+
     with subprocess.Popen(
-        [sys.executable, "-c", WAITING, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", WAITING, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=as_from_a_terminal,
     ) as process:
         assert process.stderr is not None
         first = process.stderr.readline()

@@ -83,6 +83,7 @@ def on(at: Place, name: str) -> Iterator[Path]:
         yield here
 
 
+@pytest.mark.slow
 def test_another_machine_carries_on_and_makes_the_bytes_of_a_folder(
     tmp_path: Path, manifest: Path, bucket: Bucket
 ) -> None:

@@ -63,7 +63,7 @@ def test_hostile_text_in_every_tag(name: str | None, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     content=st.dictionaries(
         st.sampled_from(TAGS), st.one_of(st.text(max_size=30), st.sampled_from(HOSTILE)), max_size=5

@@ -100,7 +100,7 @@ def test_the_version_of_the_create_decides_about_sampling(hall: Hall) -> None:
 
 
 def test_results_before_the_end_and_deletion_are_refused(tmp_path: Path) -> None:
-    with Hall(tmp_path / "s", speed=1000.0) as hall, hall.anthropic() as client:
+    with Hall(tmp_path / "s", speed=1000.0, work_seconds=[700, 700]) as hall, hall.anthropic() as client:
         made = client.messages.batches.create(requests=[ask_claude(1)])  # type: ignore[list-item]
         reply = hall.raw("GET", f"/v1/messages/batches/{made.id}/results", x_api_key="k")
         assert reply[0] == 404 and b"has no available results" in reply[2]

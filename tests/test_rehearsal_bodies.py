@@ -49,7 +49,7 @@ def refusal(read: Callable[..., Heard], body: dict[str, Any]) -> Refused:
 
 
 @pytest.mark.parametrize("endpoint", READERS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(change=st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=3))
 @example(change={"messages": [1]})
 @example(change={"messages": [{"role": ["user"], "content": 5}], "temperature": [1], "model": "o3"})
@@ -217,7 +217,7 @@ def test_attempts_of_one_request_share_their_key(request_id: str, nonce: str) ->
 # Whole files
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(asks.READERS)), st.lists(json_values, max_size=3), json_values, json_values)
 def test_validation_survives_any_line(endpoint: str, lines: list[Any], ident: Any, body: Any) -> None:
     wrapped = {"custom_id": ident, "method": "POST", "url": endpoint, "body": body}

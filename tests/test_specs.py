@@ -155,6 +155,7 @@ def test_every_line_of_the_quickstart_fits_what_anthropic_publishes(quickstart: 
     check_published(packed(quickstart))
 
 
+@pytest.mark.slow
 def test_every_line_of_the_quickstart_fits_the_sdks(quickstart: Rehearsed) -> None:
     counts = check_bodies(packed(quickstart))
     assert counts.keys() == {

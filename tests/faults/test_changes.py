@@ -25,6 +25,8 @@ from tests.faults.invariants import Scene, dataset
 from tests.faults.pipeline import FILES, TOPICS, Pipeline
 from tests.rehearsal_kit import Hall
 
+pytestmark = pytest.mark.slow
+
 BASE = Pipeline()
 OTHER_WORDS = {"prompts/small/reviews.md": FILES["prompts/small/reviews.md"].replace("judge", "weigh")}
 
@@ -127,7 +129,6 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield empty
 
 
-@pytest.mark.slow
 def test_nothing_changed(site: Site) -> None:
     change = site.run(BASE)
     assert change.sent == change.quoted == (0, 0)
@@ -142,7 +143,6 @@ def test_a_topic_more(site: Site) -> None:
     assert [row[1] for row in dataset(change.scene)] == [*TOPICS, "eels"]
 
 
-@pytest.mark.slow
 def test_more_samples(site: Site) -> None:
     change = site.run(replace(BASE, samples=3))
     assert change.sent == (8, 8)
@@ -151,7 +151,6 @@ def test_more_samples(site: Site) -> None:
     assert len(dataset(change.scene)) == 12
 
 
-@pytest.mark.slow
 def test_fewer_samples_again(site: Site) -> None:
     """Asked, unasked and asked again: what is known stays known."""
     assert site.run(replace(BASE, samples=2)).sent == (4, 4)
@@ -168,7 +167,6 @@ def test_one_prompt_edited(site: Site) -> None:
     assert back.sent == (0, 0) and back.quote["total"]["ceiling"] == 0
 
 
-@pytest.mark.slow
 def test_the_first_prompt_edited(site: Site) -> None:
     """New drafts have new titles, so all reviews are new questions."""
     files = {"prompts/small/drafts.md": FILES["prompts/small/drafts.md"].replace("An essay", "A poem")}
@@ -178,7 +176,6 @@ def test_the_first_prompt_edited(site: Site) -> None:
     assert change.cost_was_shown()
 
 
-@pytest.mark.slow
 def test_a_price_edited(site: Site) -> None:
     change = site.run(BASE, prices=["openai/gpt-6-luna=7,9"])
     assert change.sent == change.quoted == (0, 0)
@@ -187,14 +184,12 @@ def test_a_price_edited(site: Site) -> None:
     assert change.status["usd_spent"] == pytest.approx(float(billed), abs=1e-6)  # of the price at which it was bought
 
 
-@pytest.mark.slow
 def test_a_larger_ceiling_sends_nothing_that_is_answered(site: Site) -> None:
     change = site.run(replace(BASE, ceiling=4000))
     assert change.sent == change.quoted == (0, 0)
     assert change.quote["total"]["ceiling"] == 0
 
 
-@pytest.mark.slow
 def test_a_larger_ceiling_sends_what_was_cut_off(fresh: Site) -> None:
     """Some answers are cut off at 60 tokens and at twice that; they alone are asked again with room for more."""
     low = replace(BASE, topics=tuple(f"thing {n}" for n in range(12)), per_file=50, ceiling=60)
@@ -211,7 +206,6 @@ def test_a_larger_ceiling_sends_what_was_cut_off(fresh: Site) -> None:
     assert not list(change.scene.faults(None))
 
 
-@pytest.mark.slow
 def test_a_row_removed_while_it_is_in_flight(fresh: Site) -> None:
     """Its answer is orphaned: collected, billed and kept, so asking for it again is free."""
     with pytest.raises(NotFinished):
@@ -227,20 +221,17 @@ def test_a_row_removed_while_it_is_in_flight(fresh: Site) -> None:
     assert again.quoted[0] == 0
 
 
-@pytest.mark.slow
 def test_a_row_removed_afterwards(site: Site) -> None:
     change = site.run(replace(BASE, topics=TOPICS[:3]))
     assert change.sent == change.quoted == (0, 0)
     assert [row[1] for row in dataset(change.scene)] == list(TOPICS[:3])
 
 
-@pytest.mark.slow
 def test_rows_in_another_order_are_the_same_rows(site: Site) -> None:
     change = site.run(replace(BASE, topics=TOPICS[::-1]))
     assert change.sent == (0, 0)
 
 
-@pytest.mark.slow
 def test_another_manifest_with_the_same_questions(site: Site) -> None:
     first = site.scene(BASE)
     known = dataset(first)
@@ -251,14 +242,12 @@ def test_another_manifest_with_the_same_questions(site: Site) -> None:
     assert dataset(change.scene) == known
 
 
-@pytest.mark.slow
 def test_another_manifest_asks_only_what_it_adds(site: Site) -> None:
     change = site.run(replace(BASE, run="another", topics=(*TOPICS[:2], "eels")))
     assert change.sent == (1, 1)
     assert change.status["usd_spent"] == pytest.approx(float(change.usd), abs=1e-6)
 
 
-@pytest.mark.slow
 def test_two_edits_while_in_flight(fresh: Site) -> None:
     """A topic is added and another one removed before anything has landed."""
     with pytest.raises(NotFinished):
