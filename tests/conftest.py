@@ -10,6 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# pytest --hypothesis-profile=thorough: after a change of what the properties are about. How long an example takes says
+# more about what else the machine does than about the code.
+_TIMELESS: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("quick", max_examples=30, **_TIMELESS)
+settings.register_profile("thorough", max_examples=500, **_TIMELESS)
+settings.load_profile("quick")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -288,7 +288,7 @@ def test_signals_end_a_command_cleanly(number: signal.Signals, flags: list[str])
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        preexec_fn=as_from_a_terminal,
+        preexec_fn=as_from_a_terminal,  # noqa: PLW1509 - this process has no other thread that could hold a lock
     ) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
