@@ -8,6 +8,7 @@ from pathlib import Path
 from chimera_batch.errors import InputError
 
 FOLDERS = ("manifests", "prompts", "sql")
+_OURS = Path("sql", "engine")  # the engine's own SQL: read from here alone, so a copy would change nothing
 
 
 def shipped_root() -> Path:
@@ -26,7 +27,7 @@ def init(directory: Path | str) -> list[Path]:
     """
     root, target = shipped_root(), Path(directory)
     files = [path.relative_to(root) for folder in FOLDERS for path in sorted((root / folder).rglob("*"))]
-    files = [path for path in files if (root / path).is_file() and not _hidden(path)]
+    files = [path for path in files if (root / path).is_file() and not _hidden(path) and _OURS not in path.parents]
     taken = [path for path in files if (target / path).exists()]
     if taken:
         more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""

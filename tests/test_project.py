@@ -353,3 +353,10 @@ def test_what_ships_loads(tmp_path: Path) -> None:
     written = project.init(tmp_path / "mine")
     for path in (path for path in written if path.parent.name == "manifests" and path.suffix == ".yaml"):
         assert project.load(path).root == tmp_path / "mine"
+
+
+def test_init_leaves_the_engines_own_sql_where_it_is(tmp_path: Path) -> None:
+    """A copy of it would never be read, and would make people think that it is."""
+    written = project.init(tmp_path / "mine")
+    assert written and not any("engine" in path.parts for path in written)
+    assert (project.shipped_root() / "sql" / "engine").is_dir()
