@@ -170,7 +170,8 @@ class Ended:
 
     @property
     def killed(self) -> bool:
-        return self.code == -signal.SIGKILL
+        """A process that came to its end says so. 255 is the fork server's word for a child whose status it missed."""
+        return self.code in {-signal.SIGKILL, LOST} and "CALLS " not in self.said
 
 
 @contextmanager
@@ -194,6 +195,7 @@ def start(at: Place, wire: Wire | None = None, *, name: str = "run") -> Started:
 
 
 _Fork = multiprocessing.get_context("forkserver")
+LOST = 255
 
 
 @dataclass(frozen=True)
