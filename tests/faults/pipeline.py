@@ -171,7 +171,7 @@ class Ended:
     @property
     def killed(self) -> bool:
         """A process that came to its end says so. 255 is the fork server's word for a child whose status it missed."""
-        return self.code in {-signal.SIGKILL, LOST} and "CALLS " not in self.said
+        return self.code in {-signal.SIGKILL, LOST} and "CODE " not in self.said
 
 
 @contextmanager
@@ -216,7 +216,9 @@ class Started:
             raise AssertionError(f"hung for {seconds} s:\n{self._said()}")
         hits = [line[4:] for line in self._said().splitlines() if line.startswith("HIT ")]
         calls = [line[6:] for line in self._said().splitlines() if line.startswith("CALLS ")]
-        return Ended(self.process.exitcode, hits[-1] if hits else None, int(calls[-1]) if calls else 0, self._said())
+        codes = [line[5:] for line in self._said().splitlines() if line.startswith("CODE ")]
+        code = int(codes[-1]) if codes and self.process.exitcode == LOST else self.process.exitcode
+        return Ended(code, hits[-1] if hits else None, int(calls[-1]) if calls else 0, self._said())
 
     def _said(self) -> str:
         return self.notes.read_text() if self.notes.exists() else ""
@@ -236,6 +238,7 @@ def _child(at: Place, wire: Wire | None, notes: str) -> None:
         socket.gethostname = lambda: str(at.machine)
     with Path(notes).open("w", buffering=1) as out:
         code = _run(at, wire, lambda line: out.write(line + "\n"))
+        out.write(f"CODE {code}\n")
         if wire is not None:
             out.write(f"CALLS {wire.count}\n")
     os._exit(code)
