@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,9 @@ def estimate_document(**changes: Any) -> dict[str, Any]:
         "warnings": ["a model will be shut down"],
         **changes,
     }
+
+
+def as_from_a_terminal() -> None:
+    """For ``preexec_fn``: a suite in the background hands on that SIGINT is ignored. It sets one signal and takes no lock,
+    so threads of this process cannot hang it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

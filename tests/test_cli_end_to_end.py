@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.cli_kit import project
+from tests.cli_kit import as_from_a_terminal, project
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -119,7 +119,13 @@ def test_interrupted_and_typed_again(number: signal.Signals, tmp_path: Path) -> 
     project(tmp_path)
     words = [*COMMAND, "run", "tiny.yaml", "--rehearse"]
     with subprocess.Popen(
-        words, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        words,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=as_from_a_terminal,  # noqa: PLW1509 - see there
     ) as process:
         assert process.stderr is not None
         first = process.stderr.readline()

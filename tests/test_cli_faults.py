@@ -18,7 +18,7 @@ import pytest
 from chimera_batch import api, errors
 from chimera_batch.cli.hints import mended, next_lines
 from chimera_batch.cli.said import Said
-from tests.cli_kit import call, status_document
+from tests.cli_kit import as_from_a_terminal, call, status_document
 from tests.conftest import ROOT
 
 
@@ -279,16 +279,13 @@ main()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_signals_end_a_command_cleanly(number: signal.Signals, flags: list[str]) -> None:
-    def as_from_a_terminal() -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background is told to ignore it
-
     with subprocess.Popen(
         [sys.executable, "-c", WAITING, *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        preexec_fn=as_from_a_terminal,  # noqa: PLW1509 - this process has no other thread that could hold a lock
+        preexec_fn=as_from_a_terminal,  # noqa: PLW1509 - see there
     ) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
