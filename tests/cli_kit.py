@@ -147,6 +147,8 @@ def estimate_document(**changes: Any) -> dict[str, Any]:
 
 
 def as_from_a_terminal() -> None:
-    """For ``preexec_fn``: a suite in the background hands on that SIGINT is ignored. It sets one signal and takes no lock,
-    so threads of this process cannot hang it."""
+    """For ``preexec_fn``: a suite in the background hands on that SIGINT is ignored.
+
+    It sets one signal and takes no lock, so threads of this process cannot hang it.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
