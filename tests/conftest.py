@@ -28,6 +28,14 @@ _LEAKY = ("OPENAI_", "ANTHROPIC_", "AWS_", "CHIMERA_", *_PROXIES)
 _NUMBERS = itertools.count()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The rehearsal's own tests, half of all, are CI's: run them with ``-m slow`` after a change there."""
+    for item in items:
+        if item.path.name.startswith(("test_rehearsal_", "test_minds_")):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tests' caches and spools lie: one folder for all, so that a pure test costs no folder of its own."""

@@ -20,8 +20,6 @@ from chimera_batch.rehearsal.minds.tags import read_count, read_lines, read_tag
 from chimera_batch.rehearsal.minds.values import extract, same
 from chimera_batch.rehearsal.talk import Ask, Said
 
-pytestmark = pytest.mark.slow  # thousands of answers, real sockets: CI plays them
-
 SUBJECTS = (
     "Mathematics", "Computer Science", "Chemistry", "Physics", "Literature", "History", "Biology", "Linguistics",
 )  # fmt: skip

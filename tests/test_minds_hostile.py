@@ -19,8 +19,6 @@ from chimera_batch.rehearsal.minds.tags import read_count, read_lines, read_tag
 from chimera_batch.rehearsal.minds.values import extract, near, other_form, read, same
 from chimera_batch.rehearsal.talk import Ask
 
-pytestmark = pytest.mark.slow  # thousands of answers, real sockets: CI plays them
-
 SCHEMAS = ("chimera_topics", "chimera_problems", "chimera_verdict", "chimera_judgement", None, "another")
 TAGS = (
     *("subject", "area", "topic", "count", "existing_topics", "problem", "proposed_answer"),

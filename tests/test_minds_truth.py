@@ -21,8 +21,6 @@ from chimera_batch.rehearsal.minds.topics import VAGUE, respell, token_set
 from chimera_batch.rehearsal.minds.values import extract, near, other_form, same
 from chimera_batch.rehearsal.talk import Ask, Said
 
-pytestmark = pytest.mark.slow  # thousands of answers, real sockets: CI plays them
-
 FAULTS = tuple(fault for fault in problems_module.FAULTS if fault != "duplicate_problem")
 CALM: dict[str, Any] = dict.fromkeys((*problems_module.FAULTS, "refusal", "invalid_json"), 0)
 SURE: dict[str, Any] = {"verifier_miss": 0, "verifier_false_alarm": 0, "invalid_json": 0}

@@ -18,8 +18,6 @@ from tests.conftest import SHARED
 from tests.rehearsal_kit import SCHEMA, Hall, ask_claude, custom_id, ended, until
 from tests.test_rehearsal_openai import shape
 
-pytestmark = pytest.mark.slow  # thousands of answers, real sockets: CI plays them
-
 GOLDEN = SHARED / "golden" / "curator-anthropic"
 
 

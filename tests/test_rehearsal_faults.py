@@ -18,8 +18,6 @@ from chimera_batch.rehearsal.bill import double_payments
 from chimera_batch.rehearsal.faults import Faults, checked, fits, struck
 from tests.rehearsal_kit import Hall, ask_claude, chat_lines, custom_id, ended, finished, jsonl, rows, submit
 
-pytestmark = pytest.mark.slow  # thousands of answers, real sockets: CI plays them
-
 ALL = {custom_id(n) for n in range(100)}
 
 

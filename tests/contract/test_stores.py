@@ -19,7 +19,7 @@ pytest_plugins = ["tests.s3"]
 
 BACKENDS = {
     "": [pytest.param("folder")],
-    "s3": [pytest.param("moto"), pytest.param("seaweed", marks=pytest.mark.slow)],
+    "s3": [pytest.param("moto", marks=pytest.mark.slow), pytest.param("seaweed", marks=pytest.mark.slow)],
 }
 """Scheme of the registry to the backends that this suite asks."""
 
