@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 Manifest = Path | str
 Confirm = Callable[[dict[str, Any]], bool]
 """Shown the estimate's document; True sends."""
+DEFAULTS = Options()
 
 
-def check(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+def check(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
     """Everything that can be known without spending. Raises InputError at the first flaw."""
     from chimera_batch import checking  # noqa: PLC0415 - duckdb only where it is used
 
@@ -33,7 +34,7 @@ def check(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  
         return checking.check(ctx)
 
 
-def plan(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+def plan(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
     """What the run would still cost: the document of ``estimate --json``. Sends and writes nothing."""
     from chimera_batch import quoting  # noqa: PLC0415 - see check
 
@@ -43,7 +44,7 @@ def plan(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  #
 
 def run(
     manifest: Manifest,
-    options: Options = Options(),  # noqa: B008 - frozen
+    options: Options = DEFAULTS,
     *,
     confirm: Confirm | None = None,
     until: str | None = None,
@@ -78,7 +79,7 @@ def run(
         return document
 
 
-def advance(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+def advance(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
     """One step without waiting, for cron: ``run(detach=True)`` without a question. It does not undo a cancel."""
     return run(manifest, options, detach=True, resume=False)
 
@@ -113,7 +114,7 @@ def _choices(ctx: Context) -> str:
     return f"{adopt}\nchimera-batch resend {words}   ({other})"
 
 
-def status(manifest: Manifest, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+def status(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
     """Where every request stands and what it cost. Reads the store alone."""
     from chimera_batch import statusing  # noqa: PLC0415 - see check
 
@@ -122,7 +123,7 @@ def status(manifest: Manifest, options: Options = Options()) -> dict[str, Any]: 
 
 
 @contextmanager
-def query(manifest: Manifest, options: Options = Options(), *, unsafe: bool = False) -> Iterator[Query]:  # noqa: B008
+def query(manifest: Manifest, options: Options = DEFAULTS, *, unsafe: bool = False) -> Iterator[Query]:
     """Read-only SQL over the run's tables: ``with query("m.yaml") as q: q.query("SELECT …")``."""
     from chimera_batch import shelves  # noqa: PLC0415 - see check
 
@@ -130,7 +131,7 @@ def query(manifest: Manifest, options: Options = Options(), *, unsafe: bool = Fa
         yield open_query
 
 
-def named_query(manifest: Manifest, name: str, options: Options = Options()) -> Any:  # noqa: B008 - frozen
+def named_query(manifest: Manifest, name: str, options: Options = DEFAULTS) -> Any:
     """The SQL file behind ``@name``."""
     from chimera_batch import shelves  # noqa: PLC0415 - see check
 
@@ -138,7 +139,7 @@ def named_query(manifest: Manifest, name: str, options: Options = Options()) -> 
         return shelves.named_query(ctx, name)
 
 
-def trace(manifest: Manifest, key: str, options: Options = Options()) -> dict[str, Any]:  # noqa: B008 - frozen
+def trace(manifest: Manifest, key: str, options: Options = DEFAULTS) -> dict[str, Any]:
     """A row back to every request, batch, raw line and cent behind it."""
     from chimera_batch import tracing  # noqa: PLC0415 - see check
 
@@ -146,7 +147,7 @@ def trace(manifest: Manifest, key: str, options: Options = Options()) -> dict[st
         return tracing.trace(ctx, key)
 
 
-def cancel(manifest: Manifest, shard: str | None = None, options: Options = Options()) -> list[str]:  # noqa: B008
+def cancel(manifest: Manifest, shard: str | None = None, options: Options = DEFAULTS) -> list[str]:
     """Ask the providers to stop; what was finished is still collected and billed."""
     from chimera_batch import deciding  # noqa: PLC0415 - see check
 
@@ -154,7 +155,7 @@ def cancel(manifest: Manifest, shard: str | None = None, options: Options = Opti
         return deciding.cancel(ctx, shard)
 
 
-def retry(manifest: Manifest, stage: str | None = None, options: Options = Options()) -> list[str]:  # noqa: B008
+def retry(manifest: Manifest, stage: str | None = None, options: Options = DEFAULTS) -> list[str]:
     """Let the next run ask again what was given up."""
     from chimera_batch import deciding  # noqa: PLC0415 - see check
 
@@ -162,7 +163,7 @@ def retry(manifest: Manifest, stage: str | None = None, options: Options = Optio
         return deciding.retry(ctx, stage)
 
 
-def adopt(manifest: Manifest, shard: str, batch: str, options: Options = Options()) -> None:  # noqa: B008
+def adopt(manifest: Manifest, shard: str, batch: str, options: Options = DEFAULTS) -> None:
     """Say that a batch at the provider is this shard's attempt."""
     from chimera_batch import deciding  # noqa: PLC0415 - see check
 
@@ -170,7 +171,7 @@ def adopt(manifest: Manifest, shard: str, batch: str, options: Options = Options
         deciding.adopt(ctx, shard, batch)
 
 
-def resend(manifest: Manifest, shard: str, options: Options = Options()) -> None:  # noqa: B008 - frozen
+def resend(manifest: Manifest, shard: str, options: Options = DEFAULTS) -> None:
     """Say that no batch was made for this shard's attempt: the next run sends it again."""
     from chimera_batch import deciding  # noqa: PLC0415 - see check
 
@@ -178,7 +179,7 @@ def resend(manifest: Manifest, shard: str, options: Options = Options()) -> None
         deciding.resend(ctx, shard)
 
 
-def last_run(options: Options = Options()) -> tuple[str, bool]:  # noqa: B008 - frozen
+def last_run(options: Options = DEFAULTS) -> tuple[str, bool]:
     """(manifest path, was it a rehearsal) of the run that this folder's store saw last. Raises InputError if none."""
     from chimera_batch.ledger import Ledger  # noqa: PLC0415 - see check
 

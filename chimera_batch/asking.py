@@ -84,8 +84,7 @@ def _wire_lines(ctx: Context, shard: Shard, attempt: Attempt, folder: Path) -> I
     with ctx.warehouse() as (warehouse, _):
         ceilings = collecting.sent_ceilings(ctx, shard, attempt, warehouse)
     path = folder / "now.jsonl"
-    raised = frozenset(identity for identity, ceiling in ceilings.items() if ceiling != shard.ceiling)
-    letter = wire.Letter(attempt.nonce, ceilings, raised)
+    letter = wire.Letter.of(attempt.nonce, ceilings, shard.ceiling)
     wire.build(ctx.store.fetch(shard.key), path, letter, ENDPOINTS[shard.endpoint].with_ceiling)
     return wire.read_lines(path)
 

@@ -23,6 +23,7 @@ from chimera_batch.facts import Asked
 from chimera_batch.packing import Cutter, Limits
 from chimera_batch.project import Stage
 from chimera_batch.render import Renderer
+from chimera_batch.standing import MEMBER_COLUMNS
 from chimera_batch.warehouse import Warehouse
 from chimera_batch.wire import compress, nonced
 
@@ -39,7 +40,6 @@ _ID_COLUMNS = {
     "input_tokens": "INTEGER",
     "input_bound": "INTEGER",
 }
-_MEMBER_COLUMNS = {"shard": "VARCHAR", "request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def _write_shard(
     size = compress(lines(), path)
     name = f"{stage.name}-{digest.hexdigest()[:12]}"
     ids = stem.with_name(f"{stem.name}.ids.parquet")
-    warehouse.load("fresh_members", _MEMBER_COLUMNS, ((name, *member) for member in members))
+    warehouse.load("fresh_members", MEMBER_COLUMNS, ((name, *member) for member in members))
     warehouse.write(engine_sql("fresh_members"), {}, ids)
     return _Packed(name, path, ids, len(members), size + len(members) * (len(_NONCE) + 1), canary)
 

@@ -47,7 +47,7 @@ LANDED_COLUMNS = {
 }
 """One landed result: whose, what became of it, its tokens and dollars, and where its raw line lies."""
 
-_MEMBER_COLUMNS = {"shard": "VARCHAR", "request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
+MEMBER_COLUMNS = {"shard": "VARCHAR", "request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
 _CHOICE_COLUMNS = {"request_id": "VARCHAR", "state": "VARCHAR", "ceiling": "INTEGER"}
 _CAUSES = ("truncated", "refused", "invalid", "error", "transient", "expired", "cancelled", "missing")
 
@@ -81,7 +81,7 @@ def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Wareho
     """Make the views that the engine's SQL reads for this stage. ``asked``: its rounds' files, at least one."""
     shards = list(ctx.facts.in_realm(ctx.realm(stage)))
     warehouse.view("asked", asked)
-    view_or_empty(warehouse, "members", [ctx.store.fetch(shard.members) for shard in shards], _MEMBER_COLUMNS)
+    view_or_empty(warehouse, "members", [ctx.store.fetch(shard.members) for shard in shards], MEMBER_COLUMNS)
     answers = [key for shard in shards for attempt in shard.attempts for key in attempt.answers]
     view_or_empty(warehouse, "landed", [ctx.store.fetch(key) for key in answers], LANDED_COLUMNS)
     mark = (ctx.run, stage.name)

@@ -119,13 +119,13 @@ class Sender:
         """Write the exact bytes of an attempt and price them at their upper bound, request by request."""
         ctx, nonce = self.ctx, secrets.token_hex(4)
         ceilings: dict[str, int] = dict(self.warehouse.rows(engine_sql("open"), {"shard": shard.id}))
-        raised = frozenset(identity for identity, ceiling in ceilings.items() if ceiling != shard.ceiling)
+        letter = wire.Letter.of(nonce, ceilings, shard.ceiling)
         path = self.folder / f"{shard.id}.{nonce}.jsonl"
         change = ENDPOINTS[shard.endpoint].with_ceiling
-        sent = wire.build(ctx.store.fetch(shard.key), path, wire.Letter(nonce, ceilings, raised), change)
+        sent = wire.build(ctx.store.fetch(shard.key), path, letter, change)
         tokens, usd = self._priced(shard, ceilings)
         ids = None
-        if len(ceilings) != shard.requests or raised:
+        if len(ceilings) != shard.requests or letter.raised:
             ids = self.folder / f"{shard.id}.{nonce}.ids.parquet"
             self.warehouse.load("sent", _SENT_COLUMNS, sorted(ceilings.items()))
             self.warehouse.write(engine_sql("sent"), {}, ids)

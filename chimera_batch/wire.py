@@ -99,6 +99,11 @@ class Letter:
     ceilings: Mapping[str, int]
     raised: frozenset[str] = frozenset()  # ids whose ceiling differs from the one in the shard's bytes
 
+    @classmethod
+    def of(cls, nonce: str, ceilings: Mapping[str, int], own: int) -> Letter:
+        """``own``: the output ceiling in the shard's bytes."""
+        return cls(nonce, ceilings, frozenset(identity for identity, most in ceilings.items() if most != own))
+
 
 def build(shard: Path, out: Path, letter: Letter, with_ceiling: WithCeiling) -> Wire:
     """Write the wire file of an attempt: the lines of its ids, in the shard's order."""

@@ -399,8 +399,8 @@ def test_what_runs_write_has_the_documented_fields(sample: Sample) -> None:
     ("name", "columns"),
     [
         ("answers", standing.LANDED_COLUMNS),
-        ("members", planning._MEMBER_COLUMNS),
-        ("members", standing._MEMBER_COLUMNS),
+        ("members", planning.MEMBER_COLUMNS),
+        ("members", standing.MEMBER_COLUMNS),
         ("sent", submitting._SENT_COLUMNS),
     ],
 )

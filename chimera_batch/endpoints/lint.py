@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 # Anthropic's pattern is the strictest; one pattern everywhere lets a request move between providers.
@@ -34,6 +34,17 @@ def openai_line(line: Mapping[str, Any], path: str) -> Iterator[str]:
         yield f"method is {line.get('method')!r}; only POST is accepted"
     if line.get("url") != path:
         yield f"url is {line.get('url')!r}; it must equal the batch's endpoint {path}"
+
+
+def openai_problems(
+    line: Mapping[str, Any], path: str, of_body: Callable[[Mapping[str, Any]], Iterable[str]]
+) -> list[str]:
+    """The envelope, then, if there is a body, what ``of_body`` says of it."""
+    found = list(openai_line(line, path))
+    body = line.get("body")
+    if not isinstance(body, Mapping):
+        return [*found, "body is not an object"]
+    return [*found, *of_body(body)]
 
 
 def common(body: Mapping[str, Any]) -> Iterator[str]:

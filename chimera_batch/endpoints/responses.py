@@ -39,11 +39,7 @@ class Responses:
         return bodies.with_field(line, "body", _CEILING, n)
 
     def problems(self, line: Mapping[str, Any]) -> list[str]:
-        found = list(lint.openai_line(line, self.path))
-        body = line.get("body")
-        if not isinstance(body, Mapping):
-            return [*found, "body is not an object"]
-        return [*found, *_body_problems(body)]
+        return lint.openai_problems(line, self.path, _body_problems)
 
     def reply(self, custom_id: str, body: Mapping[str, Any]) -> Reply:
         output = body.get("output")
