@@ -6,24 +6,26 @@ position decides again on facts that hold the winner's claim.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from chimera_batch.facts import Facts, Shard
+from chimera_batch.facts import Facts, Shard, day_of
 
 Verdict = Literal["go", "wait", "budget", "taken"]
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What limits a claim: dollars of the run and stage, the host's batches per hour and enqueued prompt tokens."""
+    """What limits a claim: dollars of the run, stage and day, the host's batches per hour and enqueued tokens."""
 
     run_usd: Decimal | None
     stage_usd: Decimal | None
     batches_per_hour: int | None
     enqueued_tokens: int | None
     queue_wait: float = 60.0  # seconds to wait after a host's queue was full, doubled each time in a row
+    day_usd: Decimal | None = None  # of what the run claims on one UTC day
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,24 @@ class Ruling:
     reason: str = ""
 
 
+Limit = Literal["run", "stage", "day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One cap in dollars and how much of it is used: billed, reserved, or suspected to be lost."""
+
+    limit: Limit
+    name: str  # for people
+    cap: Decimal
+    committed: Decimal
+
+    @property
+    def left(self) -> Decimal:
+        """Below zero where a cap was lowered afterwards."""
+        return self.cap - self.committed
+
+
 def admit(facts: Facts, wish: Wish, caps: Caps) -> Ruling:
     """Rule on a wish. ``taken``: somebody else moved this shard; look again."""
     shard = facts.shards[f"{wish.realm}/{wish.shard}"]
@@ -56,23 +76,72 @@ def admit(facts: Facts, wish: Wish, caps: Caps) -> Ruling:
     return _over_budget(facts, wish, caps) or _must_wait(facts, shard, wish, caps) or Ruling("go")
 
 
+def rooms(facts: Facts, wish: Wish, caps: Caps) -> list[Room]:
+    """Every cap in dollars that a wish must fit into."""
+    run, stage, today = wish.run, wish.stage, day_of(wish.now)
+    found: list[Room] = []
+    if caps.run_usd is not None:
+        found.append(Room("run", "budget", caps.run_usd, facts.committed(run)))
+    if caps.stage_usd is not None:
+        found.append(Room("stage", f"cap of stage {stage}", caps.stage_usd, facts.committed(run, stage)))
+    if caps.day_usd is not None:
+        found.append(Room("day", "cap of the day", caps.day_usd, facts.committed(run, day=today)))
+    return found
+
+
 def _over_budget(facts: Facts, wish: Wish, caps: Caps) -> Ruling | None:
-    for cap, stage, name in (
-        (caps.run_usd, None, "budget"),
-        (caps.stage_usd, wish.stage, f"cap of stage {wish.stage}"),
-    ):
-        if cap is None:
-            continue
-        # what a stray or lost batch may have cost counts too: the budget holds whatever the provider charges for it
-        lost = facts.suspected(wish.run, stage)
-        committed = facts.spent(wish.run, stage) + facts.reserved(wish.run, stage) + lost
-        if committed + wish.usd > cap:
+    for room in rooms(facts, wish, caps):
+        if room.committed + wish.usd > room.cap:
+            today = " today" if room.limit == "day" else ""
             return Ruling(
                 "budget",
-                f"{wish.stage}: up to ${wish.usd:.2f} more on top of ${committed:.2f} spent, reserved or suspected"
-                f" could pass the {name} of ${cap:.2f}",
+                f"{wish.stage}: up to ${wish.usd:.2f} more on top of ${room.committed:.2f} spent, reserved or"
+                f" suspected{today} could pass the {room.name} of ${room.cap:.2f}",
             )
     return None
+
+
+def largest(
+    facts: Facts, wish_of: Callable[[int], Wish], costs: Sequence[Decimal], caps: Caps
+) -> tuple[int, Ruling]:
+    """How many of the first requests to wish for, all of them if that is possible, and the ruling on that wish.
+
+    ``wish_of``: the wish for so many of the first requests; ``costs``: an upper bound for each of them.
+    """
+    ruling = admit(facts, wish_of(len(costs)), caps)
+    if ruling.verdict != "budget":
+        return len(costs), ruling
+    count = fitting(costs, rooms(facts, wish_of(0), caps))
+    return (count, admit(facts, wish_of(count), caps)) if count else (0, ruling)
+
+
+def fitting(costs: Sequence[Decimal], found: Sequence[Room]) -> int:
+    """How many of the first requests may go although not all of them may; 0 where so few are not worth a turnaround.
+
+    ``costs``: an upper bound for each request, in the order in which they go.
+    """
+    fits = min((_prefix(costs, room.left) for room in found), default=len(costs))
+    return fits if fits >= worth_sending(costs, found) else 0
+
+
+def worth_sending(costs: Sequence[Decimal], found: Sequence[Room]) -> int:
+    """The least number of requests that are worth a turnaround: a tenth of those that could ever go at once.
+
+    A cap of the day comes back every day, so a shard that no day has room for is sent day by day; the other caps do
+    not, and raising one costs a person less than twenty nights.
+    """
+    at_once = min((_prefix(costs, room.cap) for room in found if room.limit == "day"), default=len(costs))
+    return max(1, -(-at_once // 10))
+
+
+def _prefix(costs: Iterable[Decimal], room: Decimal) -> int:
+    count, total = 0, Decimal(0)
+    for cost in costs:
+        total += cost
+        if total > room:
+            break
+        count += 1
+    return count
 
 
 def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | None:

@@ -62,6 +62,16 @@ class Attempt:
     def is_open(self) -> bool:
         return self.stand in {"claimed", "submitted", "stuck"}
 
+    @property
+    def suspected(self) -> Decimal:
+        """USD that batches of this attempt without results may have cost."""
+        return self.usd * (len(self.strays) + self.written_off)
+
+    @property
+    def committed(self) -> Decimal:
+        """USD that this attempt has cost, could still cost, and may have cost unseen."""
+        return self.billed + (self.usd if self.is_open else 0) + self.suspected
+
 
 @dataclass(slots=True)
 class Shard:
@@ -147,12 +157,25 @@ class Facts:
         """USD that batches without results may have cost: strays before they were cancelled, and what a person wrote
         off. At most what their attempts reserved."""
         mine = (attempt for _, attempt in self.attempts(run) if stage in {None, attempt.stage})
-        return sum((a.usd * (len(a.strays) + a.written_off) for a in mine), Decimal(0))
+        return sum((attempt.suspected for attempt in mine), Decimal(0))
+
+    def committed(self, run: str, stage: str | None = None, *, day: int | None = None) -> Decimal:
+        """USD billed, reserved or suspected: the most that a run, or a part of it, has cost or can still cost.
+
+        ``day``: only attempts that were claimed on that UTC day (see ``day_of``).
+        """
+        mine = (a for _, a in self.attempts(run) if stage in {None, a.stage} and (day is None or day_of(a.at) == day))
+        return sum((attempt.committed for attempt in mine), Decimal(0))
 
     def batch_ids(self, realm: str) -> set[str]:
         """Every batch of a realm that a fact names; two hosts may use the same ids."""
         mine = [attempt for shard in self.in_realm(realm) for attempt in shard.attempts]
         return {attempt.batch for attempt in mine if attempt.batch}.union(*(attempt.strays for attempt in mine))
+
+
+def day_of(at: float) -> int:
+    """The number of the UTC day that a moment (seconds since the epoch) lies in."""
+    return int(at // 86400)
 
 
 def shard_name(realm: str, shard: str) -> str:
