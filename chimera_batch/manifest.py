@@ -34,7 +34,7 @@ SQL_WORDS = frozenset(_SQL.split())
 """DuckDB's reserved words: as a stage name each would need quotes in every query."""
 
 _OURS = frozenset({"model", "messages", "input", "instructions", "system", "stream", "n"}) | frozenset(
-    {"max_tokens", "max_completion_tokens", "max_output_tokens"}
+    {"max_tokens", "max_completion_tokens", "max_output_tokens", "service_tier"}
 )
 """Body fields that the engine writes itself; ``extra`` may not overrule them."""
 

@@ -21,11 +21,12 @@ from chimera_batch.records import Call
 from chimera_batch.schemas import canonical, read_schema, schema_name
 from chimera_batch.shape import AskStage, Manifest, ModelChoice
 from chimera_batch.shipped import init, shipped_root
-from chimera_batch.stage import Assume, Rounds, Rule, Source, Stage
+from chimera_batch.stage import Assume, Hint, Rounds, Rule, Source, Stage
 from chimera_batch.yamldoc import Document, Loc, report
 
 __all__ = [
     "Assume",
+    "Hint",
     "Project",
     "Rounds",
     "Rule",
@@ -139,7 +140,7 @@ class _Resolver:
             kind="ask",
             where=where,
             table=self.source("sql", entry.table, (*loc, "table")),
-            calls=self.calls(entry.ask, schema, window, (*loc, "schema")),
+            calls=self.calls(entry, schema, window, (*loc, "schema")),
             prompt=self.source("prompts", entry.prompt, (*loc, "prompt")),
             rows=self.source("sql", entry.rows, (*loc, "rows")),
             schema=schema,
@@ -151,6 +152,9 @@ class _Resolver:
             budget_usd=entry.budget_usd,
             canary=entry.canary,
             breaker=entry.breaker,
+            route=entry.route,
+            hints=tuple(Hint(c.assume_output_tokens, c.context_tokens) for c in self.manifest.models[entry.ask]),
+            longer_if_it_pays=entry.retry.truncated.pays,
         )
 
     def rounds(self, entry: AskStage, loc: Loc) -> Rounds | None:
@@ -177,9 +181,10 @@ class _Resolver:
             return None
         return Source(name, path, text)
 
-    def calls(self, model: str, schema: Source | None, window: str, loc: Loc) -> tuple[Call, ...]:
-        choices = enumerate(self.manifest.models[model])
-        calls = [call for number, choice in choices if (call := self.call(model, number, choice, window))]
+    def calls(self, entry: AskStage, schema: Source | None, window: str, loc: Loc) -> tuple[Call, ...]:
+        choices = self.manifest.models[entry.ask]
+        calls = [call for n, choice in enumerate(choices) if (call := self.call(entry.ask, n, choice))]
+        self.check_window(entry, window, calls)
         if schema is None:
             return tuple(calls)
         if any(call.endpoint == _EMBEDDINGS for call in calls):
@@ -191,7 +196,20 @@ class _Resolver:
             return tuple(calls)
         return tuple(replace(call, schema=text, schema_name=name) for call in calls)
 
-    def call(self, model: str, number: int, choice: ModelChoice, window: str) -> Call | None:
+    def check_window(self, entry: AskStage, window: str, calls: list[Call]) -> None:
+        """Every choice must offer the stage's window; of those to route between, one."""
+        lacks = [self.profiles[call.provider].lacks(window) for call in calls]
+        if entry.route == "cheapest" and None in lacks:
+            return
+        able = ", ".join(sorted(name for name, known in {**self.builtin, **self.profiles}.items() if known.flex))
+        for number, said in enumerate(lacks):
+            if said:
+                also = f": only {able}" if window == "flex" else ""
+                self.problem(said + also, ("models", entry.ask, number))
+        if window == "flex" and any(call.endpoint == _EMBEDDINGS for call in calls):
+            self.problem("embeddings have no flex", ("models", entry.ask))
+
+    def call(self, model: str, number: int, choice: ModelChoice) -> Call | None:
         loc: Loc = ("models", model, number)
         profile = self.profile(choice.provider, loc)
         if profile is None:
@@ -200,8 +218,6 @@ class _Resolver:
         if endpoint not in profile.endpoints:
             known = ", ".join(profile.endpoints)
             self.problem(f"{profile.name} takes {known} in batches, not {endpoint}", (*loc, "endpoint"))
-        if window not in {"now", *profile.windows}:
-            self.problem(f"{profile.name} has no window {window}, only {', '.join(profile.windows)} (or now)", loc)
         return Call(
             provider=profile.name,
             endpoint=endpoint,

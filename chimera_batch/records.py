@@ -13,6 +13,9 @@ Outcome = Literal["ok", "truncated", "refused", "invalid", "error", "expired", "
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
+Caching = bool | Literal["auto"]
+"""Whether a request marks its beginning for the provider's prompt cache; ``auto``: while what is measured pays."""
+
 Phase = Literal["working", "ended", "rejected"]
 """``rejected``: the provider refused the file as a whole; nothing was executed and nothing is billed."""
 
@@ -49,6 +52,7 @@ class Reply:
     message: str | None = None
     transient: bool = False  # an error that may pass by itself: 408, 429, 5xx, time-outs, overload
     account: bool = False  # hits every row (quota, billing, key): stop and tell the person
+    tier: str | None = None  # the service tier that the provider says it used, in its own word
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Intent:
     bytes: int
     endpoint: str  # "/v1/chat/completions", "/v1/messages", …
     model: str
-    window: str  # "24h", or "now" for synchronous calls
+    window: str  # "24h", or "now" or "flex" for synchronous calls
     run: str
     at: float  # seconds since the epoch, when the intent was written
 
@@ -119,7 +123,7 @@ class Message:
 class Call:
     """How one stage asks one model: everything about a request body except the messages.
 
-    All of it but ``max_output_tokens`` shapes the answer and is part of the request id.
+    All of it but ``max_output_tokens`` and ``cache`` shapes the answer and is part of the request id.
     """
 
     provider: str  # profile name
@@ -132,5 +136,15 @@ class Call:
     top_k: int | None = None
     schema_name: str | None = None  # ≤ 64 of a-zA-Z0-9_-
     schema: str | None = None  # canonical JSON text of the response schema
-    cache: bool = False  # mark the shared prefix (system message) for the provider's prompt cache
+    cache: Caching = False  # mark the shared prefix (system message) for the provider's prompt cache
     extra: str = "{}"  # canonical JSON text: further body fields, from the manifest
+
+
+def synchronous(window: str) -> bool:
+    """Whether a window means single calls that answer at once, and no batch: ``now`` and ``flex``."""
+    return window in {"now", "flex"}
+
+
+def batch_priced(window: str) -> bool:
+    """Whether a window is billed at the batch rates: every batch, and ``flex``."""
+    return window != "now"

@@ -21,7 +21,16 @@ from pydantic_core import PydanticCustomError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
-Window = Annotated[str, Field(pattern=r"^(now|[1-9][0-9]*[mhd])$")]
+
+
+def _not_flex(value: Any) -> Any:
+    if value == "flex":
+        raise PydanticCustomError("window", "flex is for single stages: write `window: flex` at a stage")
+    return value
+
+
+Window = Annotated[str, BeforeValidator(_not_flex), Field(pattern=r"^(now|[1-9][0-9]*[mhd])$")]
+StageWindow = Annotated[str, Field(pattern=r"^(now|flex|[1-9][0-9]*[mhd])$")]
 Usd = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=6)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -70,7 +79,8 @@ class Rule(Strict):
 
 class TruncatedRule(Rule):
     times: int = Field(default=1, ge=0, le=100)
-    ceiling: Annotated[float, BeforeValidator(_factor), Field(gt=1, le=16)] = 2.0
+    ceiling: Annotated[float, BeforeValidator(_factor), Field(ge=1, le=16)] = 2.0  # 1x: the same again, blindly
+    pays: bool = False  # only where a longer try costs less than another usable row
 
 
 Times = Annotated[Rule, BeforeValidator(_times)]
@@ -110,7 +120,7 @@ class Assume(Strict):
 
 
 class ModelChoice(Strict):
-    """How a model is asked. Of several choices the first that can run wins; the rest is the fallback."""
+    """How a model is asked. Of several choices a stage asks the first, or with ``route: cheapest`` the cheapest."""
 
     provider: Identifier
     model: str = Field(min_length=1, max_length=200)
@@ -120,7 +130,9 @@ class ModelChoice(Strict):
     top_p: float | None = Field(default=None, gt=0, le=1, strict=False)
     top_k: int | None = Field(default=None, ge=1)
     max_output_tokens: int = Field(default=16_000, ge=1)
-    cache: bool = False
+    cache: bool | Literal["auto"] = False
+    assume_output_tokens: int | None = Field(default=None, ge=0)
+    context_tokens: int | None = Field(default=None, ge=1)
     extra: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -133,7 +145,8 @@ class AskStage(Strict):
     table: FileName | None = None
     samples: int = Field(default=1, ge=1, le=1000)
     rounds: Rounds | None = None
-    window: Window | None = None
+    window: StageWindow | None = None
+    route: Literal["first", "cheapest"] = "first"
     assume: Assume = Assume()
     retry: Retry = Retry()
     budget_usd: Annotated[Usd, Field(strict=False)] | None = None

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from chimera_batch.records import Call
+from chimera_batch.records import Call, batch_priced, synchronous
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,20 @@ class Assume:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """What the manifest says of one choice of model beside how it is asked: only routing reads it."""
+
+    output_tokens: int | None = None  # expected per request; models differ in how long they answer
+    context_tokens: int | None = None  # that the model takes, input and output together
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One step. A ``sql`` stage has only ``table``, the query that makes it; an ``ask`` stage has calls, prompt, rows.
 
     ``where`` is the manifest's line. ``budget_usd`` caps this stage alone. ``canary``: requests of the first wave,
-    None = decided by size, 0 = none. ``breaker``: the least share of usable answers.
+    None = decided by size, 0 = none. ``breaker``: the least share of usable answers. ``route``: ask the first of the
+    calls, or the cheapest (``opening`` puts it first). ``longer_if_it_pays``: truncated answers are asked again only then.
     """
 
     name: str
@@ -79,3 +88,14 @@ class Stage:
     budget_usd: Decimal | None = None
     canary: int | None = None
     breaker: float = 0.5
+    route: Literal["first", "cheapest"] = "first"
+    hints: tuple[Hint, ...] = ()  # one for each call
+    longer_if_it_pays: bool = False
+
+    @property
+    def synchronous(self) -> bool:
+        return synchronous(self.window)
+
+    @property
+    def batch_priced(self) -> bool:
+        return batch_priced(self.window)

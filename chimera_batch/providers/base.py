@@ -34,6 +34,16 @@ class Profile:
     purpose: str = "batch"
     deletes_files: bool = True
     headers: tuple[tuple[str, str], ...] = ()
+    flex: bool = False  # takes synchronous calls at the batch price (`window: flex`)
+    cache_from_tokens: int = 1024  # a shorter shared beginning is never cached
+
+    def lacks(self, window: str) -> str | None:
+        """Why a stage with this window cannot be asked here; None if it can."""
+        if window == "flex":
+            return None if self.flex else f"{self.name} has no flex"
+        if window in {"now", *self.windows}:
+            return None
+        return f"{self.name} has no window {window}, only {', '.join(self.windows)} (or now)"
 
 
 class Provider(Protocol):

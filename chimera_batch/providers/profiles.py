@@ -18,9 +18,9 @@ _MUST_SAY = ("dialect", "base_url", "api_key_env")
 _FIELDS = tuple(f.name for f in fields(Profile) if f.name != "name")
 _TEXT = {"dialect", "base_url", "api_key_env", "purpose"}
 _LISTS = {"endpoints", "windows"}
-_WHOLE = {"max_requests", "max_bytes", "max_line_bytes"}
+_WHOLE = {"max_requests", "max_bytes", "max_line_bytes", "cache_from_tokens"}
 _WHOLE_OR_NONE = {"batches_per_hour", "enqueued_tokens"}
-_FLAGS = {"keeps_metadata", "distinct_counts", "deletes_files"}
+_FLAGS = {"keeps_metadata", "distinct_counts", "deletes_files", "flex"}
 
 # A host nobody has described: the smallest limits and the fewest promises of the known ones of its dialect.
 _CAUTIOUS: dict[str, dict[str, Any]] = {
