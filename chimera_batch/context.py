@@ -43,6 +43,19 @@ class Timing:
     overdue: float = 26 * 3600.0  # a batch still working this long after its submission is reported
 
 
+@dataclass(slots=True)
+class Pilot:
+    """How much may be sent before a person has seen what it costs: a random sample of each stage of batches."""
+
+    requests: int
+    stage: str | None = None  # the only stage that is asked anything; None: all
+    agreed: set[str] = field(default_factory=set)  # stages whose rest may be sent too
+
+    def samples(self, stage: Stage, wanted: int) -> bool:
+        """Whether only the sample of a stage with so many requests may be sent."""
+        return stage.window != "now" and stage.name not in self.agreed and wanted > self.requests
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """One command's view of one run."""
@@ -57,10 +70,12 @@ class Context:
     timing: Timing = field(default_factory=Timing)
     rehearse: bool = False
     budget_usd: Decimal | None = None  # the manifest's budget or --max-usd, whichever is less
+    budget_day_usd: Decimal | None = None  # of what is claimed on one UTC day; --max-usd-per-day, likewise
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     say: Callable[[str], None] = lambda _line: None  # one line of progress for a person
 
+    pilot: Pilot | None = None
     notes: dict[str, str] = field(default_factory=dict)  # shard -> why it waits, as far as this process knows
 
     def note(self, shard: Shard, text: str) -> None:

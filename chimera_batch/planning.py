@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from chimera_batch.warehouse import Warehouse
 from chimera_batch.wire import compress, nonced
 
 CANARY_FROM = 500  # requests; below this a canary costs a turnaround and saves little
-CANARY = 50  # requests of the first, small shard
+CANARY = 50  # requests of the first, small shard: a random sample of the stage
+ALL = "~"  # behind every request id
 _NONCE = "0" * 8  # as long as a real one, for measuring
 
 _ID_COLUMNS = {
@@ -106,14 +107,33 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
     return ctx.facts.asked[ctx.run, stage.name][number]  # another runner's, if it was first: both must ask the same
 
 
-def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, *, seen: int) -> bool:
+def sample_end(warehouse: Warehouse, requests: int) -> str:
+    """The last id of a random sample of so many requests of the view ``asked``; ids up to it belong to the sample."""
+    return str(warehouse.scalar(engine_sql("sample_end"), {"requests": requests}) or "")
+
+
+def unpacked(warehouse: Warehouse, upto: str = ALL) -> int:
+    """How many requests no shard of the realm holds yet. The views ``asked`` and ``members`` must be current."""
+    return int(warehouse.scalar(engine_sql("missing"), {"upto": upto}))
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What is to be packed. ``upto``: the last id of the sample, or ALL. ``seen``: how many shards the realm had when
+    the views were made. ``answered``: requests of the stage that are known already, which make a canary needless."""
+
+    seen: int
+    upto: str = ALL
+    answered: int = 0
+
+
+def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent: Extent) -> bool:
     """Pack what no shard of the realm holds yet. The views ``asked`` and ``members`` must be current.
 
-    ``seen``: how many shards the realm had when those views were made. False when another runner packed since:
-    subtract again.
+    False when another runner packed since they were made: subtract again.
     """
-    for number, packed in enumerate(_shards(ctx, stage, warehouse, folder)):
-        if not _keep_shard(ctx, stage, packed, seen_packs=seen + number):
+    for number, packed in enumerate(_shards(ctx, stage, warehouse, folder, extent)):
+        if not _keep_shard(ctx, stage, packed, seen_packs=extent.seen + number):
             return False
     return True
 
@@ -130,10 +150,13 @@ class _Packed:
     canary: bool
 
 
-def limits(ctx: Context, stage: Stage, missing: int) -> Limits:
-    """A host's limits for one file of this stage, with a canary where the stage is large enough for one."""
+def limits(ctx: Context, stage: Stage, missing: int, answered: int = 0) -> Limits:
+    """A host's limits for one file of this stage, with a canary where the stage is large enough for one and not as many
+    answers are known already."""
     profile = ctx.profile(stage)
     size = CANARY if stage.canary is None else stage.canary
+    if answered >= size:
+        size = 0
     return Limits(
         max_requests=profile.max_requests,
         max_bytes=profile.max_bytes,
@@ -143,26 +166,37 @@ def limits(ctx: Context, stage: Stage, missing: int) -> Limits:
     )
 
 
-def _shards(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Iterator[_Packed]:
-    missing = int(warehouse.scalar(engine_sql("missing"), {}))
-    bounds = limits(ctx, stage, missing)
+def _shards(
+    ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent: Extent
+) -> Iterator[_Packed]:
+    bounds, sample = _sampled(ctx, stage, warehouse, extent)
     cutter = Cutter(bounds)
     lead = len(_NONCE) + 1
-    numbered = (
-        (cutter.add(len(line) + lead, member[1]), line, member) for line, member in _rendered(ctx, stage, warehouse)
-    )
+    rendered = _rendered(ctx, stage, warehouse, {"upto": extent.upto, "sample": sample})
+    numbered = ((cutter.add(len(line) + lead, member[1]), line, member) for line, member in rendered)
     for number, group in groupby(numbered, key=lambda item: item[0]):
         stem = folder / f"{stage.name}.shard-{number}"
         canary = bounds.first is not None and number == 0
         yield _write_shard(stage, warehouse, stem, ((line, member) for _, line, member in group), canary=canary)
 
 
-def _rendered(ctx: Context, stage: Stage, warehouse: Warehouse) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
+def _sampled(ctx: Context, stage: Stage, warehouse: Warehouse, extent: Extent) -> tuple[Limits, str]:
+    """The limits of what is packed now, the first shard being what is missing of the sample, and the sample's end."""
+    bounds = limits(ctx, stage, unpacked(warehouse, extent.upto), extent.answered)
+    end = extent.upto if extent.upto != ALL else ""
+    if not end and bounds.first is not None:
+        end = sample_end(warehouse, bounds.first)
+    return replace(bounds, first=unpacked(warehouse, end) or None), end
+
+
+def _rendered(
+    ctx: Context, stage: Stage, warehouse: Warehouse, ends: Mapping[str, str]
+) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
     """Missing requests as (shard line, (id, input tokens, input bound)), linted as the provider would."""
     make = renderer(ctx, stage)
     profile = ctx.profile(stage)
     endpoint = ENDPOINTS[stage.calls[0].endpoint]
-    for row, sample, identity, tokens, bound in warehouse.rows(engine_sql("todo"), {}):
+    for row, sample, identity, tokens, bound in warehouse.rows(engine_sql("todo"), ends):
         request = make.render(row, sample)
         sent = nonced(request.line, _NONCE)
         problems = endpoint.problems(orjson.loads(sent))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chimera_batch import asking, joining, planning, polling
+from chimera_batch import asking, joining, planning, polling, standing
 from chimera_batch.context import Context
 from chimera_batch.errors import NotFinished
 from chimera_batch.facts import Attempt, Shard
@@ -33,6 +33,7 @@ class Progress:
     waits: list[str] = field(default_factory=list)
     over: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
+    piloted: list[str] = field(default_factory=list)  # stages whose sample is in: may the rest be sent?
     halted: bool = False  # a person cancelled the run: what is under way is collected, nothing is sent
 
     @property
@@ -44,7 +45,9 @@ def converge(ctx: Context, *, until: str | None = None) -> Progress:
     """Advance until the run is done, or until only a person, a budget or nobody can move it on."""
     while True:
         progress = advance(ctx, until=until)
-        if progress.done or progress.stuck or ((progress.over or progress.halted) and not progress.in_flight):
+        if progress.done or progress.stuck:
+            return progress
+        if (progress.over or progress.halted or progress.piloted) and not progress.in_flight:
             return progress
         if not _anything_new(ctx, progress):
             return progress
@@ -107,6 +110,9 @@ def _take(step: Step, progress: Progress) -> Made | None:
     joining.view_inputs(step.inputs, step.warehouse)
     if step.stage.kind == "sql":
         return _join(step, None)
+    pilot = step.ctx.pilot
+    if pilot is not None and pilot.stage not in {None, step.stage.name}:
+        return None  # only that one stage is asked anything
     walked = step.walk(lambda paths: _send(step, paths, progress), keep=True)
     return _join(step, walked.standing) if walked.finished else None
 
@@ -119,31 +125,50 @@ def _join(step: Step, counts: Standing | None) -> Made:
 def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
     """Pack and send what is missing; how the requests stand afterwards."""
     ctx, stage = step.ctx, step.stage
+    counts, upto = _packed(step, paths)
+    progress.halted = ctx.run in ctx.facts.halted
+    left = counts.states["packed"] + counts.states["retryable"]
+    if upto != planning.ALL and standing.keep_sample(step.warehouse, step.folder, upto):
+        progress.piloted.append(stage.name)
+    elif left and not progress.halted:
+        check_breaker(ctx, stage, counts)
+        joining.check(ctx, stage, step.warehouse)
+        counts = _sent(step, paths, counts, progress)
+    progress.in_flight += counts.states["in_flight"]
+    return counts
+
+
+def _packed(step: Step, paths: list[Path]) -> tuple[Standing, str]:
+    """Pack what may be sent: everything, or a sample while nobody has agreed to more; and where the sample ends."""
+    ctx, stage = step.ctx, step.stage
     for _ in range(_PACK_TRIES):
         seen = ctx.facts.packs.get(ctx.realm(stage), 0)  # before the views are made that tell what is missing
         counts = step.stand(paths)
-        if not counts.states["not_asked"]:
-            break
-        planning.pack(ctx, stage, step.warehouse, step.folder, seen=seen)
-    else:
-        raise NotFinished(
-            "other runners keep packing requests of the same host",
-            where=f"stage {stage.name}",
-            hint=f"chimera-batch run {ctx.project.path}",
-        )
-    progress.halted = ctx.run in ctx.facts.halted
-    if counts.states["packed"] + counts.states["retryable"] and not progress.halted:
-        check_breaker(ctx, stage, counts)
-        joining.check(ctx, stage, step.warehouse)
-        sender = Sender(ctx, stage, step.warehouse, step.folder)
-        sender.send()
-        progress.waits += sender.waits
-        progress.over += sender.over
-        if sender.synchronous:
-            asking.ask(ctx, stage)
-        counts = step.stand(paths) if sender.sent else counts
-        left = counts.states["packed"] + counts.states["retryable"]
-        if left and sender.sent:
-            progress.waits.append(f"{stage.name}: {left:,} requests are to be sent again")
-    progress.in_flight += counts.states["in_flight"]
+        upto = planning.ALL
+        if ctx.pilot is not None and ctx.pilot.samples(stage, counts.wanted):
+            upto = planning.sample_end(step.warehouse, ctx.pilot.requests)
+        if not counts.states["not_asked"] or not planning.unpacked(step.warehouse, upto):
+            return counts, upto
+        extent = planning.Extent(seen, upto, counts.states["answered"])
+        planning.pack(ctx, stage, step.warehouse, step.folder, extent)
+    raise NotFinished(
+        "other runners keep packing requests of the same host",
+        where=f"stage {stage.name}",
+        hint=f"chimera-batch run {ctx.project.path}",
+    )
+
+
+def _sent(step: Step, paths: list[Path], counts: Standing, progress: Progress) -> Standing:
+    """Send what is open and in the view ``standing``."""
+    ctx, stage = step.ctx, step.stage
+    sender = Sender(ctx, stage, step.warehouse, step.folder)
+    sender.send()
+    progress.waits += sender.waits
+    progress.over += sender.over
+    if sender.synchronous:
+        asking.ask(ctx, stage)
+    counts = step.stand(paths) if sender.sent else counts
+    left = counts.states["packed"] + counts.states["retryable"]
+    if left and sender.sent:
+        progress.waits.append(f"{stage.name}: {left:,} requests are to be sent again")
     return counts

@@ -122,6 +122,15 @@ def take(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Stan
     return standing
 
 
+def keep_sample(warehouse: Warehouse, folder: Path, upto: str) -> bool:
+    """Leave only the sample's requests, those with ids up to ``upto``, in the view ``standing``; are all settled?"""
+    path = folder / "standing_sample.parquet"
+    warehouse.write(engine_sql("standing_sample"), {"upto": upto}, path)
+    warehouse.view("standing", [path])
+    counts = {state: requests for state, _, requests in warehouse.rows(engine_sql("standing_counts"), {})}
+    return counts.keys() <= {"answered", "given_up"}
+
+
 def _materialise(warehouse: Warehouse, folder: Path, name: str) -> None:
     path = folder / f"{name}.parquet"
     warehouse.write(engine_sql(name), {}, path)

@@ -416,7 +416,7 @@ class Bench:
         with self.step() as step:
             seen = self.ctx.facts.packs.get(self.ctx.realm(step.stage), 0)
             step.stand(paths)
-            return planning.pack(self.ctx, step.stage, step.warehouse, step.folder, seen=seen)
+            return planning.pack(self.ctx, step.stage, step.warehouse, step.folder, planning.Extent(seen))
 
     def stand(self, paths: list[Path] | None = None) -> Standing:
         """How the first stage stands, from the store alone."""

@@ -235,7 +235,7 @@ def test_a_runner_that_packed_meanwhile_is_noticed(tmp_path: Path) -> None:
     with one.step() as step:
         step.stand(paths)
         assert two.pack(two.draw())
-        assert not planning.pack(one.ctx, step.stage, step.warehouse, step.folder, seen=0)
+        assert not planning.pack(one.ctx, step.stage, step.warehouse, step.folder, planning.Extent(0))
     assert len(one.ctx.facts.shards) == 1
     assert one.states(paths) == {"packed": 3}
 
