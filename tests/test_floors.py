@@ -20,7 +20,7 @@ FLOORS = {
     " fingerprints checking quoting statusing shelves tracing deciding doctoring",
     3: "ledger journal folding facts admission retry",
     2: "warehouse functions stores providers render template packing wire decoding estimate chain tally",
-    1: "manifest shape project stage schemas shipped settings prices money tokens endpoints"
+    1: "manifest shape project stage schemas shipped settings prices pricerows money tokens endpoints"
     " providers.base providers.profiles",
     0: "records errors yamldoc",
 }
