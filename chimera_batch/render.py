@@ -4,8 +4,9 @@ Everything of a line that no row changes is encoded once; per row only the value
 A message with logic in it is one value, rendered by Jinja.
 
 A request id is the first 32 hex digits of SHA-256 over ``chimera-request-1``, the endpoint's path and the sample
-number, each ended by a NUL, and the body's bytes with the output ceiling set to 0. Neither the row, the ceiling nor
-the host is part of it. Changing any of this makes every answer ever bought unknown: the tests pin it.
+number, each ended by a NUL, and the body's bytes with the output ceiling set to 0 and without cache marks. Neither the
+row, the ceiling, the marks nor the host is part of it. Changing any of this makes every answer ever bought unknown:
+the tests pin it.
 """
 
 from __future__ import annotations
@@ -102,6 +103,14 @@ class Renderer:
         return frozenset().union(*(message.columns for message in self._messages))
 
     @property
+    def shared_tokens(self) -> int:
+        """Tokens of the beginning that every request has in common: the system message up to its first hole."""
+        first, start = self._messages[0], self._messages[0].parts[:1]
+        if first.role != "system" or not start or not isinstance(start[0], str):
+            return 0
+        return self._count.counter.count(start[0])
+
+    @property
     def tokens_basis(self) -> str:
         """What the token counts rest on, for people: "o200k, exact"."""
         return self._count.counter.basis
@@ -132,7 +141,7 @@ class Renderer:
         names = [f"{mark}{number:06}" for number in range(len(self._holes) + 1)]
         messages = self._texts(names)
         line = encode(self._endpoint.line(names[-1], self._endpoint.body(self._call, messages))) + b"\n"
-        body = encode(self._endpoint.body(replace(self._call, max_output_tokens=0), messages))
+        body = encode(self._endpoint.body(replace(self._call, max_output_tokens=0, cache=False), messages))
         if not line.startswith(_LEAD):
             raise ChimeraError(f"{self._call.endpoint} does not put custom_id first")
         return *_split(line, mark), *_split(body, mark)
