@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import click
 
 from chimera_batch.cli import estimate, showing
 from chimera_batch.cli.hints import next_lines
-from chimera_batch.cli.said import Said, as_dollars, manifest_argument, rehearsable
+from chimera_batch.cli.said import Said, manifest_argument, rehearsable, spending
 from chimera_batch.cli.showing import dollars
 from chimera_batch.cli.summary import summary, what_next
 
@@ -23,11 +22,11 @@ from chimera_batch.cli.summary import summary, what_next
 @manifest_argument
 @rehearsable
 @click.option("--yes", is_flag=True, help="Send without asking; the budget still holds.")
-@click.option("--max-usd", callback=as_dollars, metavar="X", help="A budget for this run, if below the manifest's.")
+@spending
 @click.option("--until", metavar="STAGE", help="Stop when this stage's table is made.")
 @click.option("--detach", is_flag=True, help="Send what can be sent, do not wait for it, exit 5.")
 @click.pass_obj
-def run(said: Said, *, manifest: Path, yes: bool, max_usd: Decimal | None, until: str | None, detach: bool) -> None:
+def run(said: Said, *, manifest: Path, yes: bool, until: str | None, detach: bool) -> None:
     """Ask what is missing, wait, make the tables.
 
     Resumes by itself: stop it at any moment and type the same again.
@@ -37,13 +36,13 @@ def run(said: Said, *, manifest: Path, yes: bool, max_usd: Decimal | None, until
     from chimera_batch import api
 
     confirm = None if yes or said.rehearse else _confirm(said)
-    options = said.options(max_usd)
-    _finish(said, manifest, api.run(manifest, options, confirm=confirm, until=until, detach=detach))
+    _finish(said, manifest, api.run(manifest, said.options(), confirm=confirm, until=until, detach=detach))
 
 
 @click.command()
 @manifest_argument
 @rehearsable
+@spending
 @click.pass_obj
 def advance(said: Said, manifest: Path) -> None:
     """One step without waiting, for cron.
