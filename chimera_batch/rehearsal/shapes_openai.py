@@ -33,7 +33,7 @@ def chat(ident: str, heard: Heard, said: Said, now: int, *, terms: Terms, open_h
     spent, thought = spent_of(heard, said)
     prompt = {"cached_tokens": terms.touched.read, "audio_tokens": 0}
     if terms.touched.written:  # recordings are older than the field; hosts that charge for writes show it
-        prompt["cache_write_tokens"] = terms.touched.written
+        prompt |= _written(terms.touched)
     usage = {
         "prompt_tokens": heard.input_tokens,
         "completion_tokens": spent,
