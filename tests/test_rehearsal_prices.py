@@ -77,9 +77,9 @@ def test_tiers_are_in_the_table_and_change_the_price() -> None:
     assert tiered
     for provider, model in tiered:
         edge = above(provider, model)
-        below = theirs(provider, model, Usage(edge), batch=True)
-        beyond = theirs(provider, model, Usage(edge + 1), batch=True)
+        below, beyond = (theirs(provider, model, Usage(n), batch=False) for n in (edge, edge + 1))
         assert beyond > below * Decimal("1.2"), "all tokens, not the excess alone"
+        assert theirs(provider, model, Usage(edge + 1), batch=True) >= theirs(provider, model, Usage(edge), batch=True)
 
 
 rates = st.integers(0, 5000).map(lambda n: str(Decimal(n) / 1000))
