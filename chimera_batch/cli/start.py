@@ -75,6 +75,7 @@ def prices(said: Said, model: str | None, own: Path | None) -> None:
     """
     from chimera_batch import prices as tables
     from chimera_batch.errors import InputError
+    from chimera_batch.tokens import counter
 
     book = tables.load(own, said.price)
     rows = [row for row in book.rows if model is None or any(model.lower() in n.lower() for n in _names(row))]
@@ -93,6 +94,8 @@ def prices(said: Said, model: str | None, own: Path | None) -> None:
             showing.line(
                 f"{row.provider}/{row.model} above {tier.above_input_tokens:,} tokens of input: {_tier_line(row, tier)}"
             )
+        if model is not None:
+            showing.line(f"{row.provider}/{row.model} tokens: {counter(row.model).basis}")
     showing.line("USD per million tokens; a dash: no batch price is known, the standard one is used")
 
 
@@ -120,6 +123,8 @@ def _price_row(row: Price) -> tuple[str, ...]:
 def _price(row: Price) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from chimera_batch.tokens import counter
+
     def both(part: Price | Tier) -> dict[str, Any]:
         rates = {"standard": part.standard, "batch": part.batch if row.batch_known else None}
         return {kind: each and {k: float(v) for k, v in asdict(each).items()} for kind, each in rates.items()}
@@ -130,6 +135,7 @@ def _price(row: Price) -> dict[str, Any]:
         "aliases": sorted(row.names - {row.model}),
         **both(row),
         "tiers": [{"above_input_tokens": tier.above_input_tokens, **both(tier)} for tier in row.tiers],
+        "tokens": counter(row.model).basis,
         "gpu": row.gpu and {name: float(number) for name, number in asdict(row.gpu).items()},
         **{name: _iso(getattr(row, name)) for name in ("effective_from", "retire_on", "as_of")},
         "source": row.source,
