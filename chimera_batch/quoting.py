@@ -52,7 +52,8 @@ def _facts(ctx: Context, stage: Stage, tables: dict[str, Made], warehouse: Wareh
 def terms_of(ctx: Context, stage: Stage) -> Terms:
     call = stage.calls[0]
     price = ctx.price_of(call.provider, call.model)
-    return Terms(price, stage.window != "now", stage.assume.output_tokens, call.cache)
+    output = stage.assume.output_tokens
+    return Terms(price, stage.batch_priced, output, cache=bool(call.cache), synchronous=stage.synchronous)
 
 
 def _ask_facts(ctx: Context, stage: Stage, reads: tuple[str, ...]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Terms:
     batch: bool  # priced at the batch rates
     output_tokens: int | None = None
     cache: bool = False  # requests ask for the long-lived prompt cache, whose writes cost more
-    synchronous: bool = False  # nobody waits for a batch; at the batch rates (flex) the host may still charge the others
+    synchronous: bool = False  # no batch to wait for; where it is priced as one (flex) the host may charge full rates
 
 
 @dataclass(frozen=True, slots=True)
