@@ -157,6 +157,7 @@ def claimed(shard: str = "s", attempt: int = 1, usd: str = "1.5", **changes: Any
         "input_tokens": 500,
         "usd": usd,
         "price": None,
+        "cache": False,
         "lease_until": NOW + 900,
         **changes,
     }
