@@ -81,6 +81,7 @@ def status_document(**changes: Any) -> dict[str, Any]:
         "not_asked": 0,
         "orphaned": 2,
         "outcomes": {"ok": 4, "refused": 1},
+        "reasons": ["given up: cut at 100 output tokens"],
         "usd_spent": 1.25,
         "usd_reserved": 0.5,
         "usd_suspected": 0.0,
@@ -90,7 +91,7 @@ def status_document(**changes: Any) -> dict[str, Any]:
         ],
     }
     counts = ("wanted", "answered", "in_flight", "packed", "retryable", "given_up", "not_asked", "orphaned")
-    joining = {"stage": "dataset", "kind": "sql", "rows": 4, **dict.fromkeys(counts, 0), "outcomes": {}}
+    joining = {"stage": "dataset", "kind": "sql", "rows": 4, **dict.fromkeys(counts, 0), "outcomes": {}, "reasons": []}
     joining |= {"usd_spent": 0.0, "usd_reserved": 0.0, "usd_suspected": 0.0, "batches": []}
     return {
         "run": "tiny",
