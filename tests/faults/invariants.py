@@ -105,13 +105,13 @@ class Scene:
         ]
 
     def most_committed(self) -> Decimal:
-        """The most that was ever spent and reserved at once, by the journal."""
+        """The most that was ever spent, reserved and suspected at once, by the journal."""
         facts, most = Facts(), Decimal(0)
         journal = Journal(self.store, owner="a reader", clock=lambda: 0.0)
         for event in journal.refresh():
             apply(facts, event)
             runs = {attempt.run for _, attempt in facts.attempts()}
-            most = max([most, *(facts.spent(run) + facts.reserved(run) for run in runs)])
+            most = max([most, *(facts.committed(run) for run in runs)])
         return most
 
     def _differences(self, reference: Reference) -> Iterator[str]:

@@ -11,6 +11,7 @@ owner itself wakes up and writes its receipt.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -97,6 +98,39 @@ def test_a_budget_for_a_part_is_never_passed_by_two(seed: int, tmp_path: Path) -
         assert not list(at.paid_faults())
         assert 0 < sum(Decimal(line["usd"]) for line in at.bill) <= budget
         assert at.facts.reserved("small") == 0
+        assert at.most_committed() <= budget
+
+
+def bad_luck(dice: random.Random) -> list[dict[str, object]]:
+    """Faults for the first batches of a run. Where a reply can be lost without a person having to decide: OpenAI's."""
+    kinds: list[dict[str, object]] = [
+        {"kind": "lose_create_reply", "match": {"profile": "openai", "path": "/v1/batches", "method": "POST"}},
+        {"kind": "http", "status": 429, "retry_after_ms": 1, "match": {"path": "/v1/batches", "method": "POST"}},
+        {"kind": "drop_rows", "n": 1},
+        {"kind": "error_rows", "n": 1},
+        {"kind": "duplicate_rows", "n": 1},
+        {"kind": "malformed_line", "n": 1},
+        {"kind": "expire", "finished": 1},
+    ]
+    return dice.choices(kinds, k=4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_budget_holds_against_the_servers_account_on_a_bad_night(seed: int, tmp_path: Path) -> None:
+    """Through the real SDKs, in two processes. What the server executed counts, delivered or not."""
+    dice = random.Random(seed)
+    budget = Decimal("0.0019") * Decimal(str(round(dice.uniform(0.2, 1.2), 3)))  # about what all of it could cost
+    with scene(tmp_path, replace(BUSY, ceiling=400), seed=seed, max_usd=f"{budget:f}") as at:
+        at.served.order(*bad_luck(dice))
+        ended = together(at, 2)
+        assert {one.code for one in ended} <= {0, 3}, said(ended)
+        charged = sum((Decimal(line["usd"]) for line in at.bill), Decimal(0))
+        delivered = sum((Decimal(line["usd"]) for line in at.bill if line["delivered"]), Decimal(0))
+        facts = at.facts
+        assert 0 < charged <= budget
+        assert facts.spent("small") == delivered
+        assert charged <= facts.spent("small") + facts.suspected("small")
+        assert facts.reserved("small") == 0
         assert at.most_committed() <= budget
 
 
