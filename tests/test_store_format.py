@@ -16,7 +16,7 @@ import zstandard
 
 from chimera_batch import api, collecting, folding, journal, planning, preparing, standing, wire
 from chimera_batch.errors import InputError, MissingObject, NotFinished, StoreConflict
-from chimera_batch.facts import Asked, Facts, Table
+from chimera_batch.facts import Asked, Ended, Facts, Table
 from chimera_batch.journal import FORMAT, Journal, event_key, segment_key
 from chimera_batch.ledger import Ledger, doubt
 from chimera_batch.opening import Options
@@ -379,6 +379,7 @@ def _written() -> dict[str, set[str]]:
             ledger.cleaned(shard, attempt)
         else:
             ledger.dropped(shard, attempt, "why")
+    ledger.ended("tiny", "one", Ended("f", 1, "enough"))
     ledger.table("tiny", "one", Table("f", "k", "s", 1, {}, {}))
     ledger.retry("tiny", "one")
     ledger.halt("tiny")

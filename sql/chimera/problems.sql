@@ -8,6 +8,7 @@ SELECT
     topic,
     slot,
     focus,
+    round AS wave,
     answer ->> 'question' AS question,
     answer ->> 'answer' AS reference_answer,
     answer ->> 'answer_kind' AS answer_kind,

@@ -1,7 +1,13 @@
--- One row per draft: each topic, seen from several angles, so that its drafts differ. More drafts per topic add rows
--- and change none.
--- reads: taxonomy
--- $problems_per_topic: drafts per topic
+-- One row per draft: each topic, seen from several angles, so that its drafts differ.
+-- Drafts come in waves. The first one asks for most of what the target is expected to need; each later one for what is
+-- missing, by what was kept so far, subject by subject. Topics get their drafts in turn, so that all get equally many.
+-- reads: taxonomy, previous, kept
+-- $subjects: list of {subject, topics}: the target is shared out in proportion to these quotas
+-- $problems: how many problems to keep in all; NULL: every draft that there can be, in one wave
+-- $first_wave: part of the expected need that the first wave asks for (0.85)
+-- $expected_yield: part of the drafts that is expected to be kept, until it is measured (0.75)
+-- $problems_per_topic: the most drafts of one topic
+-- $round: this wave, from 1
 WITH angles (kind, angle, focus) AS (
     VALUES
     ('formal', 1, 'a derivation that ends in one closed-form expression'),
@@ -29,9 +35,80 @@ WITH angles (kind, angle, focus) AS (
     ('humanities', 11, 'a minimal contrast: what one small difference in the evidence changes'),
     ('humanities', 12, 'a lesser known case to which a well-known concept applies')
 ),
+quotas AS (
+    SELECT s.subject, s.topics AS quota
+    FROM (SELECT unnest(from_json(to_json($subjects), '[{"subject": "VARCHAR", "topics": "INTEGER"}]')) AS s)
+),
+topics AS (
+    -- in an order of no meaning, so that the topics of one area are not the first ones
+    SELECT *, row_number() OVER (PARTITION BY subject ORDER BY md5(row_key), row_key) - 1 AS place
+    FROM taxonomy
+),
+shares AS (
+    SELECT
+        t.subject,
+        t.topics,
+        $problems::BIGINT * coalesce(q.quota, t.topics) AS part,
+        sum(coalesce(q.quota, t.topics)) OVER ()::BIGINT AS whole
+    FROM (SELECT subject, count(*) AS topics FROM topics GROUP BY subject) AS t
+    LEFT JOIN quotas AS q ON q.subject = t.subject
+),
+targets AS (
+    -- what is left by rounding down goes to the largest remainders
+    SELECT
+        subject,
+        topics,
+        part // whole + if(place <= $problems::BIGINT - whole_parts, 1, 0) AS target
+    FROM (
+        SELECT
+            *,
+            row_number() OVER (ORDER BY part % whole DESC, subject) AS place,
+            sum(part // whole) OVER () AS whole_parts
+        FROM shares
+    )
+),
+so_far AS (
+    SELECT
+        t.subject,
+        t.topics,
+        t.target,
+        coalesce(p.drafted, 0) AS drafted,
+        coalesce(k.kept, 0) AS kept
+    FROM targets AS t
+    LEFT JOIN (
+        SELECT row ->> 'subject' AS subject, count(DISTINCT row_key) AS drafted FROM previous GROUP BY 1
+    ) AS p ON p.subject = t.subject
+    LEFT JOIN (SELECT row ->> 'subject' AS subject, count(*) AS kept FROM kept GROUP BY 1) AS k ON k.subject = t.subject
+),
+measured AS (
+    -- a subject's own yield, drawn towards that of all of them as long as it rests on few drafts
+    SELECT *, (kept + 20 * overall) / (drafted + 20) AS yield
+    FROM (
+        SELECT
+            *,
+            greatest(coalesce(sum(kept) OVER () / nullif(sum(drafted) OVER (), 0), $expected_yield), 0.02) AS overall
+        FROM so_far
+    )
+),
+wave AS (
+    SELECT
+        *,
+        CASE
+            WHEN target IS NULL THEN topics * $problems_per_topic
+            WHEN $round = 1 THEN ceil($first_wave * target / $expected_yield)
+            WHEN kept >= target THEN 0
+            -- 1.8 standard deviations on top: eight subjects then all reach their targets three times in four
+            ELSE ceil((target - kept + 1.8 * sqrt((target - kept) * greatest(1 - yield, 0))) / yield)
+        END::BIGINT AS wanted
+    FROM measured
+),
 drafts AS (
-    SELECT t.*, unnest(range(1, $problems_per_topic + 1)) AS slot
-    FROM taxonomy AS t
+    SELECT t.*, w.number // w.topics + 1 AS slot
+    FROM (
+        SELECT subject, topics, unnest(range(drafted, least(drafted + wanted, topics * $problems_per_topic))) AS number
+        FROM wave
+    ) AS w
+    JOIN topics AS t ON t.subject = w.subject AND t.place = w.number % w.topics
 )
 SELECT
     d.row_key || '/' || d.slot AS row_key,

@@ -1,10 +1,11 @@
 -- Every draft with what the free checks say of it, before anyone is paid to verify it. reason 'ok' means: go on.
+-- Of two that are the same problem the one of the earlier wave stays, so that what was verified once stays in.
 -- reads: problems
 -- $near_problem: problems of one area with the same numbers and answer are one problem if their 3-word sequences
 -- overlap at least this much (Jaccard, 0.5)
 WITH keyed AS MATERIALIZED (
     SELECT
-        row_key, subject, area, question,
+        row_key, wave, subject, area, question,
         screen_problem(question, reference_answer) AS screen,
         text_key(question) AS question_key,
         text_key(reference_answer) AS answer_key,
@@ -12,17 +13,17 @@ WITH keyed AS MATERIALIZED (
     FROM problems
 ),
 firsts AS (
-    SELECT *, first_value(row_key) OVER (PARTITION BY question_key ORDER BY row_key) AS first_key
+    SELECT *, first_value(row_key) OVER (PARTITION BY question_key ORDER BY wave, row_key) AS first_key
     FROM keyed
     WHERE screen = 'ok'
 ),
 near AS (
-    SELECT b.row_key, min(a.row_key) AS first_key
+    SELECT b.row_key, first(a.row_key ORDER BY a.wave, a.row_key) AS first_key
     FROM firsts AS a
     JOIN firsts AS b
         ON a.subject = b.subject AND a.area = b.area
         AND a.answer_key = b.answer_key AND a.numbers = b.numbers
-        AND a.row_key < b.row_key
+        AND (a.wave, a.row_key) < (b.wave, b.row_key)
     WHERE
         a.row_key = a.first_key
         AND b.row_key = b.first_key
