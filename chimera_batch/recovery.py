@@ -105,7 +105,12 @@ def write_off(ctx: Context, shard: Shard, attempt: Attempt, reason: str) -> bool
             state = ctx.host(shard).state(attempt.batch)
     begun = attempt.batch is not None or attempt.doubted_at is not None or attempt.stand == "stuck" or shard.synchronous
     cost = unread_cost(ctx, shard, attempt, state) if begun else (Decimal(0), None)
-    return ctx.ledger.written_off(shard, attempt, reason, cost)
+    if not ctx.ledger.written_off(shard, attempt, reason, cost):
+        return False
+    if attempt.file is not None:  # a create that is still under way fails without it
+        with suppress(ProviderError):
+            ctx.host(shard).discard([attempt.file])
+    return True
 
 
 def resolve(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent) -> bool:

@@ -16,6 +16,7 @@ from chimera_batch.admission import Caps, Wish, admit
 from chimera_batch.errors import InputError, NotFinished
 from chimera_batch.facts import Asked, Attempt, Facts, Shard, Table
 from chimera_batch.ledger import Ledger, money
+from chimera_batch.records import Usage
 from chimera_batch.stores import open_store
 from tests.support import NOW, REALM, Clock, Flaky, MemoryStore, claimed, landing, packed
 
@@ -428,3 +429,43 @@ def test_a_process_that_outlives_the_failure_agrees_with_the_journal(after: bool
 def test_money_is_written_exactly_and_plainly(amount: str, text: str) -> None:
     assert money(Decimal(amount)) == text
     assert Decimal(money(Decimal(amount))) == Decimal(amount)
+
+
+# -- what may have been charged for nothing
+
+
+def test_what_is_given_up_keeps_what_it_may_have_cost() -> None:
+    store = MemoryStore()
+    writer, shard, attempt = one_claim(store)
+    writer.submitted(shard, attempt, "batch-1")
+    told = Usage(input_tokens=40, cached_tokens=8, output_tokens=2)
+    assert not writer.written_off(shard, attempt, "under way", (Decimal("0.3"), told))  # it may still come
+    writer.stuck(shard, attempt, "its file is gone")
+    assert writer.written_off(shard, attempt, "a person said: resend", (Decimal("0.3"), told))
+    assert not writer.written_off(shard, attempt, "twice", (Decimal("0.3"), told))
+    facts = fresh(store)
+    assert (facts.suspected("tiny"), facts.reserved("tiny"), facts.spent("tiny")) == (Decimal("0.3"), 0, 0)
+    (kept,) = facts.shards[f"{REALM}/s"].attempts
+    assert kept.reported is not None and Usage(**kept.reported) == told
+
+
+def test_what_is_given_back_suspects_nothing() -> None:
+    store = MemoryStore()
+    writer, shard, attempt = one_claim(store)
+    assert writer.dropped(shard, attempt, "nothing was sent", when="claimed")
+    assert fresh(store).suspected("tiny") == 0
+
+
+def test_a_strays_cost_is_told_once() -> None:
+    """Two runners may look at it at the same time, also long after its attempt is over."""
+    store = MemoryStore()
+    writer, shard, attempt = one_claim(store)
+    writer.dropped(shard, attempt, "no batch was created")
+    writer.stray(shard, attempt, "batch-9")
+    other = ledger(store, "other")
+    theirs = other.shard(REALM, "s")
+    writer.stray_over(shard, attempt, "batch-9", Decimal("0.25"))
+    other.stray_over(theirs, theirs.attempts[0], "batch-9", Decimal("0.75"))
+    events = [orjson.loads(store.read(key)) for key in store.list("journal/")]
+    assert [event["suspected"] for event in events if event["type"] == "stray_over"] == ["0.25"]
+    assert fresh(store).suspected("tiny") == other.facts.suspected("tiny") == Decimal("0.25")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import spooling
 from chimera_batch.spooling import Spool
 
 IDS = st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), max_size=12, unique=True)
@@ -99,7 +98,7 @@ def test_a_spool_that_was_never_written_mends_to_nothing(spool: Spool) -> None:
 
 def test_every_line_is_waited_for(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
-    monkeypatch.setattr(spooling.os, "fsync", synced.append)
+    monkeypatch.setattr("os.fsync", synced.append)
     with spool:
         assert len(synced) == 1  # the folder: the names are there
         spool.begin(["a", "b", "c"])

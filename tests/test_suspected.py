@@ -394,7 +394,8 @@ def test_an_error_that_the_host_answers_with_is_a_row_and_costs_nothing(tmp_path
     one.host.ask = lambda line: failed(orjson.loads(line)["custom_id"])  # type: ignore[method-assign]
     one.go()
     attempt = one.pairs[0][1]
-    assert (attempt.outcomes, attempt.suspected) == ({"error": 3}, 0)
+    assert attempt.outcomes == {"error": 3}
+    assert attempt.suspected == 0
 
 
 # -- synchronous calls of a process that died
