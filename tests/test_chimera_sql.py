@@ -25,6 +25,7 @@ Row = dict[str, Any]
 ANSWERS = """round INTEGER, sample INTEGER, request_id VARCHAR, outcome VARCHAR, text VARCHAR, reasoning VARCHAR,
     answer JSON, embedding FLOAT[], model VARCHAR"""
 PREVIOUS = 'round INTEGER, row_key VARCHAR, sample INTEGER, outcome VARCHAR, "row" JSON, answer JSON, text VARCHAR'
+KEPT = 'row_key VARCHAR, "row" JSON'
 
 
 class Desk:
@@ -331,8 +332,11 @@ def test_drafts_differ_and_more_of_them_change_none(desk: Desk) -> None:
     topic = {"row_key": "m/t", "subject": "M", "area": "A", "topic": "T", "kind": "formal"}
     text = topic | {"row_key": "h/t", "subject": "H", "kind": "humanities"}
     desk.table("taxonomy", TAXONOMY, [topic, text])
-    few = by(desk.run("chimera/problems_rows.sql", problems_per_topic=3))
-    many = by(desk.run("chimera/problems_rows.sql", problems_per_topic=14))
+    desk.table("previous", PREVIOUS)
+    desk.table("kept", KEPT)
+    sizes = {"subjects": [], "problems": None, "first_wave": 0.85, "expected_yield": 0.75, "round": 1}
+    few = by(desk.run("chimera/problems_rows.sql", problems_per_topic=3, **sizes))
+    many = by(desk.run("chimera/problems_rows.sql", problems_per_topic=14, **sizes))
     assert len(few) == 6 and len(many) == 28
     assert all(many[key] == row for key, row in few.items())
     assert len({(row["topic_id"], row["focus"], row["slot"]) for row in many.values()}) == 28
@@ -343,13 +347,14 @@ def test_drafts_differ_and_more_of_them_change_none(desk: Desk) -> None:
 DRAFT_ROWS = """row_key VARCHAR, topic_id VARCHAR, subject VARCHAR, area VARCHAR, topic VARCHAR, slot INTEGER,
     focus VARCHAR"""
 DRAFTS = f"""{DRAFT_ROWS},
-    question VARCHAR, reference_answer VARCHAR, answer_kind VARCHAR, original_solution VARCHAR, author_model VARCHAR"""
+    wave INTEGER, question VARCHAR, reference_answer VARCHAR, answer_kind VARCHAR, original_solution VARCHAR,
+    author_model VARCHAR"""
 
 
 def draft(number: int, question: str | None = None, answer: str = "42", **more: Any) -> Row:
     return {
         "row_key": f"m/t/{number}", "topic_id": "m/t", "subject": "Mathematics", "area": "Algebra", "topic": "T",
-        "slot": number, "focus": "f", "question": question or f"Find the invariant number {number} of the group.",
+        "slot": number, "focus": "f", "wave": 1, "question": question or f"Find the invariant number {number} of the group.",
         "reference_answer": answer, "answer_kind": "number", "original_solution": "because", "author_model": "author-1",
     } | more  # fmt: skip
 
@@ -372,6 +377,22 @@ def screen(desk: Desk, *drafts: Row) -> dict[str, Row]:
     desk.make("chimera/screened.sql", near_problem=0.5)
     desk.make("chimera/candidates.sql")
     return by(desk.rows("screened"))
+
+
+def test_of_the_same_problem_the_one_of_the_earlier_wave_stays(desk: Desk) -> None:
+    """Its row key may sort after a later one's: what was verified and kept once must not go."""
+    long = "Let G be a group of order twelve acting on the cube; find how many orbits it has"
+    rows = screen(
+        desk,
+        draft(1, long + " on edges.", wave=2),
+        draft(2, long + " on edges.", wave=1),
+        draft(3, long + " on its faces.", answer="7", wave=3),
+        draft(4, long + " on faces.", answer="7", wave=2),
+    )
+    assert {key: row["reason"] for key, row in rows.items()} == {
+        "m/t/1": "same problem", "m/t/2": "ok", "m/t/3": "near duplicate", "m/t/4": "ok",
+    }  # fmt: skip
+    assert [rows["m/t/1"]["duplicate_of"], rows["m/t/3"]["duplicate_of"]] == ["m/t/2", "m/t/4"]
 
 
 def test_screening_keeps_every_draft_with_its_reason(desk: Desk) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_chimera_sql import PREVIOUS, TAXONOMY, Desk
+from tests.test_chimera_sql import KEPT, PREVIOUS, TAXONOMY, Desk
 
 QUOTAS = {
     "Mathematics": 574, "Computer Science": 165, "Chemistry": 139, "Physics": 96,
@@ -56,7 +56,7 @@ class Played:
 
     def _show(self) -> None:
         self.desk.table("previous", PREVIOUS)
-        self.desk.table("kept", 'row_key VARCHAR, "row" JSON')
+        self.desk.table("kept", KEPT)
         row = '{{"subject": "{}"}}'.format
         known = [
             {"round": d["wave"], "row_key": d["row_key"], "sample": 1, "outcome": "ok", "row": row(d["subject"])}
