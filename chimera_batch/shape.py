@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from chimera_batch.records import Caching
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
 
@@ -71,6 +73,12 @@ def _factor(value: Any) -> Any:
 def _times(value: Any) -> Any:
     """``invalid: 2`` is short for ``invalid: {times: 2}``."""
     return {"times": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _caching(value: Any) -> Any:
+    if isinstance(value, bool) or value == "auto":
+        return value
+    raise PydanticCustomError("caching", "must be true, false or auto")
 
 
 class Rule(Strict):
@@ -136,7 +144,7 @@ class ModelChoice(Strict):
     top_p: float | None = Field(default=None, gt=0, le=1, strict=False)
     top_k: int | None = Field(default=None, ge=1)
     max_output_tokens: int = Field(default=16_000, ge=1)
-    cache: bool | Literal["auto"] = False
+    cache: Annotated[Caching, BeforeValidator(_caching)] = False
     assume_output_tokens: int | None = Field(default=None, ge=0)
     context_tokens: int | None = Field(default=None, ge=1)
     extra: dict[str, Any] = Field(default_factory=dict)

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import caching, wire
+from chimera_batch import api, caching, wire
 from chimera_batch.endpoints import ENDPOINTS
+from chimera_batch.errors import InputError
 from chimera_batch.money import Rates
+from chimera_batch.opening import Options
 from chimera_batch.records import Caching, Call, Message, Usage
 from tests.support import Batch, Bench, bench, write_project
 
@@ -217,3 +219,36 @@ def test_auto_on_a_host_without_marks_is_off(tmp_path: Path) -> None:
     one.go()
     ((_, attempt),) = one.pairs
     assert attempt.cache is False
+
+
+@pytest.mark.parametrize("said", ["maybe", "1", "'true'"])
+def test_what_else_is_said_of_caching_is_refused(tmp_path: Path, said: str) -> None:
+    with pytest.raises(InputError, match="`cache`: must be true, false or auto"):
+        write_project(tmp_path, cache=said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("hit", "pays"), [(0.95, True), (0.05, False)])
+def test_a_rehearsal_keeps_it_only_where_it_pays(
+    tmp_path: Path, hit: float, monkeypatch: pytest.MonkeyPatch, *, pays: bool
+) -> None:
+    """Against a server with prompt caches and an account of its own: never far above the better of the two."""
+    spent = {}
+    for cache in ("true", "false", "auto"):
+        folder = tmp_path / cache
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        files = {
+            "prompts/tiny/one.md": LONG.replace("care", "care and patience and tact"),
+            "sql/tiny/one_rows.sql": ROWS,
+        }
+        head = f"rehearsal: {{speed: 100000, caches: {{hit: {hit}}}}}"
+        model = {"provider": "anthropic", "model": "claude-haiku-5.5", "cache": cache, "max_output_tokens": 2000}
+        write_project(folder, files, head=head, **model)
+        document = api.run(folder / "tiny.yaml", Options(rehearse=True))
+        bill = [orjson.loads(line) for path in folder.rglob("billing.jsonl") for line in path.read_bytes().splitlines()]
+        spent[cache] = sum(Decimal(line["usd"]) for line in bill)
+        assert spent[cache] == pytest.approx(Decimal(str(document["usd_spent"])), abs=Decimal("0.000001"))
+    better, worse = sorted((spent["true"], spent["false"]))
+    assert (spent["true"] < spent["false"]) is pays
+    assert better <= spent["auto"] < better + (worse - better) / 4

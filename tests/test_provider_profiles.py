@@ -120,3 +120,27 @@ def test_the_registries_load_no_sdk() -> None:
         "p.builtin(); assert not {'openai', 'anthropic', 'httpx2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("name", "window", "said"),
+    [
+        ("openai", "24h", None),
+        ("openai", "now", None),
+        ("openai", "flex", None),
+        ("openai", "48h", "openai has no window 48h, only 24h (or now)"),
+        ("groq", "48h", None),
+        ("groq", "flex", "groq has no flex"),
+        ("anthropic", "flex", "anthropic has no flex"),
+    ],
+)
+def test_which_windows_a_host_offers(name: str, window: str, said: str | None) -> None:
+    assert builtin()[name].lacks(window) == said
+
+
+def test_the_shortest_beginning_that_is_cached_is_data() -> None:
+    assert {profile.cache_from_tokens for profile in builtin().values()} == {1024}
+    changed = with_overrides(builtin()["anthropic"], "anthropic", {"cache_from_tokens": 4096})
+    assert changed.cache_from_tokens == 4096
+    with pytest.raises(InputError, match="cache_from_tokens of provider anthropic must be a whole number above 0"):
+        with_overrides(builtin()["anthropic"], "anthropic", {"cache_from_tokens": 0})

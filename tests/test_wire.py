@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -201,3 +202,44 @@ def test_another_nonce_is_another_file(tmp_path: Path) -> None:
     ]
     assert made[0].sha256 != made[1].sha256
     assert made[0].bytes == made[1].bytes
+
+
+# -- what else an attempt changes
+
+
+@pytest.mark.parametrize("kind", ["chat", "responses", "messages"])
+def test_a_larger_ceiling_and_an_edit_are_both_made(tmp_path: Path, kind: str) -> None:
+    call = CALLS[kind]
+    shard, ids = shard_of(tmp_path, ["a", NASTY, "c"], call)
+    seen: list[object] = []
+
+    def edit(line: dict[str, Any]) -> dict[str, Any]:
+        seen.append(line["custom_id"])
+        return {**line, "edited": True}
+
+    letter = wire.Letter.of(NONCE, {ids[0]: 800, ids[1]: 100}, 100, edit)
+    made = wire.build(shard, tmp_path / "out", letter, ENDPOINTS[call.endpoint].with_ceiling)
+    data = (tmp_path / "out").read_bytes()
+    lines = [orjson.loads(line) for line in data.splitlines()]
+    assert seen == ids[:2] and [line["edited"] for line in lines] == [True, True]
+    assert [ENDPOINTS[call.endpoint].ceiling(line) for line in lines] == [800, 100]
+    assert [line["custom_id"] for line in lines] == [f"{NONCE}-{identity}" for identity in ids[:2]]
+    assert made == wire.Wire(hashlib.sha256(data).hexdigest(), 2, len(data))
+
+
+def test_an_edit_leaves_every_other_byte_alone(tmp_path: Path) -> None:
+    """Also of what JSON may spell in two ways."""
+    shard, ids = shard_of(tmp_path, [NASTY, "b"])
+    plain, edited = (
+        wire.build(
+            shard, tmp_path / name, wire.Letter.of(NONCE, dict.fromkeys(ids, 100), 100, edit), lambda line, _: line
+        )
+        for name, edit in (("plain", None), ("edited", lambda line: line))
+    )
+    assert plain == edited
+    assert (tmp_path / "plain").read_bytes() == (tmp_path / "edited").read_bytes()
+
+
+@pytest.mark.parametrize(("window", "tier"), [("flex", "flex"), ("now", None), ("24h", None), ("1h", None)])
+def test_the_tier_of_a_window(window: str, tier: str | None) -> None:
+    assert wire.tier_of(window) == tier
