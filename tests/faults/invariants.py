@@ -143,12 +143,13 @@ class Account:
         rows: dict[str, Decimal] = {}
         if answers:
             sql = "SELECT request_id, sum(usd) FROM read_parquet(?) GROUP BY ALL"
-            rows = {key: Decimal(usd) for key, usd in duckdb.execute(sql, [answers]).fetchall() if usd}
+            with duckdb.connect() as mine:  # the points of a test are tried in several threads
+                rows = {key: Decimal(usd) for key, usd in mine.execute(sql, [answers]).fetchall() if usd}
         came, lost = [], []
         for line in lines:
-            mine = line["batch"] == attempt.batch and rows.get(line["custom_id"][9:]) == Decimal(line["usd"])
-            (came if mine else lost).append(line)
-            if mine:
+            ours = line["batch"] == attempt.batch and rows.get(line["custom_id"][9:]) == Decimal(line["usd"])
+            (came if ours else lost).append(line)
+            if ours:
                 del rows[line["custom_id"][9:]]
         return cls(attempt, came, lost, rows)
 

@@ -81,17 +81,45 @@ def test_a_calm_night_has_no_flaws() -> None:
         ({"status": _report().status | {"state": "waiting"}}, ["state"]),
         ({"status": _report().status | {"usd_spent": 0.1001}}, ["dollars"]),
         ({"status": _report().status | {"usd_reserved": 0.2}}, ["still reserved"]),
-        ({"status": _report().status | {"usd_suspected": 0.2}}, ["dollars in doubt"]),
+        ({"status": _report().status | {"usd_suspected": 0.2}}, ["dollars in doubt", "suspected"]),
         ({"answers": _report().answers[1:]}, ["rows in the table"]),
         ({"answers": [*_report().answers[1:], _report().answers[1]]}, ["rows in the table"]),
         ({"bill": _report().bill[1:]}, ["executed", "dollars"]),
         ({"bill": [*_report().bill, _report().bill[0]]}, ["executed", "paid twice", "dollars"]),
-        ({"bill": [*_report().bill[1:], _report().bill[0] | {"delivered": False}]}, ["executed and lost", "dollars"]),
+        (
+            {"bill": [*_report().bill[1:], _report().bill[0] | {"delivered": False}]},
+            ["executed and lost", "dollars", "suspected"],
+        ),
         ({"said": []}, ["told"]),
     ],
 )
 def test_a_flaw_is_named(changed: dict[str, Any], said: list[str]) -> None:
     assert [flaw.partition(":")[0] for flaw in flaws(CALM, _report(**changed))] == said
+
+
+LOST = [*_report().bill[10:], *[line | {"delivered": False} for line in _report().bill[:10]]]
+UNTOLD = replace(CALM, faults=({"kind": "drop_rows"}, {"kind": "no_usage"}))
+
+
+@pytest.mark.parametrize(
+    ("night", "dialect", "bill", "suspected", "fits"),
+    [
+        (CALM, "openai", LOST, 0.01, True),  # ten at $0.001
+        (CALM, "openai", LOST, 0.009, False),
+        (CALM, "openai", LOST, 0.0101, False),  # the totals tell
+        (CALM, "anthropic", LOST, 0.0101, True),
+        (UNTOLD, "openai", LOST, 0.05, True),
+        (UNTOLD, "openai", LOST, 0.009, False),
+        (CALM, "openai", [line | {"delivered": False} for line in LOST], 0.125, True),  # no row shows what was written
+        (CALM, "openai", [line | {"delivered": False} for line in LOST], 0.126, False),
+        (CALM, "openai", [line | {"delivered": False} for line in LOST], 0.099, False),
+    ],
+)
+def test_what_is_suspected_is_held_against_the_bill(
+    night: Night, dialect: str, bill: list[dict[str, Any]], suspected: float, fits: bool
+) -> None:
+    report = _report(bill=bill, dialect=dialect, status=_report().status | {"usd_suspected": suspected})
+    assert any(flaw.startswith("suspected") for flaw in flaws(night, report)) is not fits
 
 
 def test_what_a_night_expects_is_held_against_the_run() -> None:
