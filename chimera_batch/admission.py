@@ -101,9 +101,7 @@ def _over_budget(facts: Facts, wish: Wish, caps: Caps) -> Ruling | None:
     return None
 
 
-def largest(
-    facts: Facts, wish_of: Callable[[int], Wish], costs: Sequence[Decimal], caps: Caps
-) -> tuple[int, Ruling]:
+def largest(facts: Facts, wish_of: Callable[[int], Wish], costs: Sequence[Decimal], caps: Caps) -> tuple[int, Ruling]:
     """How many of the first requests to wish for, all of them if that is possible, and the ruling on that wish.
 
     ``wish_of``: the wish for so many of the first requests; ``costs``: an upper bound for each of them.

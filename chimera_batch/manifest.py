@@ -18,7 +18,7 @@ from chimera_batch.yamldoc import Document, Loc, parse, report
 
 _ENGINE = """
     answers asked attempts batches best choices costs flying forgiven fresh_landed fresh_members fresh_rows history ids
-    keys landed members outcomes params previous sent stages standing standings traced
+    keys landed later_table members outcomes params previous sent stage_table stages standing standings traced
 """
 RESERVED = frozenset(_ENGINE.split())
 """Table names that the warehouse gives its own views, so no stage may have them."""

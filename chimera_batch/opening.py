@@ -18,7 +18,7 @@ from typing import Any
 from chimera_batch import prices as price_tables
 from chimera_batch import project as projects
 from chimera_batch import settings
-from chimera_batch.context import REHEARSAL, Context, Timing, prices_of
+from chimera_batch.context import REHEARSAL, Context, Pilot, Timing, prices_of
 from chimera_batch.errors import InputError
 from chimera_batch.ledger import Ledger
 from chimera_batch.prices import PriceBook
@@ -42,6 +42,7 @@ class Options:
     max_usd: Decimal | None = None
     say: Callable[[str], None] = lambda _line: None
     timing: Timing | None = None
+    sample: int | None = None  # requests of each stage to send first, before more is agreed to
 
 
 @contextmanager
@@ -88,6 +89,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             rehearse=options.rehearse,
             budget_usd=min((b for b in (project.budget_usd, options.max_usd) if b is not None), default=None),
             say=options.say,
+            pilot=Pilot(options.sample) if options.sample is not None else None,
         )
 
 

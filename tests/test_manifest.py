@@ -145,7 +145,10 @@ ROWS = ", rows: p/topics_rows.sql"
         (replaced(ROWS, ROWS + ", samples: true"), "5: `samples`: input should be a valid integer (it is True)"),
         (replaced(ROWS, ROWS + ", rounds: {until: x.sql}"), "5: `max` is missing in `rounds`"),
         (replaced(ROWS, ROWS + ", retry: {truncated: {ceiling: 2}}"), "5: `ceiling`: must be a factor such as 2x"),
-        (replaced(ROWS, ROWS + ", retry: {truncated: {ceiling: 0.5x}}"), "5: `ceiling`: input should be greater than or equal to 1"),
+        (
+            replaced(ROWS, ROWS + ", retry: {truncated: {ceiling: 0.5x}}"),
+            "5: `ceiling`: input should be greater than or equal to 1",
+        ),
         (replaced(ROWS, ROWS + ", retry: {truncatd: 1}"), "5: unknown key `truncatd`; did you mean `truncated`?"),
         (replaced(ROWS, ROWS + ", retry: {invalid: {ceiling: 2x}}"), "5: unknown key `ceiling`"),
         (replaced(ROWS, ROWS + ", retry: {invalid: -1}"), "5: `invalid`: input should be greater than or equal to 0"),
