@@ -76,9 +76,9 @@ def admit(facts: Facts, wish: Wish, caps: Caps) -> Ruling:
     return _over_budget(facts, wish, caps) or _must_wait(facts, shard, wish, caps) or Ruling("go")
 
 
-def rooms(facts: Facts, wish: Wish, caps: Caps) -> list[Room]:
-    """Every cap in dollars that a wish must fit into."""
-    run, stage, today = wish.run, wish.stage, day_of(wish.now)
+def rooms(facts: Facts, caps: Caps, run: str, stage: str, now: float) -> list[Room]:
+    """Every cap in dollars that what a stage of a run claims now must fit into."""
+    today = day_of(now)
     found: list[Room] = []
     if caps.run_usd is not None:
         found.append(Room("run", "budget", caps.run_usd, facts.committed(run)))
@@ -90,7 +90,7 @@ def rooms(facts: Facts, wish: Wish, caps: Caps) -> list[Room]:
 
 
 def _over_budget(facts: Facts, wish: Wish, caps: Caps) -> Ruling | None:
-    for room in rooms(facts, wish, caps):
+    for room in rooms(facts, caps, wish.run, wish.stage, wish.now):
         if room.committed + wish.usd > room.cap:
             today = " today" if room.limit == "day" else ""
             return Ruling(
@@ -109,7 +109,8 @@ def largest(facts: Facts, wish_of: Callable[[int], Wish], costs: Sequence[Decima
     ruling = admit(facts, wish_of(len(costs)), caps)
     if ruling.verdict != "budget":
         return len(costs), ruling
-    count = fitting(costs, rooms(facts, wish_of(0), caps))
+    none = wish_of(0)
+    count = fitting(costs, rooms(facts, caps, none.run, none.stage, none.now))
     return (count, admit(facts, wish_of(count), caps)) if count else (0, ruling)
 
 
@@ -144,9 +145,9 @@ def _prefix(costs: Iterable[Decimal], room: Decimal) -> int:
 
 def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | None:
     """What the host allows of batches; synchronous calls are none, and have limits of their own."""
-    if shard.window == "now":
+    if shard.synchronous:
         return None
-    batches = [other for other in facts.in_realm(wish.realm) if other.window != "now"]
+    batches = [other for other in facts.in_realm(wish.realm) if not other.synchronous]
     recent = sum(a.stand != "dropped" and a.at > wish.now - 3600 for other in batches for a in other.attempts)
     if caps.batches_per_hour is not None and recent >= caps.batches_per_hour:
         return Ruling("wait", f"{recent} batches in the last hour is what {shard.provider} allows")

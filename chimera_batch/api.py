@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chimera_batch import settings
-from chimera_batch.errors import ChimeraError, InputError, NeedsDecision, NotFinished, OverBudget
+from chimera_batch.errors import ChimeraError, InputError, NeedsDecision, NotFinished
 from chimera_batch.opening import Options, missing_keys, open_run, open_side
 
 if TYPE_CHECKING:
@@ -122,16 +122,16 @@ def advance(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
 
 def _short(ctx: Context, progress: Progress, document: dict[str, Any]) -> ChimeraError:
     """Why a run stopped before its end, as the error of its exit code."""
-    again = f"chimera-batch run {ctx.project.path}{' --rehearse' if ctx.rehearse else ''}"
+    from chimera_batch import budgeting  # noqa: PLC0415 - see check
+
+    again = budgeting.terms(ctx).command()
     error: ChimeraError
     if progress.stuck:
         error = NeedsDecision("; ".join(progress.stuck), hint=_choices(ctx))
     elif progress.halted:
         error = NeedsDecision("the run was cancelled; what was finished is kept", hint=again)
-    elif progress.over:
-        edit = f"raise `budget:` or the stage's `budget_usd:` in {ctx.project.path}, then: {again}"
-        own = ctx.project.budget_usd == ctx.budget_usd
-        error = OverBudget("; ".join(progress.over), hint=edit if own else f"{again} --max-usd AMOUNT")
+    elif progress.out_of_money:
+        error = budgeting.over(ctx, progress, document)
     else:
         waits = "; ".join(dict.fromkeys(progress.waits)) or f"{progress.in_flight:,} requests are with a provider"
         error = NotFinished(f"unfinished: {', '.join(progress.unfinished)} ({waits})", hint=again)

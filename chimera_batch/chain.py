@@ -145,7 +145,7 @@ def chain(stages: Sequence[StageFacts]) -> Chain:
         cost = _unknown_rows(facts, done) if facts.tally is None else _known_rows(facts, facts.tally)
         costs.append(cost)
         waves = facts.waves + (facts.canary_from is not None and cost.work.requests >= facts.canary_from)
-        waves = waves if _terms(facts).batch else 0
+        waves = waves if _terms(facts).batch and not _terms(facts).synchronous else 0
         usable = cost.requests * Span.share(facts.assume.kept)
         before = int(cost.requests.likely) - cost.work.requests
         growth = Decimal(cost.work.requests) / before if before > 0 else Decimal(0)

@@ -45,21 +45,36 @@ def check_files(ctx: Context, *, heads: bool = False) -> list[str]:
             prices_of(ctx.prices, stage, ctx.today)
             _check_sql(ctx, stage, before, warehouse, heads=heads)
             if stage.kind == "ask":
+                _check_route(ctx, stage)
                 renderer(ctx, stage)
                 warnings += _price_warnings(ctx, stage)
             before.add(stage.name)
     return warnings
 
 
+def _check_route(ctx: Context, stage: Stage) -> None:
+    """Of the models that a stage routes between, one must fit."""
+    ranked = ctx.routes.get(stage.name, ())
+    if ranked and not any(one.chosen for one in ranked):
+        said = "; ".join(f"{one.call.provider}/{one.call.model}: {one.passed_over}" for one in ranked)
+        raise InputError(f"none of the models of stage {stage.name} can be asked ({said})", where=stage.where)
+
+
 def _price_warnings(ctx: Context, stage: Stage) -> list[str]:
     price = ctx.price_of(stage.calls[0].provider, stage.calls[0].model)
-    return price.warnings(ctx.today, batch=stage.window != "now")
+    return price.warnings(ctx.today, batch=stage.batch_priced)
 
 
 def _check_sql(ctx: Context, stage: Stage, before: set[str], warehouse: Warehouse, *, heads: bool) -> None:
     for source in (stage.rows, stage.table, stage.rounds.until if stage.rounds else None):
         if source is not None:
             warehouse.check(source, {**ctx.project.params, "round": 1}, head=heads)
+    if stage.table is not None and "kept" in warehouse.inputs(stage.table):
+        raise InputError(
+            "a table query cannot read `kept`: what later stages keep is not known when the table is made",
+            where=stage.table.where(),
+            hint="only the rows query and `until` of a stage with rounds: {after: …} can",
+        )
     unknown = reads_of(stage, warehouse) - before - OWN_VIEWS
     if unknown:
         known = ", ".join(sorted(before)) or "none"

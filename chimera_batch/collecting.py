@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +17,28 @@ from typing import Any
 
 import orjson
 
-from chimera_batch import decoding, prices, wire
+from chimera_batch import decoding, prices, reconciling, wire
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.decoding import Sent, Tally
 from chimera_batch.errors import AccountRefused, ProviderError
 from chimera_batch.facts import Attempt, Shard
-from chimera_batch.ledger import money
-from chimera_batch.records import BatchState, Outcome, Problem
+from chimera_batch.ledger import doubt, money
+from chimera_batch.prices import Price
+from chimera_batch.reconciling import Fear, Terms, Unbilled
+from chimera_batch.records import BatchState, Outcome, Problem, Usage
 from chimera_batch.standing import LANDED_COLUMNS
 from chimera_batch.warehouse import Warehouse
 
 _ABSENT: Mapping[str, Outcome] = {"expired": "expired", "cancelled": "cancelled", "canceled": "cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of requests without a result. Costs of what may have been executed are *suspected*."""
+
+    reported: Usage | None = None  # the provider's own totals
+    begun: AbstractSet[str] | None = None  # ids that may have been executed; None: all
+    some: int = 0  # how many of the others may have been, it is not known which
 
 
 def land(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:
@@ -37,15 +49,16 @@ def land(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> boo
     with _landing(ctx, shard, attempt) as landing:
         absent = _ABSENT.get(state.status, "missing")
         files = landing.download(state, again=absent == "missing")
-        landed = landing.land(files, landing.sent(absent), state.status)
+        known = Known(state.usage, None if absent == "missing" else frozenset())
+        landed = landing.land(files, landing.sent(absent), state.status, known)
     clean(ctx, shard, attempt)
     return landed
 
 
-def land_spool(ctx: Context, shard: Shard, attempt: Attempt, spool: Path) -> bool:
+def land_spool(ctx: Context, shard: Shard, attempt: Attempt, spool: Path, known: Known) -> bool:
     """Land the replies of synchronous calls. Requests without a reply get no row: they are simply still to be asked."""
     with _landing(ctx, shard, attempt) as landing:
-        return landing.land([spool], landing.sent(None), "answered")
+        return landing.land([spool], landing.sent(None), "answered", known)
 
 
 def land_refused_lines(ctx: Context, shard: Shard, attempt: Attempt, status: str, bad: Mapping[int, Problem]) -> None:
@@ -75,11 +88,11 @@ class _Landing:
     folder: Path
 
     def sent(self, absent: Outcome | None) -> Sent:
-        shard, row = self.shard, self.attempt.price
-        price = prices.from_row(row, f"the claim of {shard.id}") if row else self.ctx.price(shard)
+        shard, price = self.shard, price_of(self.ctx, self.shard, self.attempt)
         ceilings = sent_ceilings(self.ctx, shard, self.attempt, self.warehouse)
-        batch = shard.window != "now"
-        return Sent(shard.id, self.attempt.number, self.attempt.nonce, ceilings, absent, price, batch_price=batch)
+        batch, tier = shard.batch_priced, wire.tier_of(shard.window)
+        number, nonce = self.attempt.number, self.attempt.nonce
+        return Sent(shard.id, number, nonce, ceilings, absent, price, batch_price=batch, tier=tier)
 
     def download(self, state: BatchState, *, again: bool) -> list[Path]:
         """The batch's files; fetched once more (``again``) if they hold fewer lines than requests were sent."""
@@ -92,7 +105,7 @@ class _Landing:
                 break
         return files
 
-    def land(self, files: Sequence[Path], sent: Sent, status: str) -> bool:
+    def land(self, files: Sequence[Path], sent: Sent, status: str, known: Known) -> bool:
         raw = [self._keep_raw(path) for path in files]
         apart = self.folder / "quarantine.jsonl"
         with apart.open("wb") as out:
@@ -103,6 +116,7 @@ class _Landing:
             self.ctx.say(f"{self.shard.id}: {tally.quarantined:,} lines are kept in quarantine/ (first: {tally.apart})")
             if self.attempt.adopted and self.attempt.batch and tally.foreign and not tally.seen:
                 return self._disown(self.attempt.batch)
+        self._reconcile(sent, tally, known)
         landed = self.record(answers, raw, tally, status)
         if tally.account:
             raise AccountRefused(f"{self.shard.provider}: {tally.account}", hint="mend the account, then run again")
@@ -114,6 +128,31 @@ class _Landing:
         lines = ((key, n, line) for key, path in files for n, line in enumerate(wire.read_lines(path), 1))
         yield from decoding.rows(lines, decode, sent, decoding.judge_of(schema), tally)
         yield from decoding.absent_rows(sent, tally)
+
+    def _reconcile(self, sent: Sent, tally: Tally, known: Known) -> None:
+        """Hold the rows that came against the provider's totals, and say what does not fit."""
+        terms = terms_of(self.ctx, self.shard, self.attempt)
+        found = reconciling.suspect(self._unbilled(sent, tally, known, terms), tally.usage, known.reported, terms)
+        tally.suspected, tally.reported = found.usd, known.reported
+        if found.note:
+            self.ctx.say(f"{self.shard.id}: {found.note}; the bill rests on the rows")
+
+    def _unbilled(self, sent: Sent, tally: Tally, known: Known, terms: Terms) -> Unbilled:
+        def fear(identity: str) -> Fear:
+            if identity in tally.seen:
+                return "executed" if tally.unbilled[identity] else "no"
+            return "executed" if known.begun is None or identity in known.begun else "perhaps"
+
+        if len(tally.seen) == len(sent.ceilings) and not tally.unbilled:
+            return reconciling.unbilled((), terms)
+        self.warehouse.view("fresh_members", [self.ctx.store.fetch(self.shard.members)])
+        members = self.warehouse.rows(engine_sql("fresh_members"), {})
+        without = (
+            (bound, sent.ceilings[identity], fear(identity))
+            for _, identity, _, bound in members
+            if identity in sent.ceilings and (identity not in tally.seen or identity in tally.unbilled)
+        )
+        return reconciling.unbilled(without, terms, some=known.some + tally.malformed)
 
     def write(self, rows: Iterator[tuple[Any, ...]]) -> str:
         """Landed rows as an object of the store; its key."""
@@ -146,12 +185,15 @@ class _Landing:
             "quarantined": tally.quarantined,
             "status": status,
             "final": True,
+            **doubt(tally.suspected, tally.reported),
         }
         if not self.ctx.ledger.landed(self.shard, self.attempt, fact):
             return False
         said = ", ".join(f"{n:,} {name}" for name, n in sorted(outcomes.items(), key=lambda item: -item[1]))
         whys = "".join(f"; {name}: {why}" for name, why in sorted(tally.whys.items()) if name in {"error", "refused"})
         self.ctx.say(f"{self.shard.id}: {status}: {said or 'nothing'}, ${tally.usd:.4f}{whys}")
+        if tally.suspected:
+            self.ctx.say(f"{self.shard.id}: up to ${tally.suspected:.4f} suspected: possibly charged, never delivered")
         return True
 
     def _disown(self, batch: str) -> bool:
@@ -163,6 +205,18 @@ class _Landing:
 
 def _note(out: Any, record: dict[str, Any]) -> None:
     out.write(orjson.dumps(record) + b"\n")
+
+
+def price_of(ctx: Context, shard: Shard, attempt: Attempt) -> Price:
+    """The price that an attempt was claimed at, whatever the table says now."""
+    return prices.from_row(attempt.price, f"the claim of {shard.id}") if attempt.price else ctx.price(shard)
+
+
+def terms_of(ctx: Context, shard: Shard, attempt: Attempt) -> Terms:
+    """What an attempt's requests may have been charged at: a flex call may have been served at the standard rates."""
+    cache = shard.cache if attempt.cache is None else attempt.cache
+    batch = shard.batch_priced and not shard.synchronous
+    return Terms(price_of(ctx, shard, attempt), batch=batch, cache=cache)
 
 
 def sent_ceilings(ctx: Context, shard: Shard, attempt: Attempt, warehouse: Warehouse) -> dict[str, int]:

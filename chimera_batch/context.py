@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -24,6 +24,7 @@ from chimera_batch.ledger import Ledger
 from chimera_batch.prices import Price, PriceBook
 from chimera_batch.project import Project, Source, Stage, shipped_root
 from chimera_batch.providers.base import Profile, Provider
+from chimera_batch.routing import Ranked
 from chimera_batch.sampling import LEAST
 from chimera_batch.stores.base import Store
 
@@ -63,7 +64,7 @@ class Pilot:
 
     def samples(self, stage: Stage, wanted: int) -> bool:
         """Whether only the sample of a stage with so many requests may be sent."""
-        return stage.window != "now" and stage.name not in self.agreed and wanted > self.requests
+        return not stage.synchronous and stage.name not in self.agreed and wanted > self.requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Context:
     say: Callable[[str], None] = lambda _line: None  # one line of progress for a person
 
     pilot: Pilot | None = None
+    routes: Mapping[str, tuple[Ranked, ...]] = field(default_factory=dict)  # stage that routes -> its models compared
     notes: dict[str, str] = field(default_factory=dict)  # shard -> why it waits, as far as this process knows
 
     def note(self, shard: Shard, text: str) -> None:

@@ -53,14 +53,17 @@ def adopt(ctx: Context, shard_id: str, batch: str) -> None:
 
 
 def resend(ctx: Context, shard_id: str) -> None:
-    """No batch was created, or its results shall be ignored: the next run sends the shard again."""
+    """No batch was created, or its results shall be ignored: the next run sends the shard again.
+
+    What the first sending may have cost stays *suspected*, unless the provider tells what it was.
+    """
     shard, attempt = find(ctx, shard_id)
     if attempt.stand == "submitted":
         raise InputError(
             f"{shard_id} is batch {attempt.batch}, which is under way: sending it again would be paid twice",
             hint=f"chimera-batch cancel {ctx.project.path} --shard {shard_id}",
         )
-    ctx.ledger.dropped(shard, attempt, "a person said: resend")
+    recovery.write_off(ctx, shard, attempt, "a person said: resend")
 
 
 def _status(ctx: Context) -> str:

@@ -14,10 +14,13 @@ from typing import Any
 
 import orjson
 
+from chimera_batch import reconciling
 from chimera_batch.prices import Price
 from chimera_batch.records import Outcome, Problem, Reply, Usage
 from chimera_batch.schemas import validator
 from chimera_batch.wire import split_custom_id
+
+_EXECUTED = frozenset({"ok", "truncated", "refused", "invalid"})
 
 Judge = Callable[[str], str | None]
 """Text of an answer → its canonical JSON if it fits the schema, else None."""
@@ -34,6 +37,9 @@ class Sent:
     absent: Outcome | None  # what an id in no file counts as: missing, expired, cancelled; None: as not asked
     price: Price
     batch_price: bool
+    tier: str | None = (
+        None  # the service tier asked for; a reply that names another one is billed at the standard rates
+    )
 
 
 @dataclass(slots=True)
@@ -49,6 +55,11 @@ class Tally:
     apart: str | None = None  # why the first of them was
     whys: dict[Outcome, str] = field(default_factory=dict)  # what was said of the first request with each bad outcome
     account: str | None = None  # an error that hits every row: quota, billing, key
+    usage: Usage = field(default_factory=Usage)  # of all rows that came with one
+    unbilled: dict[str, bool] = field(default_factory=dict)  # id of a row without usage -> whether it was executed
+    malformed: int = 0  # quarantined lines that are no results at all: any of them may be a row of ours
+    suspected: Decimal = Decimal(0)  # what may have been charged without a row, by `reconciling`
+    reported: Usage | None = None  # the provider's own totals
 
     def count(self, outcome: Outcome, by: int = 1) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + by
@@ -94,6 +105,7 @@ def rows(
         try:
             reply = decode(line)
         except ValueError as error:
+            tally.malformed += 1
             _quarantine(tally, file, number, line, f"not a result: {error}")
             continue
         identity = _identity(reply.custom_id, sent)
@@ -109,7 +121,17 @@ def rows(
         if first is not None:  # a usable answer after an unusable line: both are kept, the usable one counts
             tally.count(first, -1)
         tally.seen[identity] = judged[0].outcome
+        _note_usage(tally, identity, reply)
         yield _row(sent, identity, judged, tally, file, number)
+
+
+def _note_usage(tally: Tally, identity: str, reply: Reply) -> None:
+    """An answer was executed even where the host leaves its usage out; an error without usage is not charged."""
+    if reply.usage is not None and (reply.usage.input_tokens or reply.usage.output_tokens):
+        tally.usage = reconciling.plus(tally.usage, reply.usage)
+        tally.unbilled.pop(identity, None)
+    else:
+        tally.unbilled[identity] = reply.outcome in _EXECUTED
 
 
 def absent_rows(sent: Sent, tally: Tally) -> Iterator[tuple[Any, ...]]:
@@ -149,7 +171,8 @@ def _row(
 ) -> tuple[Any, ...]:
     reply, answer = judged
     usage = reply.usage or Usage()
-    usd = sent.price.cost(usage, batch=sent.batch_price) if reply.usage else Decimal(0)
+    batch = sent.batch_price and (sent.tier is None or reply.tier in {None, sent.tier})
+    usd = sent.price.cost(usage, batch=batch) if reply.usage else Decimal(0)
     tally.usd += usd
     tally.count(reply.outcome)
     if reply.message and reply.outcome != "ok":

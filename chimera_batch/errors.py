@@ -75,13 +75,19 @@ class ProviderError(ChimeraError):
 
 
 class ProviderDown(ProviderError):
-    """Transport failure, 408, 409, 429 or 5xx that outlasted the retries. ``retry_after`` in seconds, if told."""
+    """Transport failure, 408, 409, 429 or 5xx that outlasted the retries. ``retry_after`` in seconds, if told.
+
+    ``lost``: it was sent and no usable reply came back, so what it asked for may have been done, and charged.
+    """
 
     exit_code = 5
 
-    def __init__(self, message: str, *, retry_after: float | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, hint: str | None = None, lost: bool = False
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.lost = lost
 
 
 class ProviderRefused(ProviderError):

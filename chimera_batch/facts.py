@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from chimera_batch.records import batch_priced, synchronous
+
 Stand = Literal["claimed", "submitted", "stuck", "landed", "dropped"]
 """Where an attempt stands. ``stuck``: a person must decide. ``dropped``: nothing was executed, nothing is owed."""
 
@@ -42,6 +44,8 @@ class Attempt:
     answers: list[str] = field(default_factory=list)
     outcomes: dict[str, int] = field(default_factory=dict)
     billed: Decimal = Decimal(0)
+    suspected: Decimal = Decimal(0)  # USD that may have been charged for what never came
+    reported: dict[str, int] | None = None  # the provider's own totals of tokens, where it gave them
     landed_at: float | None = None
     queue_full_at: float | None = None  # when the host refused the file because its queue was full
     quarantined: int = 0
@@ -54,18 +58,16 @@ class Attempt:
     strays: list[str] = field(
         default_factory=list
     )  # batches made for it after it was settled otherwise: to be cancelled
+    strays_over: set[str] = field(default_factory=set)  # of them, those whose cost is known by now
     written_off: bool = False  # a batch was made, and a person gave up its results
+    blind: bool = False  # a person gave it up, and it is not known whether a batch was made
     price: dict[str, Any] | None = None  # the price row it was claimed at
+    cache: bool | None = None  # its requests ask for prompt caching; None: as the shard's own bytes do
     forgiven: set[tuple[str, str]] = field(default_factory=set)  # (run, stage) whose `retry` forgets this attempt
 
     @property
     def is_open(self) -> bool:
         return self.stand in {"claimed", "submitted", "stuck"}
-
-    @property
-    def suspected(self) -> Decimal:
-        """USD that batches of this attempt without results may have cost."""
-        return self.usd * (len(self.strays) + self.written_off)
 
     @property
     def committed(self) -> Decimal:
@@ -95,6 +97,15 @@ class Shard:
     attempts: list[Attempt] = field(default_factory=list)
 
     @property
+    def synchronous(self) -> bool:
+        """Its requests are single calls that answer at once, not a batch."""
+        return synchronous(self.window)
+
+    @property
+    def batch_priced(self) -> bool:
+        return batch_priced(self.window)
+
+    @property
     def current(self) -> Attempt | None:
         """The attempt that is under way, if one is."""
         return self.attempts[-1] if self.attempts and self.attempts[-1].is_open else None
@@ -109,6 +120,25 @@ class Asked:
     key: str
     rows: int
     requests: int
+
+    @property
+    def base(self) -> str:
+        """The part of a wave's fingerprint that all waves of the stage have in common."""
+        return self.fingerprint.partition(":")[0]
+
+    def stands_for(self, other: Asked) -> bool:
+        """Whether the other drawing adds nothing. Of two runners that draw the same wave the first one is heard."""
+        waves = ":" in self.fingerprint and ":" in other.fingerprint
+        return self.fingerprint == other.fingerprint or (waves and self.base == other.base)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a stage asks no further wave: ``enough``, ``max`` (of them), or ``nothing new`` to ask."""
+
+    fingerprint: str  # of all that this rests on
+    rounds: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +162,7 @@ class Facts:
     shards: dict[str, Shard] = field(default_factory=dict)  # by "realm/id"
     asked: dict[tuple[str, str], dict[int, Asked]] = field(default_factory=dict)  # (run, stage) -> round -> asked
     tables: dict[tuple[str, str], Table] = field(default_factory=dict)
+    ended: dict[tuple[str, str], Ended] = field(default_factory=dict)  # (run, stage) whose waves are over
     retries: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> how often `retry` was said
     halted: set[str] = field(default_factory=set)  # runs that a person cancelled and nobody has started again
     packs: dict[str, int] = field(default_factory=dict)  # realm -> number of shards packed; guards the subtraction
@@ -154,8 +185,9 @@ class Facts:
         return sum((a.usd for _, a in self.attempts(run) if a.is_open and stage in {None, a.stage}), Decimal(0))
 
     def suspected(self, run: str, stage: str | None = None) -> Decimal:
-        """USD that batches without results may have cost: strays before they were cancelled, and what a person wrote
-        off. At most what their attempts reserved."""
+        """USD that may have been charged for what never came: requests without a row, calls whose reply was lost,
+        strays before they were cancelled, what a person wrote off. Never more than the attempts reserved, once for
+        each batch."""
         mine = (attempt for _, attempt in self.attempts(run) if stage in {None, attempt.stage})
         return sum((attempt.suspected for attempt in mine), Decimal(0))
 

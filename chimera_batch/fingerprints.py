@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +24,12 @@ def digest(value: object) -> str:
 
 
 def of_round(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str], previous: str) -> str:
-    """What shapes the requests of one round: the rows, the prompt, the model, and the closed rounds before it."""
+    """What shapes the requests of one round: the rows, the prompt, the model, and the closed rounds before it.
+
+    Params that only say how many rows a round asks for (``sized_by``) are not in it: a closed round stays what it was.
+    """
+    sized = stage.rounds.sized_by if stage.rounds else ()
+    shaping = {name: value for name, value in params.items() if name not in sized or _fills(stage.prompt, name)}
     return digest(
         [
             _VERSION,
@@ -32,27 +37,50 @@ def of_round(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str],
             _text(stage.prompt),
             [asdict(call) for call in stage.calls],
             stage.samples,
-            _used(params, stage.rows, stage.prompt),
+            _used(shaping, stage.rows, stage.prompt),
             inputs,
             previous,
         ]
     )
 
 
+def of_wave(first: str, previous: str, kept: str) -> str:
+    """A later wave: as ``of_round`` of the first one says, then what it was sized from.
+
+    What it was sized from goes on changing, so only the beginning is ever compared.
+    """
+    return f"{first}:{digest([previous, kept])}"
+
+
+def of_end(stage: Stage, params: Mapping[str, Any], table: str, kept: str) -> str:
+    """What decides whether another wave is asked: ``table``, the fingerprint of the stage's own, and what was kept."""
+    assert stage.rounds is not None, stage.name  # noqa: S101 - only a stage with waves is asked about
+    until = stage.rounds.until
+    return digest([_VERSION, table, kept, stage.rounds.max, _text(until), _used(params, stage.rows, until)])
+
+
 def of_stage(
-    stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str], retries: int, realm: str | None = None
+    stage: Stage,
+    params: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    retries: int,
+    realm: str | None = None,
+    waves: Sequence[str] = (),
 ) -> str:
     """What shapes the stage's table: its rounds, its retry rules, what a person said, and its table query.
 
     ``realm``: where its answers come from, so that a table of a mock's answers never stands in for a paid one.
+    ``waves``: fingerprints of those that were asked; what decides about further ones does not shape the table.
     """
-    until = stage.rounds.until if stage.rounds else None
+    until = stage.rounds.until if stage.rounds and not stage.rounds.after else None
+    ends = [stage.rounds.max, _text(until)] if stage.rounds and not stage.rounds.after else None
     return digest(
         [
             of_round(stage, params, inputs, "") if stage.kind == "ask" else _VERSION,
             _text(stage.table),
-            {name: asdict(rule) for name, rule in stage.retry.items()},
-            [stage.rounds.max, _text(until)] if stage.rounds else None,
+            {name: asdict(rule) for name, rule in stage.retry.items()}
+            | ({"pays": 1} if stage.longer_if_it_pays else {}),
+            [list(waves)] if stage.rounds and stage.rounds.after else ends,
             _used(params, stage.table, until),
             inputs,
             retries,
@@ -69,3 +97,11 @@ def _used(params: Mapping[str, Any], *sources: Source | None) -> dict[str, Any]:
     """The manifest's params that these files mention, so that changing another one changes nothing here."""
     text = "\n".join(source.text for source in sources if source)
     return {name: value for name, value in params.items() if re.search(rf"\b{re.escape(name)}\b", text)}
+
+
+def _fills(prompt: Source | None, name: str) -> bool:
+    """Whether a prompt shows a param, or hands all of them on."""
+    if prompt is None:
+        return False
+    one = rf"\.\s*{re.escape(name)}\b|\[\s*['\"]{re.escape(name)}['\"]"
+    return re.search(rf"\bparams\b\s*(?:{one}|(?![\s.\[]))", prompt.text) is not None

@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from chimera_batch.errors import StoreConflict
-from chimera_batch.facts import Asked, Attempt, Facts, Shard, Table, shard_name
+from chimera_batch.facts import Asked, Attempt, Ended, Facts, Shard, Table, shard_name
 
 
 def apply(facts: Facts, event: dict[str, Any]) -> None:
@@ -47,6 +47,12 @@ def _asked(facts: Facts, event: dict[str, Any]) -> None:
     rounds[number] = Asked(number, event["fingerprint"], event["key"], event["rows"], event["requests"])
     for later in [r for r in rounds if r > number]:  # asked from what this round now replaces
         del rounds[later]
+    facts.ended.pop((event["run"], event["stage"]), None)
+
+
+def _ended(facts: Facts, event: dict[str, Any]) -> None:
+    mark = (event["run"], event["stage"])
+    facts.ended[mark] = Ended(event["fingerprint"], event["rounds"], event["reason"])
 
 
 def _packed(facts: Facts, event: dict[str, Any]) -> None:
@@ -75,6 +81,7 @@ def _claimed(facts: Facts, event: dict[str, Any]) -> None:
         usd=Decimal(event["usd"]),
         owner=event["by"],
         price=event.get("price"),
+        cache=event.get("cache"),
         **{name: event[name] for name in names},
     )
     facts.shards[shard_name(event["realm"], event["shard"])].attempts.append(attempt)
@@ -109,7 +116,19 @@ def _disowned(facts: Facts, event: dict[str, Any]) -> None:
 
 
 def _stray(facts: Facts, event: dict[str, Any]) -> None:
-    _attempt(facts, event).strays.append(event["batch"])
+    attempt = _attempt(facts, event)
+    attempt.strays.append(event["batch"])
+    if attempt.blind:  # what was written off without knowing whether there was a batch: this is it
+        attempt.blind = False
+    else:
+        attempt.suspected += attempt.usd
+
+
+def _stray_over(facts: Facts, event: dict[str, Any]) -> None:
+    attempt = _attempt(facts, event)
+    if event["batch"] in attempt.strays and event["batch"] not in attempt.strays_over:
+        attempt.strays_over.add(event["batch"])
+        attempt.suspected += Decimal(event["suspected"]) - attempt.usd
 
 
 def _submitted(facts: Facts, event: dict[str, Any]) -> None:
@@ -134,6 +153,8 @@ def _landed(facts: Facts, event: dict[str, Any]) -> None:
     attempt = _attempt(facts, event)
     attempt.answers.append(event["key"])
     attempt.billed += Decimal(event["usd"])
+    attempt.suspected += Decimal(event.get("suspected", 0))
+    attempt.reported = event.get("reported")
     attempt.quarantined += event["quarantined"]
     for outcome, count in event["outcomes"].items():
         attempt.outcomes[outcome] = attempt.outcomes.get(outcome, 0) + count
@@ -145,6 +166,10 @@ def _landed(facts: Facts, event: dict[str, Any]) -> None:
 def _dropped(facts: Facts, event: dict[str, Any]) -> None:
     attempt = _attempt(facts, event)
     attempt.written_off = attempt.stand == "stuck" and attempt.batch is not None
+    reserved = attempt.usd if attempt.written_off else Decimal(0)  # what the first versions left to be derived
+    lost = Decimal(event.get("suspected", reserved))
+    attempt.suspected, attempt.blind = attempt.suspected + lost, lost > 0 and attempt.batch is None
+    attempt.reported = event.get("reported")
     attempt.stand, attempt.reason, attempt.status = "dropped", event["reason"], "dropped"
     attempt.queue_full_at = event["at"] if event.get("queue_full") else None
 
@@ -174,6 +199,7 @@ _FOLDS = {
     "run": _run,
     "halted": _halted,
     "asked": _asked,
+    "ended": _ended,
     "packed": _packed,
     "claimed": _claimed,
     "taken": _taken,
@@ -182,6 +208,7 @@ _FOLDS = {
     "doubted": _doubted,
     "disowned": _disowned,
     "stray": _stray,
+    "stray_over": _stray_over,
     "submitted": _submitted,
     "seen": _seen,
     "stuck": _stuck,

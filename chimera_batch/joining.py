@@ -24,6 +24,7 @@ _PREVIOUS_COLUMNS = {
     "answer": "JSON",
     "text": "VARCHAR",
 }
+_KEPT_COLUMNS = {"row_key": "VARCHAR", "row": "JSON"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,19 @@ def view_previous(ctx: Context, stage: Stage, closed: Sequence[Path], warehouse:
     return _sha256(path)
 
 
+def view_kept(table: Made | None, warehouse: Warehouse, folder: Path) -> None:
+    """Make ``kept`` from the table that a stage's waves wait for; empty before there is one."""
+    if table is None:
+        warehouse.load("kept", _KEPT_COLUMNS, ())
+        return
+    warehouse.view("fresh_rows", [table.path])
+    path = folder / "kept.parquet"
+    warehouse.write(engine_sql("kept"), {}, path)
+    warehouse.view("kept", [path])
+
+
 def enough(ctx: Context, stage: Stage, number: int, warehouse: Warehouse) -> bool:
-    """What the stage's ``until`` query says of the closed rounds. The view ``previous`` must be current."""
+    """What the stage's ``until`` query says of the closed rounds. ``previous`` and ``kept`` must be current."""
     until = stage.rounds.until if stage.rounds else None
     if until is None:
         return False

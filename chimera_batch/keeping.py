@@ -29,7 +29,7 @@ def kept(ctx: Context, stage: Stage, tables: Mapping[str, Made]) -> int | None:
         if last is None:
             return made.rows
         warehouse.view("later_table", [tables[last].path])
-        return int(warehouse.scalar(engine_sql("kept"), {}))
+        return int(warehouse.scalar(engine_sql("kept_later"), {}))
 
 
 def _last(ctx: Context, stage: Stage, tables: Mapping[str, Made], warehouse: Warehouse) -> str | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch.facts import Asked, Attempt, Facts, Shard, Stand, Table, shard_name
+from chimera_batch.facts import Asked, Attempt, Ended, Facts, Shard, Stand, Table, shard_name
 from chimera_batch.folding import apply
 from chimera_batch.journal import Event, Journal
+from chimera_batch.records import Usage
 from chimera_batch.stores.base import Store
 
 SEEN_EVERY = 300.0
@@ -87,7 +89,7 @@ class Ledger:
     def asked(self, run: str, stage: str, asked: Asked) -> None:
         def decide(facts: Facts) -> Mapping[str, Any] | None:
             known = facts.asked.get((run, stage), {}).get(asked.round)
-            if known is not None and known.fingerprint == asked.fingerprint:
+            if known is not None and known.stands_for(asked):
                 return None
             fields = {
                 "fingerprint": asked.fingerprint,
@@ -96,6 +98,17 @@ class Ledger:
                 "requests": asked.requests,
             }
             return {"type": "asked", "run": run, "stage": stage, "round": asked.round, **fields}
+
+        self.write(decide)
+
+    def ended(self, run: str, stage: str, ended: Ended) -> None:
+        """No further wave of this stage is asked, as things are."""
+
+        def decide(facts: Facts) -> Mapping[str, Any] | None:
+            if facts.ended.get((run, stage)) == ended:
+                return None
+            fields = {"fingerprint": ended.fingerprint, "rounds": ended.rounds, "reason": ended.reason}
+            return {"type": "ended", "run": run, "stage": stage, **fields}
 
         self.write(decide)
 
@@ -149,6 +162,11 @@ class Ledger:
         payload = {"type": "stray", "batch": batch}
         self._move(shard, attempt, payload, when=lambda now: batch not in now.strays, still_open=False)
 
+    def stray_over(self, shard: Shard, attempt: Attempt, batch: str, suspected: Decimal) -> None:
+        """A stray has ended, and what it cost is known: no longer all that its attempt reserved."""
+        payload = {"type": "stray_over", "batch": batch, "suspected": money(suspected)}
+        self._move(shard, attempt, payload, when=lambda now: batch not in now.strays_over, still_open=False)
+
     def submitted(self, shard: Shard, attempt: Attempt, batch: str, *, adopted: bool = False) -> bool:
         """The receipt. False when the attempt was settled otherwise meanwhile.
 
@@ -186,12 +204,13 @@ class Ledger:
 
         ``queue_full``: the host takes no more of this model for now.
         """
-        return self._move(
-            shard,
-            attempt,
-            {"type": "dropped", "reason": reason, "queue_full": queue_full},
-            when=lambda now: when is None or now.stand == when,
-        )
+        payload = {"type": "dropped", "reason": reason, "queue_full": queue_full, **doubt(Decimal(0), None)}
+        return self._move(shard, attempt, payload, when=lambda now: when is None or now.stand == when)
+
+    def written_off(self, shard: Shard, attempt: Attempt, reason: str, cost: tuple[Decimal, Usage | None]) -> bool:
+        """A person gives a stuck attempt up. ``cost``: what it may have cost, and the provider's totals."""
+        payload = {"type": "dropped", "reason": reason, "queue_full": False, **doubt(*cost)}
+        return self._move(shard, attempt, payload, when=lambda now: now.stand in {"claimed", "stuck"})
 
     def cleaned(self, shard: Shard, attempt: Attempt) -> None:
         self._move(shard, attempt, {"type": "cleaned"}, when=lambda now: not now.cleaned, still_open=False)
@@ -228,6 +247,11 @@ class Ledger:
             return {**payload, **address}
 
         return self.write(decide) is not None
+
+
+def doubt(suspected: Decimal, reported: Usage | None) -> dict[str, Any]:
+    """The fields that say what may have been charged without a row, and what the provider says of its tokens."""
+    return {"suspected": money(suspected), "reported": None if reported is None else asdict(reported)}
 
 
 def money(amount: Decimal) -> str:

@@ -17,8 +17,9 @@ from chimera_batch.shape import AskStage, Manifest, Strict
 from chimera_batch.yamldoc import Document, Loc, parse, report
 
 _ENGINE = """
-    answers asked attempts batches best choices costs flying forgiven fresh_landed fresh_members fresh_rows history ids
-    keys landed later_table members outcomes params previous sent stage_table stages standing standings traced
+    answers asked attempts batches best choices costs drawn flying forgiven fresh_landed fresh_members fresh_rows
+    history ids kept keys landed later_table marked members outcomes params previous sent stage_table stages standing
+    standings traced
 """
 RESERVED = frozenset(_ENGINE.split())
 """Table names that the warehouse gives its own views, so no stage may have them."""
@@ -123,7 +124,30 @@ def _cross_checks(manifest: Manifest) -> Iterator[tuple[Loc, str]]:
                 if name not in earlier:
                     yield (*here, "assume", "rows_per", name), f"`{name}` is not a stage above this one"
         earlier.append(stage.name)
+    yield from _waves(manifest)
     for name, choices in manifest.models.items():
         for number, choice in enumerate(choices):
             for key in sorted(_OURS & choice.extra.keys()):
                 yield ("models", name, number, "extra", key), f"`extra` may not set `{key}`: the engine writes it"
+
+
+def _waves(manifest: Manifest) -> Iterator[tuple[Loc, str]]:
+    """Rounds that wait for a later stage: it must be there, and no other stage's rounds may reach into theirs."""
+    names = [stage.name for stage in manifest.stages]
+    over = -1  # where the last wave so far is sized
+    for number, stage in enumerate(manifest.stages):
+        rounds = stage.rounds if isinstance(stage, AskStage) else None
+        here: Loc = ("stages", number, "rounds")
+        for name in rounds.sized_by if rounds else ():
+            if name not in manifest.params:
+                near = suggestion(name, list(manifest.params))
+                yield (*here, "sized_by"), f"`{name}` is not among the params{near}"
+        if rounds is None or rounds.after is None:
+            continue
+        if rounds.after not in names[number + 1 :]:
+            near = suggestion(rounds.after, names[number + 1 :])
+            yield (*here, "after"), f"`{rounds.after}` is not a stage below this one{near}"
+        elif number <= over:
+            yield (*here, "after"), f"the rounds of a stage above wait for `{names[over]}`: waves may not overlap"
+        else:
+            over = names.index(rounds.after)

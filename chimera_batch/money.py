@@ -6,9 +6,11 @@ request, because a tier such as "above 272k input tokens" looks at one request's
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Any
 
 from chimera_batch.records import Usage
@@ -57,6 +59,56 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuTime:
+    """A machine paid by the hour, and how many tokens it was measured to handle in a second, all requests together.
+
+    Input and output are timed apart: so many seconds for reading the prompts plus so many for writing the answers.
+    """
+
+    usd_per_hour: Decimal  # for the whole machine
+    input_tokens_per_second: Decimal
+    output_tokens_per_second: Decimal
+
+    def rates(self) -> Rates:
+        """What that comes to per million tokens. Nothing is taken off for cached input: hits are best effort."""
+        read, written = gpu_rates(self.usd_per_hour, self.input_tokens_per_second, self.output_tokens_per_second)
+        return Rates(input=read, cached_input=read, cache_write=read, cache_write_long=read, output=written)
+
+    def as_text(self) -> dict[str, str]:
+        """As a price row says it, in plain digits."""
+        return {field.name: format(getattr(self, field.name), "f") for field in fields(self)}
+
+    def __str__(self) -> str:
+        cents = self.usd_per_hour.quantize(Decimal("0.01"))
+        dollars = cents if cents == self.usd_per_hour else self.usd_per_hour
+        read, written = self.input_tokens_per_second, self.output_tokens_per_second
+        if read == written:
+            return f"${dollars:f}/h at {written:,f} tok/s"
+        return f"${dollars:f}/h at {written:,f} tok/s ({read:,f} tok/s of input)"
+
+
+def gpu_rates(usd_per_hour: Decimal, input_tps: Decimal, output_tps: Decimal) -> tuple[Decimal, Decimal]:
+    """USD per million tokens of input and of output: dollars a second over tokens a second.
+
+    Worked out exactly and rounded up to 12 places, so never below what the machine costs. The throughputs are above 0.
+    """
+    read, written = (
+        Decimal(ceil(Fraction(usd_per_hour) * 10**18 / (3600 * Fraction(tps)))).scaleb(-12)
+        for tps in (input_tps, output_tps)
+    )
+    return read, written
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Rates of a request with more input than ``above_input_tokens``: of all its tokens, not of the excess."""
+
+    above_input_tokens: int
+    standard: Rates
+    batch: Rates
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """One row of the table. ``batch`` equals ``standard`` where no batch price is known (``batch_known``)."""
 
@@ -66,45 +118,50 @@ class Price:
     standard: Rates
     batch: Rates
     batch_known: bool
-    above_input_tokens: int | None = None  # the tier's rates hold for requests with more input than this
-    tier_standard: Rates | None = None
-    tier_batch: Rates | None = None
+    tiers: tuple[Tier, ...] = ()  # by rising threshold
+    gpu: GpuTime | None = None  # where the rates come from, if the row gives time instead of tokens
     effective_from: date | None = None  # None: since ever
     retire_on: date | None = None
     source: str | None = None
     as_of: date | None = None  # None: given by hand without a date
 
-    def tiered(self, input_tokens: int) -> bool:
-        """Whether a request with this much input, cache reads and writes included, pays the tier's rates."""
-        return self.above_input_tokens is not None and input_tokens > self.above_input_tokens
+    def tier(self, input_tokens: int) -> int:
+        """Which rates a request with this much input pays, cache reads and writes included: 0 below all thresholds."""
+        return sum(input_tokens > tier.above_input_tokens for tier in self.tiers)
 
-    def rates(self, *, tiered: bool, batch: bool) -> Rates:
-        if tiered and self.tier_standard is not None and self.tier_batch is not None:
-            return self.tier_batch if batch else self.tier_standard
-        return self.batch if batch else self.standard
+    def rates(self, *, tier: int, batch: bool) -> Rates:
+        """The rates of a tier, as ``tier`` numbers them."""
+        where: Price | Tier = self.tiers[tier - 1] if tier else self
+        return where.batch if batch else where.standard
 
     def cost(self, usage: Usage, *, batch: bool) -> Decimal:
-        """Exact dollars of **one** request; never call it with summed usage, which may cross the tier."""
-        return self.rates(tiered=self.tiered(usage.input_tokens), batch=batch).cost(usage)
+        """Exact dollars of **one** request; never call it with summed usage, which may cross a tier."""
+        return self.rates(tier=self.tier(usage.input_tokens), batch=batch).cost(usage)
 
     def most(self, input_bound: int, ceiling: int, *, batch: bool, cache: bool = False) -> Decimal:
-        """The most that one request of at most ``input_bound`` tokens and this output ceiling can cost, in dollars."""
-        most = self.rates(tiered=False, batch=batch).most(input_bound, ceiling, cache=cache)
-        if self.tiered(
-            input_bound
-        ):  # the bound may be far above the real input, so both sides of the tier are possible
-            most = max(most, self.rates(tiered=True, batch=batch).most(input_bound, ceiling, cache=cache))
-        return most
+        """The most that one request of at most ``input_bound`` tokens and this output ceiling can cost, in dollars.
+
+        The bound may be far above the real input, so every tier up to the bound's is possible.
+        """
+        return max(
+            self.rates(tier=tier, batch=batch).most(input_bound, ceiling, cache=cache)
+            for tier in range(self.tier(input_bound) + 1)
+        )
 
     def as_row(self) -> dict[str, Any]:
         """This price as a row of the table, every rate as text: what a claim keeps, so that the bill is at the price of
         the day it was sent, whoever collects it. ``prices.from_row`` reads it back."""
-        row: dict[str, Any] = {"provider": self.provider, "model": self.model, **self.standard.as_text("")}
-        row |= self.batch.as_text("batch_") if self.batch_known else {}
-        if self.tier_standard is not None and self.tier_batch is not None:
-            tier = self.tier_standard.as_text("") | (self.tier_batch.as_text("batch_") if self.batch_known else {})
-            row["tier"] = {"above_input_tokens": self.above_input_tokens, **tier}
+        row: dict[str, Any] = {"provider": self.provider, "model": self.model}
+        if self.gpu is not None:
+            return row | self.gpu.as_text()
+        row |= self._text(self)
+        tiers = [{"above_input_tokens": t.above_input_tokens} | self._text(t) for t in self.tiers]
+        if tiers:  # one tier is a table by itself: that is how all rows were once written
+            row["tier"] = tiers[0] if len(tiers) == 1 else tiers
         return row
+
+    def _text(self, part: Price | Tier) -> dict[str, str]:
+        return part.standard.as_text("") | (part.batch.as_text("batch_") if self.batch_known else {})
 
     def warnings(self, today: date, *, batch: bool = True) -> list[str]:
         """What a person should know before trusting this price: retirement, age, a missing batch price."""

@@ -12,19 +12,23 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from chimera_batch import prices as price_tables
 from chimera_batch import project as projects
-from chimera_batch import settings
+from chimera_batch import routing, settings
 from chimera_batch.context import REHEARSAL, Context, Pilot, Timing, prices_of
 from chimera_batch.errors import InputError
+from chimera_batch.facts import Facts
 from chimera_batch.ledger import Ledger
-from chimera_batch.prices import PriceBook
-from chimera_batch.project import Project
+from chimera_batch.prices import Price, PriceBook
+from chimera_batch.project import Project, Stage
 from chimera_batch.providers import make
 from chimera_batch.providers.base import Profile, Provider
+from chimera_batch.records import Call
+from chimera_batch.routing import Ranked
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 
@@ -40,6 +44,7 @@ class Options:
     rehearse: bool = False
     prices: Sequence[str] = ()  # "provider/model=in,out", USD per million tokens
     max_usd: Decimal | None = None
+    max_usd_per_day: Decimal | None = None
     say: Callable[[str], None] = lambda _line: None
     timing: Timing | None = None
     sample: int | None = None  # requests of each stage to send first, before more is agreed to
@@ -75,6 +80,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
         if write:
             store.probe()
             ledger.open()
+        project, routes = routed(project, book, ledger.facts, rehearse=options.rehearse)
         url = stack.enter_context(_server(project, store, work, price_rows(project, book))) if rehearsing else None
         hosts = stack.enter_context(closing(Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse)))
         yield Context(
@@ -87,10 +93,57 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             hosts=hosts,
             timing=options.timing or _timing(rehearse=options.rehearse),
             rehearse=options.rehearse,
-            budget_usd=min((b for b in (project.budget_usd, options.max_usd) if b is not None), default=None),
+            routes=routes,
+            budget_usd=_less(project.budget_usd, options.max_usd),
+            budget_day_usd=_less(project.budget_day_usd, options.max_usd_per_day),
             say=options.say,
             pilot=Pilot(options.sample) if options.sample is not None else None,
         )
+
+
+def _less(manifest: Decimal | None, option: Decimal | None) -> Decimal | None:
+    """An option can lower what the manifest allows, never raise it."""
+    return min((amount for amount in (manifest, option) if amount is not None), default=None)
+
+
+def routed(
+    project: Project, book: PriceBook, facts: Facts, *, rehearse: bool
+) -> tuple[Project, dict[str, tuple[Ranked, ...]]]:
+    """The project with the model that each stage asks in front of its list, and how the models of a stage compare.
+
+    A run that has begun a stage with one of its models stays with it, whatever prices do. A rehearsal needs no key.
+    """
+    today = datetime.now(UTC).date()
+
+    def price(call: Call) -> Price | None:
+        try:
+            return book.price(call.provider, call.model, today)
+        except InputError:  # `check` says more of it
+            return None
+
+    def no_key(call: Call) -> str | None:
+        return None if rehearse else _missing_key(project.profiles[call.provider])
+
+    routes: dict[str, tuple[Ranked, ...]] = {}
+    for stage in project.stages:
+        if stage.route == "cheapest":
+            begun = routing.begun(facts, project.run, stage)
+            known = routing.Known(price, partial(_lacks, project, stage), no_key, begun)
+            routes[stage.name] = routing.rank(stage, known)
+    stages = tuple(routing.first(stage, routes.get(stage.name, ())) for stage in project.stages)
+    return replace(project, stages=stages), routes
+
+
+def _lacks(project: Project, stage: Stage, call: Call) -> str | None:
+    return project.profiles[call.provider].lacks(stage.window)
+
+
+def _missing_key(profile: Profile) -> str | None:
+    try:
+        settings.api_key(profile)
+    except InputError as error:
+        return error.message
+    return None
 
 
 def _timing(*, rehearse: bool) -> Timing:
@@ -168,11 +221,23 @@ def rehearsal_base(profile: Profile, url: str) -> str:
 
 
 def missing_keys(ctx: Context) -> list[InputError]:
-    """One error, naming the variable to set, for every provider of the run that has no key. A rehearsal needs none."""
+    """One error, naming the variable to set, for every provider of the run that has no key.
+
+    A rehearsal needs none; nor does a provider that routing passes over.
+    """
     missing = []
-    for profile in () if ctx.rehearse else ctx.project.profiles.values():
+    for profile in () if ctx.rehearse else _needed(ctx):
         try:
             settings.api_key(profile)
         except InputError as error:
             missing.append(error)
     return missing
+
+
+def _needed(ctx: Context) -> list[Profile]:
+    """The providers that the run asks, or falls back to."""
+    calls = [
+        call for stage in ctx.project.stages for call in (stage.calls[:1] if stage.route == "cheapest" else stage.calls)
+    ]
+    names = {call.provider for call in calls}
+    return [profile for name, profile in ctx.project.profiles.items() if name in names]

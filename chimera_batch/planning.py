@@ -163,7 +163,7 @@ def limits(ctx: Context, stage: Stage, missing: int, answered: int = 0) -> Limit
         max_bytes=profile.max_bytes,
         max_tokens=profile.enqueued_tokens,
         distinct_counts=profile.distinct_counts,
-        first=size if size and missing >= CANARY_FROM and stage.window != "now" else None,
+        first=size if size and missing >= CANARY_FROM and not stage.synchronous else None,
     )
 
 
@@ -259,7 +259,7 @@ def _keep_shard(ctx: Context, stage: Stage, packed: _Packed, *, seen_packs: int)
         "window": stage.window,
         "ceiling": call.max_output_tokens,
         "schema": schema,
-        "cache": call.cache,
+        "cache": call.cache is True,
         "canary": packed.canary,
     }
     return ctx.ledger.pack(shard, seen_packs=seen_packs)

@@ -25,7 +25,7 @@ def poll(ctx: Context) -> bool:
     for shard, attempt in list(ctx.facts.attempts()):
         if shard.realm not in realms:
             continue
-        if shard.window == "now":
+        if shard.synchronous:
             changed |= attempt.stand == "claimed" and asking.recover(ctx, shard, attempt)
             continue
         if attempt.stand == "claimed":

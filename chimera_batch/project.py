@@ -52,6 +52,7 @@ class Project:
     window: str
     params: Mapping[str, Any]
     budget_usd: Decimal | None
+    budget_day_usd: Decimal | None  # of what is claimed on one UTC day
     profiles: Mapping[str, Profile]  # of the providers that the stages use
     prices_path: Path | None
     rehearsal: Mapping[str, Any]
@@ -92,6 +93,7 @@ def load(path: Path | str, *, store: str | None = None, shipped: Path | None = N
         window=manifest.window,
         params=manifest.params,
         budget_usd=manifest.budget.usd if manifest.budget else None,
+        budget_day_usd=manifest.budget.usd_per_day if manifest.budget else None,
         profiles=resolver.profiles,
         prices_path=prices,
         rehearsal=manifest.rehearsal,
@@ -158,9 +160,11 @@ class _Resolver:
         )
 
     def rounds(self, entry: AskStage, loc: Loc) -> Rounds | None:
-        if entry.rounds is None:
+        said = entry.rounds
+        if said is None:
             return None
-        return Rounds(entry.rounds.max, self.source("sql", entry.rounds.until, (*loc, "rounds", "until")))
+        until = self.source("sql", said.until, (*loc, "rounds", "until"))
+        return Rounds(said.max, until, said.after, said.sized_by)
 
     def source(self, folder: str, name: str | None, loc: Loc) -> Source | None:
         """The file, or None (after noting a problem, if it should have been there)."""

@@ -18,6 +18,7 @@ from chimera_batch.project import Stage
 from chimera_batch.stepping import Step, Walked, inputs_of, reads_of
 from chimera_batch.tally import NOTHING, Span
 from chimera_batch.warehouse import Warehouse
+from chimera_batch.waves import left as waves_left
 
 _EMBEDDINGS = "/v1/embeddings"
 
@@ -103,8 +104,14 @@ def terms_of(ctx: Context, stage: Stage) -> Terms:
     truncated, invalid = stage.retry["truncated"], stage.retry["invalid"]
     longer = [truncated.factor ** (n + 1) for n in range(truncated.times)]
     again = [longer[-1] if longer else 1.0] * invalid.times  # in the worst case the invalid ones come last
-    reasks = (*longer, *again)
-    return Terms(price, stage.window != "now", stage.assume.output_tokens, bool(call.cache), reasks=reasks)
+    return Terms(
+        price,
+        stage.batch_priced,
+        stage.assume.output_tokens,
+        cache=bool(call.cache),
+        reasks=(*longer, *again),
+        synchronous=stage.synchronous,
+    )
 
 
 def _ask_facts(ctx: Context, stage: Stage, reads: tuple[str, ...]) -> dict[str, Any]:
@@ -143,12 +150,13 @@ def _asked_facts(
     """A stage whose requests are counted one by one."""
     if walked is None:
         table = ctx.facts.tables[(ctx.run, stage.name)]
-        return StageFacts(**known, tally=Tally(known["terms"]), wanted=sum(table.standing.values()))
+        wanted = sum(table.standing.values())
+        return StageFacts(**known, tally=Tally(known["terms"]), wanted=wanted, rounds=1 + waves_left(ctx, stage))
     tally = tally_of(warehouse, known["terms"], known["ceiling"])
     states = walked.standing.states
     return StageFacts(
         **known,
-        rounds=1 if walked.finished or not stage.rounds else stage.rounds.max - walked.number + 1,
+        rounds=_rounds_left(ctx, stage, walked),
         waves=_waves(ctx, stage, tally, states["answered"]),
         tally=tally,
         wanted=walked.standing.wanted,
@@ -162,6 +170,13 @@ def tally_of(warehouse: Warehouse, terms: Terms, ceiling: int | None, upto: str 
     for tokens, bound, most in warehouse.rows(engine_sql("to_send"), {"upto": upto}):
         tally.add(tokens, bound, most if ceiling is not None else None)
     return tally
+
+
+def _rounds_left(ctx: Context, stage: Stage, walked: Walked) -> int:
+    """The current round and those that may follow."""
+    if stage.rounds and stage.rounds.after:
+        return 1 + waves_left(ctx, stage, walked.number)
+    return 1 if walked.finished or not stage.rounds else stage.rounds.max - walked.number + 1
 
 
 def _waves(ctx: Context, stage: Stage, tally: Tally, answered: int) -> int:

@@ -7,14 +7,18 @@ person. Finding nothing counts only after ``timing.settle`` seconds, when a late
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
+from decimal import Decimal
 from typing import Literal
 
+from chimera_batch import collecting, reconciling
 from chimera_batch.context import Context
 from chimera_batch.errors import ProviderDown, ProviderError, ProviderRefused
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.providers.base import Provider
-from chimera_batch.records import BatchState, Intent
+from chimera_batch.reconciling import Unbilled
+from chimera_batch.records import BatchState, Intent, Usage
 from chimera_batch.settings import alive
 
 Owner = Literal["mine", "alive", "dead", "silent"]
@@ -63,11 +67,45 @@ def receipt(ctx: Context, shard: Shard, attempt: Attempt, batch: str) -> bool:
 
 
 def cancel_strays(ctx: Context, shard: Shard, attempt: Attempt) -> None:
-    """Stop batches that were made for an attempt after it was settled otherwise; tried again on every pass."""
+    """Stop batches that were made for an attempt after it was settled otherwise; tried again on every pass.
+
+    Of one that has stopped, the provider's totals say what it cost; until then, and where it gives none, all that the
+    attempt reserved is suspected.
+    """
     for batch in attempt.strays:
+        if batch in attempt.strays_over:
+            continue
         with suppress(ProviderError):
-            if ctx.host(shard).state(batch).phase == "working":
+            state = ctx.host(shard).state(batch)
+            if state.phase == "working":
                 ctx.host(shard).cancel(batch)
+            elif state.phase == "rejected" or state.usage is not None:
+                ctx.ledger.stray_over(shard, attempt, batch, unread_cost(ctx, shard, attempt, state)[0])
+
+
+def unread_cost(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState | None) -> tuple[Decimal, Usage | None]:
+    """What a batch whose results nobody reads may have cost, and the provider's totals: at most its reservation.
+
+    ``state``: None where the provider cannot be asked.
+    """
+    if state is not None and state.phase == "rejected":
+        return Decimal(0), None
+    if state is None or state.phase != "ended" or state.usage is None:
+        return attempt.usd, None
+    everything = Unbilled(attempt.requests, most=attempt.usd, feared=attempt.usd, longest=sys.maxsize)
+    found = reconciling.suspect(everything, Usage(), state.usage, collecting.terms_of(ctx, shard, attempt))
+    return found.usd, state.usage
+
+
+def write_off(ctx: Context, shard: Shard, attempt: Attempt, reason: str) -> bool:
+    """A person gives an attempt up; what it may have cost stays suspected. False if it was settled meanwhile."""
+    state = None
+    if attempt.batch is not None:
+        with suppress(ProviderError):
+            state = ctx.host(shard).state(attempt.batch)
+    begun = attempt.batch is not None or attempt.doubted_at is not None or attempt.stand == "stuck" or shard.synchronous
+    cost = unread_cost(ctx, shard, attempt, state) if begun else (Decimal(0), None)
+    return ctx.ledger.written_off(shard, attempt, reason, cost)
 
 
 def resolve(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent) -> bool:

@@ -4,8 +4,9 @@ Everything of a line that no row changes is encoded once; per row only the value
 A message with logic in it is one value, rendered by Jinja.
 
 A request id is the first 32 hex digits of SHA-256 over ``chimera-request-1``, the endpoint's path and the sample
-number, each ended by a NUL, and the body's bytes with the output ceiling set to 0. Neither the row, the ceiling nor
-the host is part of it. Changing any of this makes every answer ever bought unknown: the tests pin it.
+number, each ended by a NUL, and the body's bytes with the output ceiling set to 0 and without cache marks. Neither the
+row, the ceiling, the marks nor the host is part of it. Changing any of this makes every answer ever bought unknown:
+the tests pin it.
 """
 
 from __future__ import annotations
@@ -102,6 +103,14 @@ class Renderer:
         return frozenset().union(*(message.columns for message in self._messages))
 
     @property
+    def shared_tokens(self) -> int:
+        """Tokens of the beginning that every request has in common: the system message up to its first hole."""
+        first, start = self._messages[0], self._messages[0].parts[:1]
+        if first.role != "system" or not start or not isinstance(start[0], str):
+            return 0
+        return self._count.counter.count(start[0])
+
+    @property
     def tokens_basis(self) -> str:
         """What the token counts rest on, for people: "o200k, exact"."""
         return self._count.counter.basis
@@ -132,7 +141,7 @@ class Renderer:
         names = [f"{mark}{number:06}" for number in range(len(self._holes) + 1)]
         messages = self._texts(names)
         line = encode(self._endpoint.line(names[-1], self._endpoint.body(self._call, messages))) + b"\n"
-        body = encode(self._endpoint.body(replace(self._call, max_output_tokens=0), messages))
+        body = encode(self._endpoint.body(replace(self._call, max_output_tokens=0, cache=False), messages))
         if not line.startswith(_LEAD):
             raise ChimeraError(f"{self._call.endpoint} does not put custom_id first")
         return *_split(line, mark), *_split(body, mark)
@@ -184,10 +193,10 @@ class _TokenCount:
     def __init__(self, call: Call, messages: Sequence[MessageTemplate], layout: list[list[str | int]]) -> None:
         self.counter = tokens.counter(call.model)
         fixed = [_join(parts, ()) for message, parts in zip(messages, layout, strict=True) if message.constant]
-        fixed.append(call.schema or "")  # hosts put the schema into the prompt in a form of their own: approximate
+        schema = call.schema or ""  # hosts put it into the prompt in a form of their own: approximate
         format_only = 0 if call.endpoint == _EMBEDDINGS else tokens.overhead(len(messages))
-        self.expected = format_only + sum(map(self.counter.count, fixed))
-        self.most = format_only + sum(map(self.counter.bound, fixed))
+        self.expected = format_only + sum(map(self.counter.count, [*fixed, schema]))
+        self.most = format_only + sum(map(self.counter.bound, fixed)) + tokens.schema_bound(schema)
         self.varying = [parts for message, parts in zip(messages, layout, strict=True) if not message.constant]
         self.last: tuple[list[str], tuple[int, int]] | None = None
 

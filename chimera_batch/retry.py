@@ -6,7 +6,7 @@ for ever); a truncated answer is asked again with a larger ceiling; a refusal ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,10 @@ from chimera_batch.project import Rule
 from chimera_batch.records import Outcome
 
 State = Literal["answered", "retryable", "given_up"]
+
+
+Pays = Callable[[int, int], bool]
+"""(output tokens that were not enough, output tokens of a longer try) -> whether the longer try is worth its price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,17 @@ class Choice:
     ceiling: int  # output tokens of the next asking; meaningful when retryable
 
 
-def choose(history: History, rules: Mapping[str, Rule], ceiling: int) -> Choice:
+def always(tried: int, most: int) -> bool:
+    """Every longer try that the rule allows is made."""
+    return True
+
+
+def choose(history: History, rules: Mapping[str, Rule], ceiling: int, *, pays: Pays = always) -> Choice:
     """Decide for one request whose stage now asks with ``ceiling`` output tokens."""
     if history.ok:
         return Choice("answered", ceiling)
     if history.last == "truncated":
-        return _truncated(history, rules["truncated"], ceiling)
+        return _truncated(history, rules["truncated"], ceiling, pays)
     cause = "transient" if history.last == "error" and history.last_transient else history.last
     tried = history.counts.get(cause, 0)
     if tried > rules[cause].times:
@@ -48,10 +57,10 @@ def choose(history: History, rules: Mapping[str, Rule], ceiling: int) -> Choice:
     return Choice("retryable", room)
 
 
-def _truncated(history: History, rule: Rule, ceiling: int) -> Choice:
+def _truncated(history: History, rule: Rule, ceiling: int, pays: Pays) -> Choice:
     if history.last_ceiling < ceiling:  # the manifest allows more now: that is a new question of length
         return Choice("retryable", ceiling)
-    tried = history.counts.get("truncated", 0)
-    if tried <= rule.times:
-        return Choice("retryable", int(max(ceiling, history.last_ceiling) * rule.factor))
+    tried, room = history.counts.get("truncated", 0), max(ceiling, history.last_ceiling)
+    if tried <= rule.times and pays(room, int(room * rule.factor)):
+        return Choice("retryable", int(room * rule.factor))
     return Choice("given_up", ceiling)

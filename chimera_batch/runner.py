@@ -6,15 +6,18 @@ calls it until nothing is left to do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
-from chimera_batch import asking, joining, planning, polling, standing
+from chimera_batch import asking, joining, planning, polling, standing, waves
 from chimera_batch.context import Context
 from chimera_batch.errors import NotFinished
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
+from chimera_batch.shortfall import Over
 from chimera_batch.standing import Standing
 from chimera_batch.stepping import Step, inputs_of
 from chimera_batch.submitting import Sender, check_breaker
@@ -31,7 +34,7 @@ class Progress:
     unfinished: list[str] = field(default_factory=list)  # stages without a current table
     in_flight: int = 0  # requests of this run that a provider has, whichever run sent them
     waits: list[str] = field(default_factory=list)
-    over: list[str] = field(default_factory=list)
+    over: list[Over] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     piloted: list[str] = field(default_factory=list)  # stages whose sample is in: may the rest be sent?
     halted: bool = False  # a person cancelled the run: what is under way is collected, nothing is sent
@@ -40,6 +43,11 @@ class Progress:
     def done(self) -> bool:
         return not self.unfinished
 
+    @property
+    def out_of_money(self) -> bool:
+        """Whether a budget is all that is in the way: nothing is waited for that would go on or make room."""
+        return bool(self.over) and not self.in_flight and not self.waits
+
 
 def converge(ctx: Context, *, until: str | None = None) -> Progress:
     """Advance until the run is done, or until only a person, a budget or nobody can move it on."""
@@ -47,7 +55,7 @@ def converge(ctx: Context, *, until: str | None = None) -> Progress:
         progress = advance(ctx, until=until)
         if progress.done or progress.stuck:
             return progress
-        if (progress.over or progress.halted or progress.piloted) and not progress.in_flight:
+        if (progress.out_of_money or progress.halted or progress.piloted) and not progress.in_flight:
             return progress
         if not _anything_new(ctx, progress):
             return progress
@@ -73,19 +81,47 @@ def advance(ctx: Context, *, until: str | None = None) -> Progress:
     """One pass: collect what ended, then take every stage as far as it goes."""
     polling.poll(ctx)
     progress = Progress(_position(ctx))
-    for stage in stages_until(ctx, until):
-        with ctx.warehouse() as (warehouse, folder):
-            inputs = inputs_of(stage, progress.tables, warehouse)
-            table = None
-            if inputs is not None:
-                step = Step(ctx, stage, inputs, warehouse, folder)
-                table = step.current() or _take(step, progress)
-        if table is None:
-            progress.unfinished.append(stage.name)
-        else:
-            progress.tables[stage.name] = table
+    stages = stages_until(ctx, until)
+    place = 0
+    while place < len(stages):
+        _advance_stage(ctx, stages[place], progress)
+        sized = waves.ending_at(stages, stages[place])
+        place += 1
+        if sized is None:
+            continue
+        first = stages.index(sized)
+        if any(stage.name in progress.unfinished for stage in stages[first:place]):
+            progress.unfinished += [stage.name for stage in stages[place:]]  # they wait for the last wave
+            break
+        if waves.again(ctx, sized, progress.tables):
+            for stage in stages[first:place]:
+                del progress.tables[stage.name]
+            place = first
+    if progress.over and not progress.in_flight:
+        progress.waits += _releasing(ctx)
     progress.stuck = [f"{shard.id}: {attempt.reason}" for shard, attempt in _stuck(ctx, progress)]
     return progress
+
+
+def _releasing(ctx: Context) -> list[str]:
+    """What still holds a reservation although none of the requests under way is wanted any more."""
+    realms = ctx.realms()
+    moving = [a for s, a in ctx.facts.attempts(ctx.run) if a.is_open and a.stand != "stuck" and s.realm in realms]
+    held = sum((attempt.usd for attempt in moving), Decimal(0))
+    return [f"${held:.2f} is reserved for batches under way, whose end makes room"] if moving else []
+
+
+def _advance_stage(ctx: Context, stage: Stage, progress: Progress) -> None:
+    with ctx.warehouse() as (warehouse, folder):
+        inputs = inputs_of(stage, progress.tables, warehouse)
+        table = None
+        if inputs is not None:
+            step = Step(ctx, stage, inputs, warehouse, folder)
+            table = step.current() or _take(step, progress)
+    if table is None:
+        progress.unfinished.append(stage.name)
+    else:
+        progress.tables[stage.name] = table
 
 
 def _stuck(ctx: Context, progress: Progress) -> list[tuple[Shard, Attempt]]:
@@ -109,17 +145,17 @@ def _take(step: Step, progress: Progress) -> Made | None:
     """Take one stage as far as it goes: its table, or None while its answers are not all in."""
     joining.view_inputs(step.inputs, step.warehouse)
     if step.stage.kind == "sql":
-        return _join(step, None)
+        return _join(step, None, [])
     pilot = step.ctx.pilot
     if pilot is not None and pilot.stage not in {None, step.stage.name}:
         return None  # only that one stage is asked anything
     walked = step.walk(lambda paths: _send(step, paths, progress), keep=True)
-    return _join(step, walked.standing) if walked.finished else None
+    return _join(step, walked.standing, walked.waves) if walked.finished else None
 
 
-def _join(step: Step, counts: Standing | None) -> Made:
+def _join(step: Step, counts: Standing | None, asked: Sequence[str]) -> Made:
     table = joining.build(step.ctx, step.stage, step.warehouse, step.folder)
-    return joining.keep(step.ctx, step.stage, step.fingerprint, table, counts)
+    return joining.keep(step.ctx, step.stage, step.fingerprint_of(asked), table, counts)
 
 
 def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:

@@ -103,10 +103,16 @@ class Retry(Strict):
 
 
 class Rounds(Strict):
-    """The rows query is repeated over closed rounds until the ``until`` query says enough, at most ``max`` times."""
+    """The rows query is repeated over closed rounds until the ``until`` query says enough, at most ``max`` times.
+
+    ``after``: a later stage whose table a further round waits for; both queries then read it as ``kept`` (waves).
+    ``sized_by``: params that only say how many rows a round asks for; changing one leaves closed rounds as they are.
+    """
 
     max: int = Field(ge=1, le=1000)
     until: FileName | None = None
+    after: Identifier | None = None
+    sized_by: tuple[str, ...] = Field(default=(), strict=False)
 
 
 class Assume(Strict):
@@ -160,7 +166,16 @@ class SqlStage(Strict):
 
 
 class Budget(Strict):
-    usd: Annotated[Usd, Field(strict=False)]
+    """USD for the whole run, USD for what it claims on one UTC day, or both."""
+
+    usd: Annotated[Usd, Field(strict=False)] | None = None
+    usd_per_day: Annotated[Usd, Field(strict=False)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Budget:
+        if self.usd is None and self.usd_per_day is None:
+            raise PydanticCustomError("budget", "needs `usd`, `usd_per_day` or both")
+        return self
 
 
 class Notify(Strict):

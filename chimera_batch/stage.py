@@ -39,6 +39,8 @@ class Rule:
 class Rounds:
     max: int
     until: Source | None = None  # a query of one boolean: enough?
+    after: str | None = None  # a later stage: its table is made before a further round is asked (a wave)
+    sized_by: tuple[str, ...] = ()  # params that say how many rows a round asks for, and nothing else of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Stage:
 
     ``where`` is the manifest's line. ``budget_usd`` caps this stage alone. ``canary``: requests of the first wave,
     None = decided by size, 0 = none. ``breaker``: the least share of usable answers. ``route``: ask the first of the
-    calls, or the cheapest (``opening`` puts it first). ``longer_if_it_pays``: truncated answers are asked again only then.
+    calls, or the cheapest (``opening`` puts it first). ``longer_if_it_pays``: truncated ones are asked again only then.
     """
 
     name: str

@@ -14,8 +14,9 @@ from typing import Any
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import ChimeraError
 from chimera_batch.facts import Shard
+from chimera_batch.paying import LongerTries, longer_tries
 from chimera_batch.project import Stage
-from chimera_batch.retry import History, choose
+from chimera_batch.retry import History, always, choose
 from chimera_batch.warehouse import Warehouse
 
 STATES = ("answered", "in_flight", "packed", "retryable", "given_up", "not_asked")
@@ -58,6 +59,7 @@ class Standing:
 
     states: dict[str, int]
     outcomes: dict[str, int]
+    reasons: tuple[str, ...] = ()  # why requests are given up that the manifest would ask again, for people
 
     @property
     def wanted(self) -> int:
@@ -103,7 +105,8 @@ def _flying(ctx: Context, shards: Iterable[Shard], warehouse: Warehouse) -> Iter
 def take(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Standing:
     """Decide for every unanswered request and count. The views of ``prepare`` must be current."""
     _materialise(warehouse, folder, "history")
-    warehouse.load("choices", _CHOICE_COLUMNS, _choices(stage, warehouse))
+    tries = longer_tries(ctx, stage, warehouse)
+    warehouse.load("choices", _CHOICE_COLUMNS, _choices(stage, warehouse, tries))
     _materialise(warehouse, folder, "standing")
     states = dict.fromkeys(STATES, 0)
     outcomes: dict[str, int] = {}
@@ -111,7 +114,8 @@ def take(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Stan
         states[state] += requests
         if outcome:
             outcomes[outcome] = outcomes.get(outcome, 0) + requests
-    standing = Standing(states, dict(sorted(outcomes.items())))
+    reasons = tuple(why for _, why in sorted(tries.reasons.items())) if tries else ()
+    standing = Standing(states, dict(sorted(outcomes.items())), reasons)
     wanted = int(warehouse.scalar(engine_sql("wanted"), {}))
     if standing.wanted != wanted:
         raise ChimeraError(
@@ -137,7 +141,7 @@ def _materialise(warehouse: Warehouse, folder: Path, name: str) -> None:
     warehouse.view(name, [path])
 
 
-def _choices(stage: Stage, warehouse: Warehouse) -> Iterator[tuple[Any, ...]]:
+def _choices(stage: Stage, warehouse: Warehouse, tries: LongerTries | None) -> Iterator[tuple[Any, ...]]:
     for identity, ceiling, last, transient, last_ceiling, *counts in warehouse.rows(engine_sql("unanswered"), {}):
         history = History(
             ok=False,
@@ -146,5 +150,5 @@ def _choices(stage: Stage, warehouse: Warehouse) -> Iterator[tuple[Any, ...]]:
             last_ceiling=last_ceiling,
             counts=dict(zip(_CAUSES, counts, strict=True)),
         )
-        choice = choose(history, stage.retry, ceiling)
+        choice = choose(history, stage.retry, ceiling, pays=tries.pay if tries else always)
         yield identity, choice.state, choice.ceiling

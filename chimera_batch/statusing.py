@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch import standing
+from chimera_batch import standing, waves
 from chimera_batch.context import Context, engine_sql
-from chimera_batch.facts import Attempt, Shard
+from chimera_batch.facts import Attempt, Shard, day_of
 from chimera_batch.project import Stage
 from chimera_batch.standing import STATES, Standing
 from chimera_batch.warehouse import Warehouse
@@ -29,7 +29,10 @@ def status(ctx: Context) -> dict[str, Any]:
         "usd_reserved": _dollars(ctx.facts.reserved(ctx.run)),
         "usd_suspected": _dollars(ctx.facts.suspected(ctx.run)),
         "budget": _dollars(ctx.budget_usd) if ctx.budget_usd is not None else None,
+        "usd_today": _dollars(ctx.facts.committed(ctx.run, day=day_of(ctx.clock()))),
+        "budget_day": _dollars(ctx.budget_day_usd) if ctx.budget_day_usd is not None else None,
         "needs": list(_needs(ctx)),
+        "notes": [said for stage in ctx.project.stages if (said := waves.missed(ctx, stage))],
     }
 
 
@@ -70,8 +73,10 @@ def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:
         **counts.states,
         "orphaned": orphaned,
         "outcomes": counts.outcomes,
+        "reasons": list(counts.reasons),
         "usd_spent": _dollars(ctx.facts.spent(ctx.run, stage.name)),
         "usd_reserved": _dollars(ctx.facts.reserved(ctx.run, stage.name)),
+        "usd_suspected": _dollars(ctx.facts.suspected(ctx.run, stage.name)),
         "batches": [_batch(shard, attempt) for shard, attempt in mine],
     }
 
@@ -113,6 +118,7 @@ def _batch(shard: Shard, attempt: Attempt) -> dict[str, Any]:
         "requests": attempt.requests,
         "done": attempt.done,
         "usd": _dollars(attempt.usd if attempt.is_open else attempt.billed),  # an upper bound while it is open
+        "usd_suspected": _dollars(attempt.suspected),  # may have been charged for what never came
         "outcomes": attempt.outcomes,
         "quarantined": attempt.quarantined,
         "reason": attempt.reason,

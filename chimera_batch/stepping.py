@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from chimera_batch import fingerprints, joining, planning, standing
@@ -14,7 +14,7 @@ from chimera_batch.project import Stage
 from chimera_batch.standing import Standing
 from chimera_batch.warehouse import Warehouse
 
-OWN_VIEWS = {"answers", "previous"}
+OWN_VIEWS = {"answers", "kept", "previous"}
 """What the engine itself offers to a stage's SQL."""
 
 
@@ -37,7 +37,8 @@ class Walked:
     paths: list[Path]  # of all rounds asked
     standing: Standing
     number: int  # of the last round
-    finished: bool  # settled, and no further round is wanted
+    finished: bool  # settled, and no further round is wanted, or none before later stages have gone on
+    waves: list[str] = field(default_factory=list)  # fingerprints of the rounds, where they are waves
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,31 @@ class Step:
 
     @property
     def fingerprint(self) -> str:
+        return self.fingerprint_of([wave.fingerprint for wave in self.waves()])
+
+    def fingerprint_of(self, waves: Sequence[str]) -> str:
+        """What shapes the table that is made from these waves (none where the stage has no waves)."""
         retries = self.ctx.facts.retries.get((self.ctx.run, self.stage.name), 0)
         realm = self.ctx.realm(self.stage) if self.stage.kind == "ask" else None
-        return fingerprints.of_stage(self.stage, self.ctx.project.params, self._contents, retries, realm)
+        return fingerprints.of_stage(self.stage, self.ctx.project.params, self._contents, retries, realm, waves)
+
+    def waves(self) -> list[Asked]:
+        """The waves asked so far that still stand. Later ones cannot be drawn again, as what they were sized from has
+        moved on, so they stand as long as all but that is as it was."""
+        rounds = self.stage.rounds
+        if rounds is None or rounds.after is None:
+            return []
+        known = self.ctx.facts.asked.get((self.ctx.run, self.stage.name), {})
+        base, found = self.mark(""), []
+        for number in range(1, rounds.max + 1):
+            if number not in known or known[number].base != base:
+                break
+            found.append(known[number])
+        return found
+
+    def mark(self, previous: str) -> str:
+        """The fingerprint of a round; ``previous`` is the digest of those before it."""
+        return fingerprints.of_round(self.stage, self.ctx.project.params, self._contents, previous)
 
     @property
     def _contents(self) -> dict[str, str]:
@@ -70,6 +93,9 @@ class Step:
 
         ``settle`` does what it can for the rounds so far and says how they stand; ``keep`` makes new rounds facts.
         """
+        joining.view_kept(None, self.warehouse, self.folder)
+        if self.stage.rounds and self.stage.rounds.after:
+            return self._walk_waves(settle, keep=keep)
         rounds = self.stage.rounds.max if self.stage.rounds else 1
         paths: list[Path] = []
         for number in range(1, rounds + 1):
@@ -82,6 +108,15 @@ class Step:
                 return Walked(paths, counts, number, finished=False)
         return Walked(paths, self.stand(paths), rounds, finished=True)
 
+    def _walk_waves(self, settle: Callable[[list[Path]], Standing], *, keep: bool) -> Walked:
+        """All waves so far at once: a further one is only drawn when later stages have gone on (``waves.again``)."""
+        joining.view_previous(self.ctx, self.stage, [], self.warehouse, self.folder)
+        first = self._ask(1, "", keep=keep)
+        asked = self.waves()
+        paths = [first, *(self.ctx.store.fetch(wave.key) for wave in asked[1:])]
+        counts = settle(paths)
+        return Walked(paths, counts, len(paths), counts.settled, [wave.fingerprint for wave in asked])
+
     def stand(self, paths: list[Path]) -> Standing:
         standing.prepare(self.ctx, self.stage, paths, self.warehouse)
         return standing.take(self.ctx, self.stage, self.warehouse, self.folder)
@@ -89,7 +124,7 @@ class Step:
     def _ask(self, number: int, previous: str, *, keep: bool) -> Path:
         """The round's requests: as they were drawn before, or drawn now if anything that shapes them changed."""
         ctx, stage = self.ctx, self.stage
-        mark = fingerprints.of_round(stage, ctx.project.params, self._contents, previous)
+        mark = self.mark(previous)
         known = ctx.facts.asked.get((ctx.run, stage.name), {}).get(number)
         if known is not None and known.fingerprint == mark:
             return ctx.store.fetch(known.key)

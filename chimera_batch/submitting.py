@@ -6,18 +6,15 @@ the receipt is one right after; what lies between is looked up by ``recovery``, 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import recovery, wire
-from chimera_batch.admission import Caps, Ruling, Wish, admit
+from chimera_batch import recovery
+from chimera_batch.admission import Caps, Ruling, Wish, admit, largest, rooms, worth_sending
 from chimera_batch.context import Context, engine_sql
-from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import (
     AccountRefused,
     MaybeCreated,
@@ -28,15 +25,17 @@ from chimera_batch.errors import (
 )
 from chimera_batch.facts import Attempt, Facts, Shard
 from chimera_batch.ledger import money
-from chimera_batch.prices import Price
+from chimera_batch.paying import marks
+from chimera_batch.preparing import Open, Prepared, prepare, still_open
 from chimera_batch.project import Stage
 from chimera_batch.recovery import intent_of
+from chimera_batch.shortfall import Over
 from chimera_batch.standing import Standing
 from chimera_batch.warehouse import Warehouse
 
-_SENT_COLUMNS = {"request_id": "VARCHAR", "ceiling": "INTEGER"}
 BREAKER_FROM = 20  # judged answers; fewer say nothing about the rest
 _JUDGED = ("ok", "invalid", "refused", "truncated")
+_TRIES = 5  # how often other runners may take the room that was seen before this one comes back later
 
 
 def check_breaker(ctx: Context, stage: Stage, counts: Standing) -> None:
@@ -53,19 +52,6 @@ def check_breaker(ctx: Context, stage: Stage, counts: Standing) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An attempt on local disk, ready to be claimed."""
-
-    nonce: str
-    path: Path
-    wire: wire.Wire
-    ids: Path | None  # the ids sent with their ceilings, when they are not simply all of the shard
-    input_tokens: int
-    usd: Decimal
-    price: Price
-
-
 @dataclass(slots=True)
 class Sender:
     """Sends what is open of one stage. ``waits``: reasons to come back later; ``over``: what the budget stops."""
@@ -76,16 +62,18 @@ class Sender:
     folder: Path
     sent: int = 0
     synchronous: bool = False  # some of it is to be asked now
+    marks: bool | None = None  # whether its requests ask for prompt caching; None: not decided yet
     waits: list[str] = field(default_factory=list)
-    over: list[str] = field(default_factory=list)
+    over: list[Over] = field(default_factory=list)
 
     def send(self) -> None:
         """Send every open request that may be sent now. The view ``standing`` must be current."""
         names = {name for (name,) in self.warehouse.rows(engine_sql("open_shards"), {})}
         realm = list(self.ctx.facts.in_realm(self.ctx.realm(self.stage)))
         shards = [shard for shard in realm if shard.id in names]
+        later: list[Shard] = []
         if canary := [shard for shard in shards if shard.canary and not _landed(shard)]:
-            shards = canary
+            shards, later = canary, [shard for shard in shards if shard not in canary]
         elif any(shard.canary and shard.current and shard.stage == self.stage.name for shard in realm):
             self.waits.append(f"{self.stage.name}: waiting for its canary, the first few requests")
             return
@@ -95,19 +83,56 @@ class Sender:
             if self.ctx.run in self.ctx.facts.halted:
                 return
             self._send_shard(shard, number)
+        if self.over:  # then what was to follow its canary is undone too
+            self.over += [self._undone(self._open(shard)) for shard in later]
 
     def _send_shard(self, shard: Shard, number: int) -> None:
-        prepared = self._prepare(shard)
-        attempt, ruling = self._claim(shard, number, prepared)
+        """Send what is open of a shard, or as much of it as there is room for.
+
+        The room is looked at before any bytes are made, because what fits decides which bytes; the claim rules again.
+        """
+        found = self._open(shard)
+        ruling = Ruling("wait", f"{self.stage.name}: other runners claim the room as it comes")
+        for _ in range(_TRIES):
+            facts, caps = self.ctx.ledger.refresh(), caps_of(self.ctx, self.stage)
+            count, seen = largest(facts, lambda some: self._wish(number, found.first(some)), found.costs, caps)
+            if seen.verdict != "go":
+                ruling = seen
+                break
+            prepared = prepare(self.ctx, found.first(count), self.warehouse, self.folder)
+            attempt, decided = self._claim(number, prepared)
+            if attempt is not None:
+                self._deliver(shard, attempt, prepared)
+                return
+            if decided.verdict != "budget":
+                ruling = decided
+                break
         if ruling.verdict == "budget":
-            self.over.append(ruling.reason)
-        elif ruling.verdict in {"wait", "taken"}:
+            self.over.append(self._undone(found, ruling.reason))
+        else:
             self.waits.append(ruling.reason)
-        if attempt is None:
-            return
+
+    def _open(self, shard: Shard) -> Open:
+        if self.marks is None:
+            self.marks = marks(self.ctx, self.stage, self.warehouse)
+        return still_open(self.ctx, shard, self.warehouse, marks=self.marks)
+
+    def _wish(self, number: int, sends: Open) -> Wish:
+        run, stage, now = self.ctx.run, self.stage.name, self.ctx.clock()
+        return Wish(sends.shard.realm, sends.shard.id, number, run, stage, sends.usd, sends.tokens, now)
+
+    def _undone(self, found: Open, reason: str | None = None) -> Over:
+        """``reason``: what the budget said of it; None for what was not tried because it waits for its canary."""
+        ctx, stage = self.ctx, self.stage
+        left = rooms(ctx.facts, caps_of(ctx, stage), ctx.run, stage.name, ctx.clock())
+        least = found.first(worth_sending(found.costs, left)).usd if reason else None
+        return Over(self.stage.name, len(found.lines), found.usd, least, reason)
+
+    def _deliver(self, shard: Shard, attempt: Attempt, prepared: Prepared) -> None:
+        """Carry out a claim."""
         said = f"sending {attempt.requests:,} requests to {shard.provider} ({shard.id}, attempt {attempt.number})"
         self.ctx.say(f"{self.stage.name}: {said}")
-        if shard.window == "now":  # the calls are made by `asking`, which finds the claim
+        if shard.synchronous:  # the calls are made by `asking`, which finds the claim
             self.sent, self.synchronous = self.sent + 1, True
         elif submit(self.ctx, shard, attempt, prepared.path):
             self.sent += 1
@@ -115,36 +140,9 @@ class Sender:
             why = attempt.reason or self.ctx.notes.get(shard.id) or "not sent yet"
             self.waits.append(f"{self.stage.name}: {why}")
 
-    def _prepare(self, shard: Shard) -> Prepared:
-        """Write the exact bytes of an attempt and price them at their upper bound, request by request."""
-        ctx, nonce = self.ctx, secrets.token_hex(4)
-        ceilings: dict[str, int] = dict(self.warehouse.rows(engine_sql("open"), {"shard": shard.id}))
-        letter = wire.Letter.of(nonce, ceilings, shard.ceiling)
-        path = self.folder / f"{shard.id}.{nonce}.jsonl"
-        change = ENDPOINTS[shard.endpoint].with_ceiling
-        sent = wire.build(ctx.store.fetch(shard.key), path, letter, change)
-        tokens, usd = self._priced(shard, ceilings)
-        ids = None
-        if len(ceilings) != shard.requests or letter.raised:
-            ids = self.folder / f"{shard.id}.{nonce}.ids.parquet"
-            self.warehouse.load("sent", _SENT_COLUMNS, sorted(ceilings.items()))
-            self.warehouse.write(engine_sql("sent"), {}, ids)
-        return Prepared(nonce, path, sent, ids, tokens, usd, self.ctx.price(shard))
-
-    def _priced(self, shard: Shard, ceilings: Mapping[str, int]) -> tuple[int, Decimal]:
-        """Prompt tokens of an attempt, and the most that it can cost."""
-        price, batch = self.ctx.price(shard), shard.window != "now"
-        tokens, usd = 0, Decimal(0)
-        self.warehouse.view("fresh_members", [self.ctx.store.fetch(shard.members)])
-        for _, identity, counted, bound in self.warehouse.rows(engine_sql("fresh_members"), {}):
-            if identity in ceilings:
-                tokens += counted
-                usd += price.most(bound, ceilings[identity], batch=batch, cache=shard.cache)
-        return tokens, usd
-
-    def _claim(self, shard: Shard, number: int, prepared: Prepared) -> tuple[Attempt | None, Ruling]:
+    def _claim(self, number: int, prepared: Prepared) -> tuple[Attempt | None, Ruling]:
         """Claim the attempt in the journal if it is admitted there; the reservation is part of the claim."""
-        ctx = self.ctx
+        ctx, shard = self.ctx, prepared.sends.shard
         ids = None
         if prepared.ids is not None:
             ids = f"requests/{shard.realm}/{shard.id}.{number}-{prepared.nonce}.ids.parquet"
@@ -153,11 +151,9 @@ class Sender:
 
         def decide(facts: Facts) -> Mapping[str, Any] | None:
             nonlocal ruling
-            now = ctx.clock()
-            usd, tokens = prepared.usd, prepared.input_tokens
-            wish = Wish(shard.realm, shard.id, number, ctx.run, self.stage.name, usd, tokens, now)
+            wish = self._wish(number, prepared.sends)
             ruling = admit(facts, wish, caps_of(ctx, self.stage))
-            return _claim_event(wish, prepared, ids, now + ctx.timing.lease) if ruling.verdict == "go" else None
+            return _claim_event(wish, prepared, ids, wish.now + ctx.timing.lease) if ruling.verdict == "go" else None
 
         won = ctx.ledger.write(decide) is not None
         return (shard.attempts[number - 1] if won else None), ruling
@@ -170,6 +166,7 @@ def _landed(shard: Shard) -> bool:
 def _claim_event(wish: Wish, prepared: Prepared, ids: str | None, lease_until: float) -> dict[str, Any]:
     return {
         "type": "claimed",
+        "at": wish.now,  # the day whose cap ruled on it is the day that it is counted on
         "realm": wish.realm,
         "shard": wish.shard,
         "attempt": wish.attempt,
@@ -182,7 +179,8 @@ def _claim_event(wish: Wish, prepared: Prepared, ids: str | None, lease_until: f
         "ids": ids,
         "input_tokens": wish.input_tokens,
         "usd": money(wish.usd),
-        "price": prepared.price.as_row(),
+        "price": prepared.sends.price.as_row(),
+        "cache": prepared.sends.marks,
         "lease_until": lease_until,
     }
 
@@ -190,7 +188,7 @@ def _claim_event(wish: Wish, prepared: Prepared, ids: str | None, lease_until: f
 def caps_of(ctx: Context, stage: Stage) -> Caps:
     profile = ctx.profile(stage)
     hourly, tokens = profile.batches_per_hour, profile.enqueued_tokens
-    return Caps(ctx.budget_usd, stage.budget_usd, hourly, tokens, ctx.timing.queue)
+    return Caps(ctx.budget_usd, stage.budget_usd, hourly, tokens, ctx.timing.queue, ctx.budget_day_usd)
 
 
 def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:

@@ -63,10 +63,11 @@ class Terms:
     """How every request of a stage is priced. ``output_tokens``: assumed per request; None: taken at the ceiling."""
 
     price: Price
-    batch: bool  # the stage's window is not "now"
+    batch: bool  # priced at the batch rates
     output_tokens: int | None = None
     cache: bool = False  # requests ask for the long-lived prompt cache, whose writes cost more
     reasks: tuple[float, ...] = ()  # by how much the output ceiling grew, for each further asking that may be billed
+    synchronous: bool = False  # no batch to wait for; where it is priced as one (flex) the host may charge full rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Tally:
         self.terms = terms
         self.requests = 0
         self.ceiling_tokens = 0  # output ceilings added up
-        self._base, self._tier = _Sums(), _Sums()
+        self._sums: dict[int, _Sums] = {}  # by the price's tier
         self._most = Decimal(0)
 
     def add(self, input_tokens: int, input_bound: int, ceiling: int | None) -> None:
@@ -115,7 +116,7 @@ class Tally:
         ceiling = ceiling or 0
         price, assumed = self.terms.price, self.terms.output_tokens
         likely = ceiling if assumed is None else min(assumed, ceiling)
-        sums = self._tier if price.tiered(input_tokens) else self._base
+        sums = self._sums.setdefault(price.tier(input_tokens), _Sums())
         sums.input += input_tokens
         sums.low += likely if assumed is None else likely * _LOW // 10
         sums.likely += likely
@@ -123,18 +124,18 @@ class Tally:
         self.requests += 1
         self.ceiling_tokens += ceiling
         bound = max(input_tokens, input_bound)
+        batch = self.terms.batch and not self.terms.synchronous
         for factor in (1.0, *(self.terms.reasks if ceiling else ())):
-            self._most += price.most(bound, int(ceiling * factor), batch=self.terms.batch, cache=self.terms.cache)
+            self._most += price.most(bound, int(ceiling * factor), batch=batch, cache=self.terms.cache)
 
     def work(self) -> Work:
         """All requests added so far."""
         batch = self.terms.batch
         low, likely, high = (self._cost(name, batch=batch) for name in ("low", "likely", "high"))
-        both = (self._base, self._tier)
         return Work(
             requests=self.requests,
-            input_tokens=sum(sums.input for sums in both),
-            output_tokens=sum(sums.likely for sums in both),
+            input_tokens=sum(sums.input for sums in self._sums.values()),
+            output_tokens=sum(sums.likely for sums in self._sums.values()),
             usd=Span(low, likely, high, max(high, self._most)),
             sync_usd=self._cost("likely", batch=False),
         )
@@ -144,10 +145,13 @@ class Tally:
         return self._cost("none", batch=batch)
 
     def _cost(self, output: Literal["none", "low", "likely", "high"], *, batch: bool) -> Decimal:
-        base, tier = (self.terms.price.rates(tiered=tiered, batch=batch) for tiered in (False, True))
-        return base.cost(Usage(self._base.input, output_tokens=getattr(self._base, output))) + tier.cost(
-            Usage(self._tier.input, output_tokens=getattr(self._tier, output))
+        parts = (
+            self.terms.price.rates(tier=tier, batch=batch).cost(
+                Usage(sums.input, output_tokens=getattr(sums, output)),
+            )
+            for tier, sums in self._sums.items()
         )
+        return sum(parts, Decimal(0))
 
 
 def assumed(terms: Terms, requests: Span, input_tokens: int, ceiling: int | None) -> Work:

@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cache
 from math import ceil
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """Counts for one model. ``basis`` is what a person is shown: "o200k, exact" or "o200k × 1.6, approximate"."""
+    """Counts for one model.
+
+    ``basis`` is what a person is shown: "o200k, exact" or "o200k × 1.6, approximate (−7 to +31 %)". ``error`` is the
+    same for arithmetic: what the model's own count was found to be, as a part of ours, at least and at most.
+    """
 
     vocabulary: str
     basis: str
     factor: Fraction | None = None  # None: the vocabulary is the model's own
+    error: tuple[Fraction, Fraction] | None = None  # None: exact, or nobody has measured it
 
     @property
     def exact(self) -> bool:
@@ -42,15 +48,34 @@ class Counter:
     def bound(self, text: str) -> int:
         """Never less than the model's own count: the count itself if exact, else UTF-8 bytes.
 
-        A byte-level vocabulary, as all current ones are, spends at least one byte on a token.
+        A byte-level vocabulary, as all current ones are, spends at least one byte on a token. Some normalize the text
+        first, which can make it longer: U+FDFA is 3 bytes, and 33 in the form NFKC.
         """
-        return self.count(text) if self.exact else len(text.encode())
+        if self.exact:
+            return self.count(text)
+        size = len(text.encode())
+        return size if text.isascii() else max(size, len(normalize("NFKC", text).encode()))
+
+    def corrected(self, counted: int, measured: int, requests: int) -> Counter:
+        """The same counter with its factor put right by answers: of ``requests`` whose input it counted as ``counted``
+        tokens, the provider billed ``measured``. An exact one stays as it is, and so does one without answers.
+        """
+        if self.factor is None or counted <= 0 or measured <= 0:
+            return self
+        factor = Fraction(ceil(self.factor * measured / counted * 1000), 1000)
+        name = self.basis.partition(" × ")[0]
+        return replace(self, factor=factor, error=None, basis=f"{name} × {float(factor):g}, measured on {requests:,}")
 
 
 def overhead(messages: int) -> int:
     """Tokens that the chat format adds to the messages' own texts."""
     said = _table()["overhead"]
     return int(said["per_message"]) * messages + int(said["per_request"])
+
+
+def schema_bound(schema: str) -> int:
+    """At most so many tokens of prompt come of a response schema (JSON text), in whatever form the host puts it."""
+    return len(schema.encode()) + int(_table()["overhead"]["per_schema"]) if schema else 0
 
 
 @cache
@@ -60,7 +85,17 @@ def counter(model: str) -> Counter:
     row = next(row for row in _table()["model"] if any(fnmatchcase(name, pattern) for pattern in row["patterns"]))
     if "factor" not in row:
         return Counter(row["vocabulary"], f"{row['name']}, exact")
-    return Counter(row["vocabulary"], f"{row['name']} × {row['factor']}, approximate", Fraction(row["factor"]))
+    factor, error = Fraction(row["factor"]), None
+    said = "error unknown"
+    if "measured" in row:
+        low, high = (Fraction(ratio) / factor for ratio in row["measured"])
+        error = low, high
+        said = f"{_percent(low)} to {_percent(high)} %" + ("" if row["verified"] else ", not verified")
+    return Counter(row["vocabulary"], f"{row['name']} × {row['factor']}, approximate ({said})", factor, error)
+
+
+def _percent(part: Fraction) -> str:
+    return f"{round((part - 1) * 100):+}".replace("-", "−").replace("+0", "0")
 
 
 @cache

@@ -17,9 +17,12 @@ from typing import Any
 import orjson
 import zstandard
 
+from chimera_batch.endpoints.base import Endpoint
+from chimera_batch.endpoints.bodies import with_tier
 from chimera_batch.render import encode
 
 ID_LENGTH = 32
+NONCE_LENGTH = 8
 _LEAD = b'{"custom_id":"'
 _ID_END = len(_LEAD) + ID_LENGTH
 _CUSTOM_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{32})")
@@ -27,6 +30,7 @@ _ZSTD_LEVEL = 3
 _CHUNK = 1 << 20  # bytes read at a time
 
 WithCeiling = Callable[[dict[str, Any], int], dict[str, Any]]
+Edit = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,11 @@ class Wire:
 def request_id(line: bytes) -> str:
     """The id that leads a shard line."""
     return line[len(_LEAD) : _ID_END].decode("ascii")
+
+
+def sent_id(line: bytes) -> str:
+    """The request id of a line as an attempt sends it, behind the nonce."""
+    return line[_ID_END - ID_LENGTH + NONCE_LENGTH + 1 :][:ID_LENGTH].decode("ascii")
 
 
 def split_custom_id(custom_id: str) -> tuple[str, str] | None:
@@ -98,11 +107,41 @@ class Letter:
     nonce: str
     ceilings: Mapping[str, int]
     raised: frozenset[str] = frozenset()  # ids whose ceiling differs from the one in the shard's bytes
+    edit: Edit | None = None  # what else of every line differs from the shard's bytes
 
     @classmethod
-    def of(cls, nonce: str, ceilings: Mapping[str, int], own: int) -> Letter:
+    def of(cls, nonce: str, ceilings: Mapping[str, int], own: int, edit: Edit | None = None) -> Letter:
         """``own``: the output ceiling in the shard's bytes."""
-        return cls(nonce, ceilings, frozenset(identity for identity, most in ceilings.items() if most != own))
+        return cls(nonce, ceilings, frozenset(identity for identity, most in ceilings.items() if most != own), edit)
+
+
+def tier_of(window: str) -> str | None:
+    """The service tier that a window asks for by name."""
+    return "flex" if window == "flex" else None
+
+
+def edit_of(endpoint: Endpoint, window: str, marks: tuple[bool, bool]) -> Edit | None:
+    """What an attempt changes of every line of a shard: its service tier, and its cache marks.
+
+    ``marks``: whether the shard's own bytes carry them, and whether the attempt's should.
+    """
+    tier, (has, wants) = tier_of(window), marks
+    remark = endpoint.marks_cache and has != wants
+    if tier is None and not remark:
+        return None
+
+    def edit(line: dict[str, Any]) -> dict[str, Any]:
+        marked = endpoint.with_cache(line, on=wants) if remark else line
+        return with_tier(marked, tier) if tier else marked
+
+    return edit
+
+
+def _changed(line: bytes, identity: str, letter: Letter, with_ceiling: WithCeiling) -> bytes:
+    value: dict[str, Any] = orjson.loads(line)
+    if identity in letter.raised:
+        value = with_ceiling(value, letter.ceilings[identity])
+    return encode(value if letter.edit is None else letter.edit(value))
 
 
 def build(shard: Path, out: Path, letter: Letter, with_ceiling: WithCeiling) -> Wire:
@@ -113,8 +152,8 @@ def build(shard: Path, out: Path, letter: Letter, with_ceiling: WithCeiling) -> 
             identity = request_id(line)
             if identity not in letter.ceilings:
                 continue
-            if identity in letter.raised:
-                line = encode(with_ceiling(orjson.loads(line), letter.ceilings[identity]))  # noqa: PLW2901 - the same line, other ceiling
+            if identity in letter.raised or letter.edit is not None:
+                line = _changed(line, identity, letter, with_ceiling)  # noqa: PLW2901 - the same line, other ceiling or marks
             sent = nonced(line, letter.nonce) + b"\n"
             file.write(sent)
             digest.update(sent)

@@ -81,16 +81,18 @@ def status_document(**changes: Any) -> dict[str, Any]:
         "not_asked": 0,
         "orphaned": 2,
         "outcomes": {"ok": 4, "refused": 1},
+        "reasons": ["given up: cut at 100 output tokens"],
         "usd_spent": 1.25,
         "usd_reserved": 0.5,
+        "usd_suspected": 0.0,
         "batches": [
             batch("drafts-1", 1, "completed", done=5, outcomes={"ok": 4, "refused": 1}),
             batch("drafts-2", 1, "in_progress", done=1),
         ],
     }
     counts = ("wanted", "answered", "in_flight", "packed", "retryable", "given_up", "not_asked", "orphaned")
-    joining = {"stage": "dataset", "kind": "sql", "rows": 4, **dict.fromkeys(counts, 0), "outcomes": {}}
-    joining |= {"usd_spent": 0.0, "usd_reserved": 0.0, "batches": []}
+    joining = {"stage": "dataset", "kind": "sql", "rows": 4, **dict.fromkeys(counts, 0), "outcomes": {}, "reasons": []}
+    joining |= {"usd_spent": 0.0, "usd_reserved": 0.0, "usd_suspected": 0.0, "batches": []}
     return {
         "run": "tiny",
         "rehearsal": False,
@@ -101,7 +103,10 @@ def status_document(**changes: Any) -> dict[str, Any]:
         "usd_reserved": 0.5,
         "usd_suspected": 0.0,
         "budget": 5.0,
+        "usd_today": 0.0,
+        "budget_day": None,
         "needs": [],
+        "notes": [],
         **changes,
     }
 
@@ -117,6 +122,7 @@ def batch(shard: str, attempt: int, state: str, **changes: Any) -> dict[str, Any
         "requests": 5,
         "done": 0,
         "usd": 0.1,
+        "usd_suspected": 0.0,
         "outcomes": {},
         "quarantined": 0,
         "reason": None,

@@ -20,7 +20,7 @@ from chimera_batch.ledger import Ledger
 from chimera_batch.project import Project
 from chimera_batch.providers import anthropic_shapes, openai_shapes
 from chimera_batch.providers.base import Profile
-from chimera_batch.records import BatchState, Intent, Problem, Reply
+from chimera_batch.records import BatchState, Intent, Problem, Reply, Usage
 from chimera_batch.runner import Progress
 from chimera_batch.stage import Source, Stage
 from chimera_batch.standing import Standing
@@ -157,6 +157,7 @@ def claimed(shard: str = "s", attempt: int = 1, usd: str = "1.5", **changes: Any
         "input_tokens": 500,
         "usd": usd,
         "price": None,
+        "cache": False,
         "lease_until": NOW + 900,
         **changes,
     }
@@ -217,6 +218,7 @@ class Batch:
     status: str = "in_progress"
     results: tuple[bytes, ...] = ()
     problems: tuple[Problem, ...] = ()
+    usage: Usage | None = None  # what the host says that all of it came to
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -314,6 +316,7 @@ class FakeHost:
             total=len(batch.lines),
             files=(f"{batch.id}-out",) if ended and self.profile.deletes_files else (),
             problems=batch.problems,
+            usage=batch.usage,
             created_at=batch.created_at,
             nonce=batch.nonce if self.profile.keeps_metadata else None,
         )

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.admission import Caps, Ruling, Wish, admit
-from chimera_batch.facts import Facts
+from chimera_batch.admission import Caps, Room, Ruling, Wish, admit, fitting, largest, worth_sending
+from chimera_batch.facts import Facts, day_of
 from chimera_batch.folding import apply
 from tests.support import NOW, REALM, claimed, landing, packed
 
@@ -236,6 +236,202 @@ def test_what_goes_never_passes_a_cap(others: list[Other], usd: Decimal, run: De
     said = verdict(facts, Caps(run, stage, None, None), wish(str(usd)))
     committed = facts.spent("tiny") + facts.reserved("tiny")
     assert (said == "go") == (committed + usd <= min(run, stage))
+
+
+# -- the cap of the day
+
+DAY = 86400.0
+SO_FAR = NOW % DAY  # seconds of today
+
+
+@pytest.mark.parametrize(
+    ("others", "usd", "said"),
+    [
+        ([], "5", "go"),
+        ([], "5.01", "budget"),
+        ([Other("3")], "2.01", "budget"),
+        ([Other("3", age=SO_FAR)], "2.01", "budget"),  # the first moment of today
+        ([Other("3", age=SO_FAR + 0.01)], "5", "go"),  # the last of yesterday
+        ([Other("3", "landed", "1")], "4", "go"),
+        ([Other("3", "landed", "1")], "4.01", "budget"),
+        ([Other("3", "landed", "1", age=DAY)], "5", "go"),
+        ([Other("3", run="other")], "5", "go"),
+        ([Other("3", stage="two")], "2.01", "budget"),
+    ],
+)
+def test_the_cap_of_the_day(others: list[Other], usd: str, said: str) -> None:
+    ruling = admit(facts_of(*others), wish(usd), replace(NONE, day_usd=Decimal(5)))
+    assert ruling.verdict == said
+    assert ("suspected today could pass the cap of the day of $5.00" in ruling.reason) == (said == "budget")
+
+
+def test_what_a_stray_may_have_cost_today_counts_today() -> None:
+    facts = facts_of(Other("3", "dropped"))
+    stray = {"type": "stray", "realm": REALM, "shard": "o0", "attempt": 1, "batch": "b", "n": 9, "by": "me", "at": NOW}
+    apply(facts, stray)
+    assert verdict(facts, replace(NONE, day_usd=Decimal(5)), wish("2.01")) == "budget"
+    assert verdict(facts, replace(NONE, day_usd=Decimal(5)), wish("2")) == "go"
+    assert verdict(facts, replace(NONE, day_usd=Decimal(5)), wish("5", now=NOW + DAY)) == "go"
+
+
+# -- what fits
+
+
+def costs_of(*usd: float) -> list[Decimal]:
+    return [Decimal(str(one)) for one in usd]
+
+
+def room(cap: str, committed: str = "0", limit: str = "run") -> Room:
+    return Room(limit, limit, Decimal(cap), Decimal(committed))  # type: ignore[arg-type]
+
+
+FITS: list[tuple[str, list[Decimal], list[Room], int]] = [
+    ("no cap", costs_of(1, 1, 1), [], 3),
+    ("all", costs_of(1, 1, 1), [room("3")], 3),
+    ("to the cent", costs_of(1, 1, 1), [room("2.99")], 2),
+    ("beside what is committed", costs_of(1, 1, 1), [room("10", "8")], 2),
+    ("the smallest room", costs_of(1, 1, 1), [room("3"), room("1.5"), room("2")], 1),
+    ("not one", costs_of(1, 1, 1), [room("0.99")], 0),
+    ("nothing is left", costs_of(1), [room("5", "6")], 0),
+    ("in order: a cheaper one behind does not jump", costs_of(2, 1), [room("1")], 0),
+    ("a tenth of ten", costs_of(*[1] * 10), [room("1")], 1),
+    ("less than a tenth of eleven", costs_of(*[1] * 11), [room("1.9")], 0),
+    ("a tenth of a hundred", costs_of(*[1] * 100), [room("10")], 10),
+    ("not quite", costs_of(*[1] * 100), [room("9.99")], 0),
+    ("a day never takes more", costs_of(*[1] * 100), [room("5", limit="day")], 5),
+    ("a tenth of a day", costs_of(*[1] * 100), [room("20", "18", "day")], 2),
+    ("less than a tenth of a day", costs_of(*[1] * 100), [room("20", "18.5", "day")], 0),
+    ("a day that takes all of it", costs_of(*[1] * 100), [room("500", "495", "day")], 0),
+    ("the budget under a cap of the day", costs_of(*[1] * 100), [room("5", limit="day"), room("100", "98")], 2),
+    ("nothing to send", [], [room("0")], 0),
+]
+
+
+@pytest.mark.parametrize(("costs", "found", "count"), [row[1:] for row in FITS], ids=[row[0] for row in FITS])
+def test_how_many_fit(costs: list[Decimal], found: list[Room], count: int) -> None:
+    assert fitting(costs, found) == count
+
+
+def wish_of(costs: list[Decimal]) -> Any:
+    return lambda count: wish(usd=str(sum(costs[:count], Decimal(0))), tokens=100 * count)
+
+
+@pytest.mark.parametrize(
+    ("others", "caps", "said"),
+    [
+        ([], NONE, (4, "go")),
+        ([], replace(NONE, run_usd=Decimal("2.5")), (2, "go")),
+        ([Other("2")], replace(NONE, run_usd=Decimal("2.5")), (0, "budget")),
+        ([], replace(NONE, run_usd=Decimal(9), day_usd=Decimal(1)), (1, "go")),
+        ([Other(tokens=700)], replace(NONE, enqueued_tokens=1000), (4, "wait")),
+        ([Other("1", tokens=700)], Caps(Decimal(4), None, None, 1000), (3, "go")),  # three of them fit in both
+        ([Other("1", tokens=800)], Caps(Decimal(4), None, None, 1000), (3, "wait")),
+        ([Other("1")], Caps(Decimal(3), None, 1, None), (2, "wait")),
+    ],
+)
+def test_the_largest_wish(others: list[Other], caps: Caps, said: tuple[int, str]) -> None:
+    costs = costs_of(1, 1, 1, 1)
+    count, ruling = largest(facts_of(*others), wish_of(costs), costs, caps)
+    assert (count, ruling.verdict) == said
+
+
+def test_a_shard_that_was_taken_is_not_cut() -> None:
+    costs = costs_of(1, 1)
+    taken = facts_of(Other("1"))
+    wish_for = lambda count: wish(str(count), shard="o0")  # noqa: E731 - two of them
+    assert largest(taken, wish_for, costs, replace(NONE, run_usd=Decimal(1)))[1].verdict == "taken"
+
+
+AMOUNTS = st.decimals("0", "5", places=4)
+ROOMS = st.lists(
+    st.builds(Room, st.sampled_from(["run", "stage", "day"]), st.just("cap"), AMOUNTS, AMOUNTS), max_size=3
+)
+
+
+@given(st.lists(AMOUNTS, max_size=25), ROOMS)
+def test_what_fits_is_the_largest_part_that_does(costs: list[Decimal], found: list[Room]) -> None:
+    count = fitting(costs, found)
+    least = worth_sending(costs, found)
+
+    def fits(some: int) -> bool:
+        return all(sum(costs[:some], room.committed) <= room.cap for room in found)
+
+    assert count == 0 or (fits(count) and count >= least)
+    assert count == len(costs) or count == 0 or not fits(count + 1)
+    if count == 0 and costs:
+        assert not fits(min(least, len(costs)))
+
+
+# -- two runners and the hours of three days
+
+
+@dataclass
+class Street:
+    """A journal of claims and landings, written by two who see the same facts, as the journal makes them."""
+
+    caps: Caps
+    facts: Facts
+    count: int = 0
+
+    def say(self, at: float, **event: Any) -> None:
+        apply(self.facts, {"n": 1, "by": "me", **event, "at": at})
+
+    def wish(self, costs: list[Decimal], stage: str, at: float) -> None:
+        """One of them wishes for a new shard, and takes what it gets."""
+        self.count += 1
+        name = f"s{self.count}"
+        self.say(at, type="packed", **packed(name))
+
+        def wanted(some: int) -> Wish:
+            return Wish(REALM, name, 1, "tiny", stage, sum(costs[:some], Decimal(0)), 1, at)
+
+        some, ruling = largest(self.facts, wanted, costs, self.caps)
+        if ruling.verdict == "go":
+            self.say(at, **claimed(name, usd=str(wanted(some).usd), stage=stage))
+
+    def settle(self, number: int, share: Decimal, lost: Decimal, at: float) -> None:
+        """One of the claims under way lands at a part of its reservation; another part is never seen again."""
+        if not (flying := [shard for shard in self.facts.shards.values() if shard.current]):
+            return
+        shard = flying[number % len(flying)]
+        assert shard.current is not None
+        usd = shard.current.usd * share
+        fact = landing(f"{usd:f}", suspected=f"{(shard.current.usd - usd) * lost:f}")
+        self.say(at, type="landed", realm=REALM, shard=shard.id, attempt=1, **fact)
+
+    def drop(self, number: int, at: float) -> None:
+        if flying := [shard for shard in self.facts.shards.values() if shard.current]:
+            where = {"realm": REALM, "shard": flying[number % len(flying)].id, "attempt": 1}
+            self.say(at, type="dropped", reason="none", **where)
+
+
+SHARES = st.decimals("0", "1", places=3)
+HAPPENS = st.one_of(
+    st.tuples(st.just("wish"), st.lists(AMOUNTS, min_size=1, max_size=12), st.sampled_from(["one", "two"])),
+    st.tuples(st.just("settle"), st.integers(0, 9), SHARES, SHARES),
+    st.tuples(st.just("drop"), st.integers(0, 9)),
+)
+
+
+@given(
+    st.lists(st.tuples(HAPPENS, st.floats(0, 20_000)), max_size=40),
+    st.builds(Caps, AMOUNTS | st.none(), AMOUNTS | st.none(), st.none(), st.none(), st.just(60.0), AMOUNTS | st.none()),
+)
+def test_no_interleaving_of_two_runners_passes_a_cap(events: list[tuple[Any, float]], caps: Caps) -> None:
+    """Whatever is wished for, whenever it lands and at whatever part of its reservation: never above any cap."""
+    street, now = Street(caps, Facts()), NOW
+    for (what, *given_), passed in events:
+        now += passed
+        getattr(street, what)(*given_, now)
+        facts = street.facts
+        for cap, committed in (
+            (caps.run_usd, [facts.committed("tiny")]),
+            (caps.stage_usd, [facts.committed("tiny", stage) for stage in ("one", "two")]),
+            (caps.day_usd, [facts.committed("tiny", day=day_of(NOW) + later) for later in range(-1, 12)]),
+        ):
+            assert cap is None or max(committed) <= cap, (cap, committed)
+        parts = facts.spent("tiny") + facts.reserved("tiny") + facts.suspected("tiny")
+        assert parts == facts.committed("tiny") == sum(facts.committed("tiny", stage) for stage in ("one", "two"))
 
 
 def test_synchronous_calls_are_no_batches() -> None:

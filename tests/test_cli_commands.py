@@ -165,6 +165,7 @@ def test_the_screen_has_every_figure(stand_in: Callable[..., Recorder]) -> None:
     assert by_stage["total"] == ["10", "4", "3", "2", "1", "$1.25"]
     assert "spent $1.25, $0.5000 reserved, budget $5.00" in lines
     assert "drafts: 1 refused" in lines
+    assert "drafts: given up: cut at 100 output tokens" in lines
     assert "drafts: 2 answers to rows that are no longer asked for" in lines
     assert lines[-2] == 'next:  chimera-batch query -m m.yaml "SELECT * FROM dataset LIMIT 10"'
     assert lines[-1].strip() == "chimera-batch retry m.yaml   (asks again what was given up)"

@@ -140,9 +140,8 @@ def test_each_request_is_priced_alone_and_exactly() -> None:
 
 def test_a_tier_looks_at_one_request() -> None:
     book = prices.load()
-    tiered = next(row for row in book.rows if row.above_input_tokens is not None and row.tier_batch is not None)
-    edge = tiered.above_input_tokens
-    assert edge is not None
+    tiered = next(row for row in book.rows if row.tiers)
+    edge = tiered.tiers[0].above_input_tokens
     to = Sent("s", 1, NONCE, dict.fromkeys(IDS[:2], 100), None, tiered, batch_price=True)
     rows, tally, _ = land([answered(cid(0), tokens=(edge, 0)), answered(cid(1), tokens=(edge, 0))], to)
     below = tiered.batch.cost(Usage(input_tokens=edge))

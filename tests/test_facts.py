@@ -43,6 +43,8 @@ def land(**changes: Any) -> dict[str, Any]:
 
 SUBMITTED = {"type": "submitted", "batch": "batch-1"}
 STUCK = {"type": "stuck", "reason": "two candidates"}
+STRAY = {"type": "stray", "batch": "batch-9"}
+REPORTED = {"input_tokens": 70, "output_tokens": 8}
 DROPPED = {"type": "dropped", "reason": "no batch was created"}
 
 ATTEMPTS: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
@@ -88,6 +90,17 @@ ATTEMPTS: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
             "billed": Decimal("0.50"),
         },
     ),
+    (
+        "landed with doubts",
+        [SUBMITTED, land(usd="0.2", suspected="0.03", reported=REPORTED)],
+        {"billed": Decimal("0.2"), "suspected": Decimal("0.03"), "reported": REPORTED},
+    ),
+    (
+        "landed in parts with doubts",
+        [SUBMITTED, land(final=False, suspected="0.5"), land(key="answers/b", suspected="0.25", reported=None)],
+        {"suspected": Decimal("0.75"), "reported": None},
+    ),
+    ("landed by an older version", [SUBMITTED, land()], {"suspected": 0, "reported": None}),
     ("landed in part", [SUBMITTED, land(final=False)], {"stand": "submitted", "landed_at": None}),
     ("renewed", [{"type": "renewed", "lease_until": NOW + 99}], {"stand": "claimed", "lease_until": NOW + 99}),
     ("doubted", [{"type": "doubted"}], {"stand": "claimed", "doubted_at": NOW + 3}),
@@ -104,6 +117,42 @@ ATTEMPTS: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         },
     ),
     ("a stray", [DROPPED, {"type": "stray", "batch": "batch-9"}], {"stand": "dropped", "strays": ["batch-9"]}),
+    (
+        "a stray whose cost is known",
+        [DROPPED, STRAY, {"type": "stray_over", "batch": "batch-9", "suspected": "0.01"}],
+        {"strays": ["batch-9"], "strays_over": {"batch-9"}, "suspected": Decimal("0.01")},
+    ),
+    (
+        "a stray whose cost is told twice",
+        [DROPPED, STRAY, *[{"type": "stray_over", "batch": "batch-9", "suspected": "0.01"}] * 2],
+        {"suspected": Decimal("0.01")},
+    ),
+    (
+        "one stray of two whose cost is known",
+        [DROPPED, STRAY, {**STRAY, "batch": "batch-8"}, {"type": "stray_over", "batch": "batch-9", "suspected": "0"}],
+        {"suspected": Decimal("1.50")},
+    ),
+    (
+        "given up with a batch, by an older version",
+        [SUBMITTED, STUCK, DROPPED],
+        {"written_off": True, "suspected": Decimal("1.50")},
+    ),
+    ("given up without one, by an older version", [STUCK, DROPPED], {"written_off": False, "suspected": 0}),
+    (
+        "given up, and the provider told what it cost",
+        [SUBMITTED, STUCK, {**DROPPED, "suspected": "0.4", "reported": REPORTED}],
+        {"written_off": True, "suspected": Decimal("0.4"), "reported": REPORTED},
+    ),
+    (
+        "given up, and the batch that nobody knew shows late",
+        [STUCK, {**DROPPED, "suspected": "1.50", "reported": None}, STRAY],
+        {"strays": ["batch-9"], "suspected": Decimal("1.50")},
+    ),
+    (
+        "given up, and two batches show late",
+        [STUCK, {**DROPPED, "suspected": "1.50", "reported": None}, STRAY, {**STRAY, "batch": "batch-8"}],
+        {"suspected": Decimal("3.00")},
+    ),
     ("dropped", [DROPPED], {"stand": "dropped", "status": "dropped", "reason": "no batch was created"}),
     ("dropped by a full queue", [{**DROPPED, "queue_full": True}], {"stand": "dropped", "queue_full_at": NOW + 3}),
     ("dropped otherwise", [{**DROPPED, "queue_full": False}], {"stand": "dropped", "queue_full_at": None}),
@@ -220,6 +269,20 @@ def test_a_stray_batch_may_have_cost_what_its_attempt_reserved() -> None:
         facts.suspected("other") == facts.suspected("tiny", "two") == facts.reserved("tiny") == facts.spent("tiny") == 0
     )
     assert facts.batch_ids(REALM) == {"batch-8", "batch-9"}
+
+
+def test_suspected_dollars_are_counted_by_run_and_stage_and_beside_the_bill() -> None:
+    facts = fold(
+        *(pack(name) for name in "abc"),
+        claimed("a", usd="1"),
+        claimed("b", usd="1", stage="two"),
+        claimed("c", usd="1", run="other"),
+        *({**AT, "shard": name, **land(usd="0.5", suspected=f"0.0{n}")} for n, name in enumerate("abc", 1)),
+    )
+    assert (facts.suspected("tiny"), facts.suspected("tiny", "two")) == (Decimal("0.03"), Decimal("0.02"))
+    assert facts.suspected("other") == Decimal("0.03")
+    assert facts.spent("tiny") == 1
+    assert facts.committed("tiny") == Decimal("1.03")
 
 
 def test_an_unknown_type_is_left_alone() -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from chimera_batch.rehearsal import generic
+from chimera_batch.rehearsal.chance import uniforms
 from chimera_batch.rehearsal.minds import DEFAULT_RATES, answer, fault_of, fingerprint, truth
-from chimera_batch.rehearsal.minds.dice import dice, heavy, pick_fault, rate, uniforms
+from chimera_batch.rehearsal.minds.dice import dice, heavy, pick_fault, rate
 from chimera_batch.rehearsal.minds.tags import read_count, read_lines, read_tag
 from chimera_batch.rehearsal.minds.values import extract, same
 from chimera_batch.rehearsal.talk import Ask, Said

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from chimera_batch.rehearsal.chance import uniforms
 from chimera_batch.rehearsal.minds import answer, families, fault_of, fingerprint, truth
 from chimera_batch.rehearsal.minds import problems as problems_module
 from chimera_batch.rehearsal.minds import traces as traces_module
 from chimera_batch.rehearsal.minds.catalogue import LEAKS, families_of, recognise
-from chimera_batch.rehearsal.minds.dice import DEFAULT_RATES, heavy, pick_fault, rate, uniforms
+from chimera_batch.rehearsal.minds.dice import DEFAULT_RATES, heavy, pick_fault, rate
 from chimera_batch.rehearsal.minds.family import Family
 from chimera_batch.rehearsal.minds.shape import words_to_tokens
 from chimera_batch.rehearsal.minds.topics import VAGUE, respell, token_set

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chimera_batch.errors import InputError
-from chimera_batch.prices import Price, Rates, load
+from chimera_batch.money import GpuTime, Tier, gpu_rates
+from chimera_batch.prices import Price, Rates, from_row, load
 from chimera_batch.records import Usage
 
 TODAY = date(2026, 11, 21)
@@ -80,7 +84,7 @@ def test_every_anthropic_row_prices_cache_writes_at_one_and_a_quarter_and_at_twi
     rows = [row for row in BOOK.rows if row.provider == "anthropic"]
     assert len(rows) >= 7
     for found in rows:
-        for rates in filter(None, (found.standard, found.batch, found.tier_standard, found.tier_batch)):
+        for rates in (r for part in (found, *found.tiers) for r in (part.standard, part.batch)):
             assert rates.cache_write == rates.input * Decimal("1.25"), found.model
             assert rates.cache_write_long == rates.input * 2, found.model
 
@@ -256,12 +260,12 @@ def test_the_most_that_a_request_can_cost_takes_the_dearest_write() -> None:
 
 
 def test_the_bound_covers_both_sides_of_a_tier_that_is_cheaper_above() -> None:
-    rates = Rates(*(Decimal(5),) * 5)
-    odd = replace(
-        price("openai/gpt-5"), standard=rates, above_input_tokens=10, tier_standard=price("openai/gpt-5").standard
-    )
-    odd = replace(odd, tier_batch=odd.batch)
+    gpt5, dear = price("openai/gpt-5"), Rates(*(Decimal(5),) * 5)
+    odd = replace(gpt5, standard=dear, tiers=(Tier(10, gpt5.standard, gpt5.batch),))
     assert odd.most(11, 0, batch=False) == Decimal("0.000055")
+    middle = replace(gpt5, tiers=(Tier(10, dear, dear), Tier(20, gpt5.standard, gpt5.batch)))
+    assert middle.most(21, 0, batch=False) == Decimal("0.000105")  # the dear rates lie between the two ends
+    assert middle.most(10, 0, batch=False) == Decimal("0.0000125")
 
 
 tokens = st.integers(0, 400_000)
@@ -288,9 +292,146 @@ def test_no_request_costs_more_than_its_bound_nor_less_than_nothing(name: str, u
 @given(names, tokens, st.integers(0, 50_000))
 def test_cost_is_exact(name: str, input_tokens: int, output_tokens: int) -> None:
     found = price(name)
-    rates = found.rates(tiered=found.tiered(input_tokens), batch=True)
+    rates = found.rates(tier=found.tier(input_tokens), batch=True)
     cost = found.cost(Usage(input_tokens, output_tokens=output_tokens), batch=True)
     assert cost * 1_000_000 == input_tokens * rates.input + output_tokens * rates.output
+
+
+# --- several tiers ---
+
+STEPS = """tier = [
+  { above_input_tokens = 128000, input = "5", output = "9", cached_input = "0.5" },
+  { above_input_tokens = 32000, input = "3", output = "7", cached_input = "0.3" },
+]"""
+
+
+def stepped(tmp_path: Path) -> Price:
+    return overridden(tmp_path, row(cached_input='"0.1"', batch_multiplier='"0.5"') + STEPS)
+
+
+@pytest.mark.parametrize(
+    ("usage", "standard"),
+    [  # per million; every token of the request pays the rates of its own tier
+        (Usage(32_000), "0.032"),
+        (Usage(32_001), "0.096003"),
+        (Usage(128_000), "0.384"),
+        (Usage(128_001), "0.640005"),
+        (Usage(200_000, cached_tokens=100_000, output_tokens=1000), "0.559"),  # .5 + .05 + .009
+        (Usage(40_000, cached_tokens=39_000, output_tokens=1000), "0.0217"),  # cached input counts for the tier
+        (Usage(10, output_tokens=200_000), "0.40001"),  # output does not
+    ],
+)
+def test_every_tier_starts_above_its_own_threshold_whatever_the_order(
+    tmp_path: Path, usage: Usage, standard: str
+) -> None:
+    found = stepped(tmp_path)
+    assert [tier.above_input_tokens for tier in found.tiers] == [32_000, 128_000]
+    assert found.cost(usage, batch=False) == Decimal(standard)
+    assert found.cost(usage, batch=True) == Decimal(standard) / 2
+
+
+def test_tiers_may_be_written_as_tables_of_their_own(tmp_path: Path) -> None:
+    table = '\n[[price.tier]]\nabove_input_tokens = {}\ninput = "{}"\noutput = "9"\n'
+    found = overridden(tmp_path, row() + table.format(5, 2) + table.format(9, 4) + row(model='"other"'))
+    assert [found.cost(Usage(n), batch=False) * 10**6 for n in (5, 6, 9, 10)] == [5, 12, 18, 40]
+
+
+def test_a_claim_keeps_every_tier_and_old_claims_are_still_read(tmp_path: Path) -> None:
+    found = stepped(tmp_path)
+    kept = found.as_row()
+    assert [tier["above_input_tokens"] for tier in kept["tier"]] == [32_000, 128_000]
+    assert replace(from_row(kept, "claim"), names=found.names) == found
+    one = price("openai/gpt-5.4").as_row()
+    assert one["tier"]["above_input_tokens"] == 272_000  # one tier stands as it always did
+    assert from_row(one, "claim").cost(Usage(300_000), batch=True) == Decimal("0.75")
+
+
+@pytest.mark.parametrize("name", [f"{row.provider}/{row.model}" for row in BOOK.rows])
+def test_every_shipped_price_survives_a_claim(name: str) -> None:
+    found = price(name)
+    again = from_row(found.as_row(), "claim")
+    assert (again.standard, again.batch, again.tiers) == (found.standard, found.batch, found.tiers)
+    assert again.batch_known is found.batch_known
+
+
+# --- machines by the hour ---
+
+HOUR = {"input": "", "output": "", "usd_per_hour": '"2.50"', "input_tokens_per_second": "24_000"}
+HOUR |= {"output_tokens_per_second": "2400"}
+
+
+def test_an_hour_and_its_tokens_per_second_are_a_price(tmp_path: Path) -> None:
+    found = overridden(tmp_path, row(**HOUR))
+    # an hour of writing is 8.64 million tokens for $2.50, and one of reading ten times as many
+    assert found.standard.output == Decimal("0.289351851852")
+    assert found.standard.input == found.standard.cached_input == Decimal("0.028935185186")
+    assert found.batch == found.standard
+    assert found.batch_known
+    assert str(found.gpu) == "$2.50/h at 2,400 tok/s (24,000 tok/s of input)"
+    assert found.warnings(TODAY) == []
+    for batch in (True, False):
+        assert Decimal("2.5") <= found.cost(Usage(output_tokens=2400 * 3600), batch=batch) < Decimal("2.50001")
+        assert Decimal("2.5") <= found.cost(Usage(24_000 * 3600), batch=batch) < Decimal("2.50001")
+
+
+@pytest.mark.parametrize(
+    ("dollars", "read", "written", "shown"),
+    [
+        ("2.5", "2400", "2400", "$2.50/h at 2,400 tok/s"),
+        ("0.999", "100.5", "9", "$0.999/h at 9 tok/s (100.5 tok/s of input)"),
+        ("0", "1", "1", "$0.00/h at 1 tok/s"),
+    ],
+)
+def test_how_gpu_time_is_shown(dollars: str, read: str, written: str, shown: str) -> None:
+    assert str(GpuTime(Decimal(dollars), Decimal(read), Decimal(written))) == shown
+
+
+hours, speeds = st.decimals(0, 1000, places=4), st.decimals("0.01", 10**7, places=2)
+
+
+@given(hours, speeds, speeds)
+def test_gpu_rates_are_rounded_up_in_the_twelfth_place(dollars: Decimal, read: Decimal, written: Decimal) -> None:
+    for rate, speed in zip(gpu_rates(dollars, read, written), (read, written), strict=True):
+        exact = Fraction(dollars) * 10**6 / (3600 * Fraction(speed))
+        assert 0 <= Fraction(rate) - exact < Fraction(1, 10**12)
+
+
+@given(hours, speeds, speeds)
+def test_a_claim_keeps_the_hour_and_its_speeds(dollars: Decimal, read: Decimal, written: Decimal) -> None:
+    raw = {"provider": "acme", "model": "m", "usd_per_hour": dollars}
+    raw |= {"input_tokens_per_second": read, "output_tokens_per_second": written}
+    found = from_row(raw, "row")
+    kept = found.as_row()
+    assert set(kept) == set(raw)
+    assert all(isinstance(value, str) and "E" not in value for name, value in kept.items() if name != "model")
+    assert from_row(json.loads(json.dumps(kept)), "claim") == found
+
+
+def test_a_machine_by_the_hour_on_the_command_line() -> None:
+    found = load(None, ["local/Qwen/Qwen3-8B=2.50/h@24000,2400"]).price("local", "Qwen/Qwen3-8B", TODAY)
+    assert found.gpu == GpuTime(Decimal("2.5"), Decimal(24_000), Decimal(2400))
+    assert found.source == "--price"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"input": '"1"'}, "by the hour or by the token, not both: input"),
+        ({"batch_multiplier": '"0.5"'}, "not both: batch_multiplier"),
+        ({"tier": "[]"}, "not both: tier"),
+        ({"batch_output": '"1"', "cache_write": '"1"'}, "not both: cache_write, batch_output"),
+        ({"output_tokens_per_second": ""}, "lacks output_tokens_per_second"),
+        ({"usd_per_hour": ""}, "lacks usd_per_hour"),
+        ({"output_tokens_per_second": "0"}, "tokens per second must be above 0"),
+        ({"input_tokens_per_second": '"fast"'}, "input_tokens_per_second must be a number like"),
+        ({"usd_per_hour": "-1"}, "usd_per_hour must be a price like"),
+        ({"usd_per_hour": "true"}, "usd_per_hour must be a price like"),
+        ({"gpus": "8"}, "unknown key gpus"),
+    ],
+)
+def test_a_row_by_the_hour_that_cannot_be_used(tmp_path: Path, change: dict[str, str], words: str) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        overridden(tmp_path, row(**{**HOUR, **change}))
 
 
 # --- warnings ---
@@ -323,6 +464,33 @@ def test_warnings_name_what_is_wrong(name: str, today: date, words: str) -> None
 )
 def test_no_warning_without_cause(name: str, today: date) -> None:
     assert price(name).warnings(today) == []
+
+
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize(
+    ("dates", "words"),
+    [
+        ({"as_of": "2026-09-21"}, "the price of acme/m was last checked on 2026-09-21"),
+        ({"retire_on": "2026-12-01"}, "acme/m will be shut down on 2026-12-01"),
+        ({"retire_on": "2026-11-21"}, "acme/m was shut down on 2026-11-21"),
+        ({"effective_from": "2026-12-01"}, "holds from 2026-12-01 on"),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"batch_multiplier": '"0.5"'},
+        {"batch_input": '"0.5"', "batch_output": '"1"'},
+        {"batch_multiplier": '"0.5"', "tier": '{ above_input_tokens = 9, input = "4", output = "8" }'},
+        HOUR,
+    ],
+    ids=["multiplier", "batch rates", "tier", "by the hour"],
+)
+def test_every_kind_of_row_warns_with_its_date(
+    tmp_path: Path, kind: dict[str, str], dates: dict[str, str], words: str, batch: bool
+) -> None:
+    (line,) = overridden(tmp_path, row(**kind, **dates)).warnings(TODAY, batch=batch)
+    assert words in line
 
 
 def test_a_missing_batch_price_does_not_matter_to_synchronous_calls() -> None:
@@ -444,6 +612,11 @@ def test_a_tier_takes_the_rows_multiplier(tmp_path: Path) -> None:
             "tier must price batches",
         ),
         (row(tier='{ above_input_tokens = 5, input = "1", output = "1", x = 1 }'), "unknown key x"),
+        (row(tier='[{ above_input_tokens = 5, input = "1", output = "1" }, 7]'), "tier must be {"),
+        (
+            row(tier=f"[{', '.join(['{ above_input_tokens = 5, input = 1, output = 1 }'] * 2)}]"),
+            "two tiers have the same above_input_tokens",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_used_is_named_by_file_and_line(tmp_path: Path, text: str, words: str) -> None:

@@ -65,6 +65,7 @@ def run(
     *faults: Row,
     lines: list[Row] | None = None,
     mind: Any = None,
+    told: Row | None = None,
     **change: Any,
 ) -> Ran:
     lines = lines if lines is not None else chat_lines(count) if dialect == "openai" else claude_lines(count)
@@ -75,7 +76,7 @@ def run(
     kinds = tuple(checked(fault) for fault in faults)
     batch = Batch("batch_1", 3, dialect, dialect, endpoint, faults=kinds, **(usual | change))
     drafts = Drafts(*(folder / name for name in ("output", "error", "bill", "planted")))
-    clerk = Clerk(mind or generic.answer, Tariff(PRICES), {"seed": 7})
+    clerk = Clerk(mind or generic.answer, Tariff(PRICES), {"seed": 7, **(told or {})})
     execution = Execution(batch, judge(batch), clerk, lambda key: 1, lambda: True, drafts, now=1_700_000_000)
     sums = execution.run(requests)
     read = [[orjson.loads(line) for line in content(path).splitlines()] for path in (drafts.bill, drafts.planted)]
@@ -275,14 +276,23 @@ def test_a_null_response_carries_its_code_above(tmp_path: Path) -> None:
     ]
 
 
+DEAR: Row = {"lengths": {"default": {"mean": 900, "cv": 1.25}}, "caches": {"hit": 0.5, "min_tokens": 3}}
+
+
+@pytest.mark.parametrize("told", [{}, DEAR])
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_an_execution_repeats_itself_to_the_byte(dialect: str, tmp_path: Path) -> None:
+def test_an_execution_repeats_itself_to_the_byte(dialect: str, told: Row, tmp_path: Path) -> None:
     """What a crash interrupted is executed from scratch: nobody may be able to tell."""
+    system: Row = {"system": [{"type": "text", "text": "Be careful.", "cache_control": {"type": "ephemeral"}}]}
+    lines = [ask_claude(n, **system) for n in range(130)] if dialect == "anthropic" else chat_lines(130)
     folders = [tmp_path / name for name in "ab"]
     for folder in folders:
         folder.mkdir()
-    one, two = (run(folder, dialect, 130, {"kind": "drop_rows", "n": 5}) for folder in folders)
+    fault = {"kind": "drop_rows", "n": 5}
+    one, two = (run(folder, dialect, 130, fault, lines=lines, told=told) for folder in folders)
     assert (one.output, one.error, one.bill) == (two.output, two.error, two.bill)
+    hits = sum(line["cached_tokens"] == 3 for line in one.bill)
+    assert (40 < hits < 90) == (told == DEAR and dialect == "anthropic"), "11 bytes under the mark"
 
 
 @pytest.mark.parametrize("at", [0, 64, 128])

@@ -29,12 +29,14 @@ def ours(provider: str, model: str, usage: Usage, *, batch: bool) -> Decimal:
 
 def theirs(provider: str, model: str, usage: Usage, *, batch: bool) -> Decimal:
     rate = THEIRS.charge(provider, model, usage.input_tokens, sync=not batch)
-    return rate.usd(usage.input_tokens - usage.cached_tokens, usage.cached_tokens, usage.output_tokens)
+    read, short, long = usage.cached_tokens, usage.cache_write_tokens, usage.cache_write_long_tokens
+    return rate.usd(usage.input_tokens - read - short - long, read, usage.output_tokens, short, long)
 
 
 def above(provider: str, model: str) -> int:
     """The threshold of a model's tier; 1,000 where it has none."""
-    return BOOK.price(provider, model, TODAY).above_input_tokens or 1000
+    tiers = BOOK.price(provider, model, TODAY).tiers
+    return tiers[0].above_input_tokens if tiers else 1000
 
 
 @pytest.mark.parametrize("provider", sorted({row["provider"] for row in ROWS}))
@@ -46,9 +48,10 @@ def test_both_charge_the_same_for_every_shipped_row(provider: str) -> None:
 def same_everywhere(provider: str, model: str, batch: bool) -> None:
     edge = above(provider, model)
     for sent in (0, 1, edge - 1, edge, edge + 1, 10 * edge):
-        for cached in {0, sent // 3, sent}:
-            for output in (0, 1, 98_765):
-                usage = Usage(input_tokens=sent, cached_tokens=cached, output_tokens=output)
+        third = sent // 3
+        for cached, short, long in {(0, 0, 0), (third, sent // 7, sent // 5), (sent, 0, 0), (0, sent, 0), (0, 0, sent)}:
+            for output in (0, 98_765):
+                usage = Usage(sent, cached, short, long, output)
                 assert ours(provider, model, usage, batch=batch) == theirs(provider, model, usage, batch=batch)
 
 
@@ -74,9 +77,9 @@ def test_tiers_are_in_the_table_and_change_the_price() -> None:
     assert tiered
     for provider, model in tiered:
         edge = above(provider, model)
-        below = theirs(provider, model, Usage(edge), batch=True)
-        beyond = theirs(provider, model, Usage(edge + 1), batch=True)
+        below, beyond = (theirs(provider, model, Usage(n), batch=False) for n in (edge, edge + 1))
         assert beyond > below * Decimal("1.2"), "all tokens, not the excess alone"
+        assert theirs(provider, model, Usage(edge + 1), batch=True) >= theirs(provider, model, Usage(edge), batch=True)
 
 
 rates = st.integers(0, 5000).map(lambda n: str(Decimal(n) / 1000))
@@ -88,31 +91,54 @@ def price_rows(draw: st.DrawFn) -> dict[str, Any]:
     row: dict[str, Any] = {"provider": "p", "model": "m", "input": draw(rates), "output": draw(rates)}
     if draw(st.booleans()):
         row["cached_input"] = draw(rates)
+    if draw(st.booleans()):
+        row["cache_write"] = draw(rates)
+        row |= {"cache_write_long": draw(rates)} if draw(st.booleans()) else {}
     how = draw(st.sampled_from(["multiplier", "written", "both", "none"]))
     if how in {"multiplier", "both"}:
         row["batch_multiplier"] = draw(st.sampled_from(["0.5", "0.75", "1"]))
     if how in {"written", "both"}:
         row |= {"batch_input": draw(rates), "batch_output": draw(rates)}
         row |= {"batch_cached_input": draw(rates)} if draw(st.booleans()) else {}
+        row |= {"batch_cache_write": draw(rates)} if "cache_write" in row else {}
+        row |= {"batch_cache_write_long": draw(rates)} if "cache_write_long" in row and draw(st.booleans()) else {}
     if draw(st.booleans()):
-        tier = {"above_input_tokens": draw(st.integers(1, 50)), "input": draw(rates), "output": draw(rates)}
-        if "cached_input" in row:
-            tier["cached_input"] = draw(rates)
-        if how == "written":
-            tier |= {"batch_input": draw(rates), "batch_output": draw(rates), "batch_cached_input": draw(rates)}
-        row["tier"] = tier
+        edges = draw(st.lists(st.integers(1, 50), min_size=1, max_size=3, unique=True))
+        row["tier"] = [tier(draw, row, how) | {"above_input_tokens": edge} for edge in edges]
+        if len(edges) == 1 and draw(st.booleans()):  # the form of all rows before there could be more
+            (row["tier"],) = row["tier"]
     return row
 
 
-@settings(max_examples=80, deadline=None)
-@given(price_rows(), st.integers(0, 100), st.integers(0, 100), st.integers(0, 100), st.booleans())
-def test_both_charge_the_same_for_any_row(
-    row: dict[str, Any], fresh: int, cached: int, output: int, batch: bool
+def tier(draw: st.DrawFn, row: dict[str, Any], how: str) -> dict[str, Any]:
+    names = ["input", "output", *(name for name in ("cached_input", "cache_write", "cache_write_long") if name in row)]
+    if how == "written":
+        names += [f"batch_{name}" for name in names]
+    return {name: draw(rates) for name in names}
+
+
+positive = st.integers(1, 10**7).map(lambda n: str(Decimal(n) / 100))
+
+
+@given(rates, positive, positive, st.integers(0, 10**6), st.integers(0, 10**6), st.booleans())
+def test_both_charge_the_same_for_a_machine_by_the_hour(
+    dollars: str, read: str, written: str, sent: int, output: int, batch: bool
 ) -> None:
-    usage = Usage(fresh + cached, cached_tokens=cached, output_tokens=output)
+    row = {"provider": "p", "model": "m", "usd_per_hour": dollars}
+    row |= {"input_tokens_per_second": read, "output_tokens_per_second": written}
+    mine = prices.from_row(row, "row").cost(Usage(sent, cached_tokens=sent // 2, output_tokens=output), batch=batch)
+    rate = Tariff([row]).charge("p", "m", sent, sync=not batch)
+    assert rate.usd(sent - sent // 2, sent // 2, output) == mine
+
+
+@settings(max_examples=80, deadline=None)
+@given(price_rows(), st.lists(st.integers(0, 100), min_size=5, max_size=5), st.booleans())
+def test_both_charge_the_same_for_any_row(row: dict[str, Any], tokens: list[int], batch: bool) -> None:
+    fresh, cached, short, long, output = tokens
+    usage = Usage(fresh + cached + short + long, cached, short, long, output)
     mine = prices.from_row(row, "row").cost(usage, batch=batch)
     rate = Tariff([row]).charge("p", "m", usage.input_tokens, sync=not batch)
-    assert rate.usd(fresh, cached, output) == mine
+    assert rate.usd(fresh, cached, output, short, long) == mine
 
 
 @pytest.mark.parametrize(
@@ -132,11 +158,11 @@ def test_cached_input_without_a_price_of_its_own_costs_what_input_costs(change: 
     assert found.cached == prices.from_row(row, "row").batch.cached_input
 
 
-@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**9), rates, rates, rates)
-def test_dollars_add_up_exactly(fresh: int, cached: int, output: int, a: str, b: str, c: str) -> None:
-    charge = Charge(Decimal(a), Decimal(b), Decimal(c))
-    parts = [charge.usd(fresh, 0, 0), charge.usd(0, cached, 0), charge.usd(0, 0, output)]
-    assert charge.usd(fresh, cached, output) == sum(parts)
+@given(st.lists(st.integers(0, 10**9), min_size=5, max_size=5), st.lists(rates, min_size=5, max_size=5))
+def test_dollars_add_up_exactly(tokens: list[int], each: list[str]) -> None:
+    charge = Charge(*map(Decimal, each))
+    parts = [charge.usd(*(n if place == at else 0 for at, n in enumerate(tokens))) for place in range(5)]
+    assert charge.usd(*tokens) == sum(parts)
 
 
 @pytest.mark.parametrize("provider", sorted({row["provider"] for row in ROWS}))

@@ -26,6 +26,7 @@ from chimera_batch.rehearsal.batches import Batch, Ended, counts, pack, status, 
 from chimera_batch.rehearsal.files import Files
 from chimera_batch.rehearsal.openai_api import shown
 from chimera_batch.rehearsal.talk import Said
+from chimera_batch.rehearsal.terms import Terms, Touched
 from chimera_batch.rehearsal.web import Request
 from tests.conftest import SHARED
 
@@ -36,6 +37,8 @@ PROSE, THOUGHT = Said("text", None, 10, 0), Said("text", "why", 30, 20)
 NO = Said("No.", None, 5, 0, refused=True)
 LONG, MUTE = Said("half", "why", 90, 20), Said("", "why", 90, 60)
 ALL_SAID = [PROSE, THOUGHT, NO, LONG, MUTE]
+PLAIN, CACHED, WRITTEN = Terms("default"), Terms("default", Touched(1)), Terms("flex", Touched(1, 2, 4))
+WIDE = replace(HEARD, user="u" * 400)
 
 
 def fits(model: Any, told: Any) -> Any:
@@ -49,7 +52,7 @@ def fits(model: Any, told: Any) -> Any:
 @pytest.mark.parametrize("said", ALL_SAID)
 @pytest.mark.parametrize("open_host", [True, False])
 def test_chat_completions(said: Said, open_host: bool) -> None:
-    told = shapes_openai.chat(IDENT, HEARD, said, 1_700_000_000, cached=1, open_host=open_host)
+    told = shapes_openai.chat(IDENT, HEARD, said, 1_700_000_000, terms=CACHED, open_host=open_host)
     found = fits(ChatCompletion, told)
     (choice,) = found.choices
     assert choice.finish_reason == ("length" if said.output_tokens > 50 else "stop")
@@ -64,7 +67,9 @@ def test_chat_completions(said: Said, open_host: bool) -> None:
 
 @pytest.mark.parametrize("said", ALL_SAID)
 def test_responses(said: Said) -> None:
-    found = fits(Response, shapes_openai.responses(IDENT, HEARD, said, 1_700_000_000, cached=0) | {"created_at": 1.0})
+    found = fits(
+        Response, shapes_openai.responses(IDENT, HEARD, said, 1_700_000_000, terms=PLAIN) | {"created_at": 1.0}
+    )
     short = said.output_tokens > 50
     assert found.status == ("incomplete" if short else "completed")
     assert (found.incomplete_details is not None) == short
@@ -79,7 +84,7 @@ def test_responses(said: Said) -> None:
 @pytest.mark.parametrize("display", [None, "omitted", "summarized"])
 def test_messages(said: Said, tier: str, display: str | None) -> None:
     heard = replace(HEARD, model="claude", options={"display": display})
-    found = fits(Message, shapes_anthropic.message(IDENT, heard, said, cached=1, tier=tier))
+    found = fits(Message, shapes_anthropic.message(IDENT, heard, said, terms=Terms(tier, Touched(1))))
     assert found.stop_reason == ("refusal" if said.refused else "max_tokens" if said.output_tokens > 50 else "end_turn")
     thinking = [block for block in found.content if block.type == "thinking"]
     assert [block.thinking for block in thinking] == (
@@ -89,6 +94,34 @@ def test_messages(said: Said, tier: str, display: str | None) -> None:
     usage = found.usage
     assert usage.input_tokens + usage.cache_read_input_tokens == heard.input_tokens
     assert (usage.output_tokens, usage.service_tier) == (min(said.output_tokens, 50), tier)
+
+
+def test_what_the_cache_did_is_told_in_each_dialects_own_words() -> None:
+    chat = fits(ChatCompletion, shapes_openai.chat(IDENT, WIDE, PROSE, 1, terms=WRITTEN, open_host=False))
+    assert (chat.usage.prompt_tokens, chat.service_tier) == (101, "flex"), "the cache is part of the input"
+    assert chat.usage.prompt_tokens_details.cached_tokens == 1
+    assert chat.usage.prompt_tokens_details.cache_write_tokens == 6
+
+    answer = fits(Response, shapes_openai.responses(IDENT, WIDE, PROSE, 1, terms=WRITTEN) | {"created_at": 1.0})
+    details = answer.usage.input_tokens_details
+    assert (answer.usage.input_tokens, answer.service_tier) == (101, "flex")
+    assert (details.cached_tokens, details.cache_write_tokens) == (1, 6)
+    assert details.cache_write_tokens_details.ttl_30m_tokens == 2
+    assert details.cache_write_tokens_details.ttl_12h_tokens == 4
+
+    usage = fits(Message, shapes_anthropic.message(IDENT, WIDE, PROSE, terms=replace(WRITTEN, tier="batch"))).usage
+    assert usage.input_tokens == 101 - 1 - 6, "the cache is beside the input"
+    assert (usage.cache_read_input_tokens, usage.cache_creation_input_tokens) == (1, 6)
+    assert usage.cache_creation.ephemeral_5m_input_tokens == 2
+    assert usage.cache_creation.ephemeral_1h_input_tokens == 4
+
+
+def test_hosts_that_wrote_nothing_say_nothing_of_writes() -> None:
+    chat = shapes_openai.chat(IDENT, WIDE, PROSE, 1, terms=CACHED, open_host=False)
+    assert "cache_write_tokens" not in chat["usage"]["prompt_tokens_details"]
+    answer = shapes_openai.responses(IDENT, WIDE, PROSE, 1, terms=CACHED)
+    assert answer["usage"]["input_tokens_details"] == {"cached_tokens": 1, "cache_write_tokens": 0}
+    assert (chat["service_tier"], answer["service_tier"]) == ("default", "default")
 
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])
@@ -134,7 +167,7 @@ def test_lines_hold_any_text(text: str) -> None:
         (shapes_anthropic.unfinished("c", "expired"), "expired"),
         (shapes_anthropic.unfinished("c", "canceled"), "canceled"),
         (
-            shapes_anthropic.succeeded("c", shapes_anthropic.message(IDENT, HEARD, PROSE, cached=0, tier="batch")),
+            shapes_anthropic.succeeded("c", shapes_anthropic.message(IDENT, HEARD, PROSE, terms=Terms("batch"))),
             "succeeded",
         ),
     ],
@@ -387,7 +420,7 @@ def test_rows_are_those_of_the_recordings() -> None:
     pages = [told["response"]["body"] for told in recorded("curator-openai/*.file-*.jsonl") if told.get("response")]
     if not pages:
         pytest.skip("the recordings are not here")
-    ours = shapes_openai.row(IDENT, "c", 200, shapes_openai.chat(IDENT, HEARD, PROSE, 1, cached=0, open_host=False))
+    ours = shapes_openai.row(IDENT, "c", 200, shapes_openai.chat(IDENT, HEARD, PROSE, 1, terms=PLAIN, open_host=False))
     for told in recorded("curator-openai/*.file-*.jsonl"):
         assert list(told) == list(ours)
         assert set(told["response"]) == set(ours["response"])
@@ -406,7 +439,7 @@ def test_anthropic_rows_are_those_of_the_recordings() -> None:
     for told in rows:
         message = told["result"]["message"]
         thinks = message["content"][0]["type"] == "thinking"
-        ours = shapes_anthropic.message(IDENT, HEARD, THOUGHT if thinks else PROSE, cached=0, tier="batch")
+        ours = shapes_anthropic.message(IDENT, HEARD, THOUGHT if thinks else PROSE, terms=Terms("batch"))
         assert set(message) == set(ours)
         assert set(message["usage"]) <= set(ours["usage"])
         assert [set(block) for block in message["content"]] == [set(block) for block in ours["content"]]

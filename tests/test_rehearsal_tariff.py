@@ -53,8 +53,9 @@ def test_a_tier_counts_from_beyond_its_threshold_and_replaces_batch_rates(
 
 
 def test_dollars_are_exact() -> None:
-    charge = Charge(Decimal("0.05"), Decimal("0.005"), Decimal("0.25"))
+    charge = Charge(Decimal("0.05"), Decimal("0.005"), Decimal("0.25"), Decimal("0.0625"), Decimal("0.1"))
     assert charge.usd(7, 3, 11) == Decimal("0.000003115")
+    assert charge.usd(7, 3, 11, 2, 5) == Decimal("0.000003115") + Decimal("0.000000625")
 
 
 def test_names_dates_hosts_and_overrides() -> None:

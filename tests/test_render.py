@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
@@ -27,6 +27,7 @@ from chimera_batch.errors import InputError
 from chimera_batch.records import Call, Message
 from chimera_batch.render import Rendered, Renderer, encode
 from chimera_batch.stage import Source
+from chimera_batch.tokens import counter
 
 CHAT = Call("openai", "/v1/chat/completions", "gpt-6-luna", 16_000)
 RESPONSES = replace(CHAT, endpoint="/v1/responses", effort="high")
@@ -80,7 +81,7 @@ def expected(call: Call, messages: list[Message], sample: int) -> tuple[str, byt
             text = text.replace(char, f"\\u{ord(char):04x}")
         return text.encode()
 
-    body = dumps(endpoint.body(replace(call, max_output_tokens=0), messages))
+    body = dumps(endpoint.body(replace(call, max_output_tokens=0, cache=False), messages))
     seed = b"chimera-request-1\0" + call.endpoint.encode() + b"\0" + str(sample).encode() + b"\0"
     identity = hashlib.sha256(seed + body).hexdigest()[:32]
     return identity, dumps(endpoint.line(identity, endpoint.body(call, messages))) + b"\n"
@@ -137,7 +138,7 @@ ROW = {"row_key": "k1", "subject": "Chemistry", "body": "Why?"}
         (CHAT, 1, "16aeb7a297ffbdda1ce9a4a6e8a97da5"),
         (CHAT, 2, "b6d1a1d29ef9b7aeb6f151e05c8d809d"),
         (RESPONSES, 1, "8c558c1c419a845dfd8509b458a9bdcc"),
-        (CLAUDE, 1, "408b35880387211264b3bbb50f7d31ef"),
+        (CLAUDE, 1, "79672565df8308e623a81bb1b3488157"),
         (EMBED, 1, "38b46d48c30674f3a35c8799f5f17e61"),
         (STRICT, 1, "dc654e8f3e7a099bef52d07c2119af32"),
     ],
@@ -405,3 +406,23 @@ def test_plain_templates_render_fast() -> None:
     for row in rows:
         asked.render(row)
     assert len(rows) / (time.process_time() - start) > 27_000
+
+
+@pytest.mark.parametrize("cache", [True, False, "auto"])
+def test_an_answer_bought_with_a_cache_mark_is_the_same_answer(cache: bool | Literal["auto"]) -> None:
+    request = renderer(call=replace(CLAUDE, cache=cache)).render(ROW, 1)
+    assert request.request_id == "79672565df8308e623a81bb1b3488157"
+    assert (b"cache_control" in request.line) == (cache is True), "under auto each attempt decides for itself"
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        (PROMPT, "You are careful."),
+        ("<!-- system -->\nBe {{ params.n }} times {{ subject }}.\n<!-- user -->\nGo.", "Be 3 times "),
+        ("<!-- system -->\n{% if subject %}Long{% endif %}\n<!-- user -->\nGo.", ""),
+        ("{{ subject }}", ""),
+    ],
+)
+def test_the_beginning_that_all_requests_share(text: str, tokens: str) -> None:
+    assert renderer(text).shared_tokens == (counter(CHAT.model).count(tokens) if tokens else 0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import unicodedata
+from fractions import Fraction
 from math import ceil
 
 import pytest
@@ -32,12 +35,22 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
         ("gpt-3.5-turbo", "cl100k, exact"),
         ("Qwen/Qwen3-235B-A22B-Thinking-2507", "qwen3, exact"),
         ("Qwen2.5-7B-Instruct", "qwen3, exact"),
-        ("Qwen3.5-397B-A17B", "o200k × 1.6, approximate"),
-        ("claude-haiku-5.5", "o200k × 1.6, approximate"),
-        ("us.anthropic.claude-opus-5-v1:0", "o200k × 1.6, approximate"),
-        ("GLM-5.3", "o200k × 1.6, approximate"),
-        ("gpt-7-imaginary", "o200k × 1.6, approximate"),
-        ("", "o200k × 1.6, approximate"),
+        ("Qwen3.5-397B-A17B", "o200k × 1.6, approximate (error unknown)"),
+        ("claude-haiku-5.5", "o200k × 1.6, approximate (−7 to +31 %, not verified)"),
+        ("claude-sonnet-5-20260401", "o200k × 1.6, approximate (−7 to +31 %, not verified)"),
+        ("claude-opus-5-4", "o200k × 1.6, approximate (−7 to +31 %, not verified)"),
+        ("us.anthropic.claude-opus-5-v1:0", "o200k × 1.6, approximate (−7 to +31 %, not verified)"),
+        ("claude-opus-4-7", "o200k × 1.6, approximate (−7 to +31 %)"),
+        ("claude-opus-4.8", "o200k × 1.6, approximate (−7 to +31 %)"),
+        ("claude-haiku-4-5-20251001", "o200k × 1.3, approximate (−17 to +23 %)"),
+        ("claude-sonnet-4.6", "o200k × 1.3, approximate (−17 to +23 %)"),
+        ("claude-opus-4", "o200k × 1.3, approximate (−17 to +23 %)"),
+        ("claude-sonnet-4-20250514", "o200k × 1.3, approximate (−17 to +23 %)"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "o200k × 1.3, approximate (−17 to +23 %)"),
+        ("claude-3-5-haiku-latest", "o200k × 1.3, approximate (−17 to +23 %)"),
+        ("GLM-5.3", "o200k × 1.6, approximate (error unknown)"),
+        ("gpt-7-imaginary", "o200k × 1.6, approximate (error unknown)"),
+        ("", "o200k × 1.6, approximate (error unknown)"),
     ],
 )
 def test_basis_by_model(model: str, basis: str) -> None:
@@ -89,11 +102,62 @@ def test_count_is_the_number_of_ids(text: str) -> None:
 @given(TEXTS, st.sampled_from(["gpt-6-luna", "text-embedding-3-large", "Qwen3-8B", "claude-haiku-5.5", "other"]))
 def test_bound_holds(text: str, model: str) -> None:
     counter = tokens.counter(model)
+    size = len(text.encode())
     if counter.exact:
-        assert counter.bound(text) == counter.count(text)
+        assert counter.bound(text) == counter.count(text) <= size
     else:
-        assert counter.bound(text) == len(text.encode())
-    assert counter.bound(text) <= len(text.encode())
+        assert counter.bound(text) == max(size, len(unicodedata.normalize("NFKC", text).encode()))
+
+
+def test_the_bound_holds_for_a_vocabulary_that_normalizes_first() -> None:
+    assert tokens.counter("claude-haiku-5.5").bound("\ufdfa") == 33
+    assert tokens.counter("claude-haiku-5.5").bound("e\u0301") == 3
+    assert tokens.counter("claude-haiku-5.5").bound("plain") == 5
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-opus-4-8", "claude-haiku-5-5"])
+def test_the_error_that_is_shown_is_the_one_that_was_found(model: str) -> None:
+    counter = tokens.counter(model)
+    assert counter.error is not None
+    assert counter.factor is not None
+    low, high = counter.error
+    assert 0 < low < 1 < high, "the factor lies inside of what was measured"
+    shown = [int(n.replace("−", "-")) for n in re.findall(r"[−+]\d+", counter.basis)]
+    assert shown == [round((low - 1) * 100), round((high - 1) * 100)]
+
+
+def test_exact_and_unknown_counters_state_no_error() -> None:
+    assert tokens.counter("gpt-6-luna").error is None
+    assert tokens.counter("kimi-k3").error is None
+
+
+def test_answers_put_the_factor_right() -> None:
+    counter = tokens.counter("claude-haiku-5-5")
+    better = counter.corrected(counted=16_000, measured=13_100, requests=1200)
+    assert better.basis == "o200k × 1.31, measured on 1,200"
+    assert better.factor == Fraction("1.31")
+    assert not better.exact
+    assert better.error is None
+    text = "hello world " * 100
+    assert better.count(text) == ceil(Fraction("1.31") * tokens.counter("gpt-6-luna").count(text))
+    assert better.bound(text) == counter.bound(text)
+    again = better.corrected(counted=13_100, measured=13_100, requests=2)
+    assert (again.factor, again.basis) == (better.factor, "o200k × 1.31, measured on 2")
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
+def test_a_corrected_counter_would_have_counted_what_was_billed(counted: int, measured: int) -> None:
+    counter = tokens.counter("claude-haiku-5-5")
+    assert counter.factor is not None
+    factor = counter.corrected(counted, measured, 7).factor
+    assert factor is not None
+    assert 0 <= factor / counter.factor * counted - measured <= Fraction(counted, 1000)
+
+
+@pytest.mark.parametrize(("model", "counted", "measured"), [("gpt-6-luna", 10, 20), ("claude-haiku-5-5", 0, 5)])
+def test_nothing_is_corrected_without_cause(model: str, counted: int, measured: int) -> None:
+    counter = tokens.counter(model)
+    assert counter.corrected(counted, measured, 1) is counter
 
 
 @pytest.mark.parametrize("model", ["gpt-6-luna", "claude-haiku-5.5"])

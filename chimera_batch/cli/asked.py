@@ -1,7 +1,5 @@
 """The question before money is spent: what is shown, and what counts as a yes."""
 
-# ruff: noqa: PLC0415 - imports where they are used: --help answers at once
-
 from __future__ import annotations
 
 import sys
@@ -10,7 +8,7 @@ from typing import Any
 
 import click
 
-from chimera_batch.cli import estimate, showing
+from chimera_batch.cli import estimate, sample, showing
 from chimera_batch.cli.said import Said
 from chimera_batch.cli.showing import dollars
 
@@ -22,10 +20,8 @@ def confirm(said: Said) -> Callable[[dict[str, Any]], bool]:
         if said.as_json:
             said.extra["pilot" if "pilot" in found else "estimate"] = found
             return False
-        for sample in found.get("pilots", ()):
-            from chimera_batch.cli import pilot
-
-            pilot.show(sample)
+        for said_of in found.get("pilots", ()):
+            sample.show(said_of)
         if "pilot" not in found:
             estimate.show(found)
         question = _question(found)

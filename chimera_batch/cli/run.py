@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import click
 from chimera_batch.cli import asked, showing
 from chimera_batch.cli.hints import next_lines
 from chimera_batch.cli.pilot import DEFAULT
-from chimera_batch.cli.said import Said, as_dollars, manifest_argument, rehearsable
+from chimera_batch.cli.said import Said, manifest_argument, rehearsable, spending
 from chimera_batch.cli.summary import summary, what_next
 
 
@@ -23,15 +22,13 @@ from chimera_batch.cli.summary import summary, what_next
 @manifest_argument
 @rehearsable
 @click.option("--yes", is_flag=True, help="Send without asking; the budget still holds.")
-@click.option("--max-usd", callback=as_dollars, metavar="X", help="A budget for this run, if below the manifest's.")
+@spending
 @click.option("--until", metavar="STAGE", help="Stop when this stage's table is made.")
 @click.option("--pilot", is_flag=True, help="Send a random sample of each stage first; ask before the rest.")
 @click.option("-n", "requests", type=int, default=DEFAULT, show_default=True, help="Requests in a sample of --pilot.")
 @click.option("--detach", is_flag=True, help="Send what can be sent, do not wait for it, exit 5.")
 @click.pass_obj
-def run(
-    said: Said, /, *, manifest: Path, yes: bool, max_usd: Decimal | None, pilot: bool, requests: int, **how: Any
-) -> None:
+def run(said: Said, /, *, manifest: Path, yes: bool, pilot: bool, requests: int, **how: Any) -> None:
     """Ask what is missing, wait, make the tables.
 
     Resumes by itself: stop it at any moment and type the same again.
@@ -41,14 +38,14 @@ def run(
     from chimera_batch import api
 
     confirm = None if yes or said.rehearse else asked.confirm(said)
-    sample = requests if pilot else None
-    options = replace(said.options(max_usd), sample=sample)
+    options = replace(said.options(), sample=requests if pilot else None)
     _finish(said, manifest, api.run(manifest, options, confirm=confirm, **how))
 
 
 @click.command()
 @manifest_argument
 @rehearsable
+@spending
 @click.pass_obj
 def advance(said: Said, manifest: Path) -> None:
     """One step without waiting, for cron.

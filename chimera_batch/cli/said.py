@@ -31,13 +31,22 @@ class Said:
     quiet: bool = False
     debug: bool = False
     rehearse: bool = False
+    max_usd: Decimal | None = None
+    max_usd_per_day: Decimal | None = None
     extra: dict[str, Any] = field(default_factory=dict)  # goes beside "error" into the JSON of a failure
 
-    def options(self, max_usd: Decimal | None = None) -> Options:
+    def options(self) -> Options:
         """The same for ``api``."""
         from chimera_batch.opening import Options
 
-        return Options(store=self.store, rehearse=self.rehearse, prices=self.price, max_usd=max_usd, say=self.note)
+        return Options(
+            store=self.store,
+            rehearse=self.rehearse,
+            prices=self.price,
+            max_usd=self.max_usd,
+            max_usd_per_day=self.max_usd_per_day,
+            say=self.note,
+        )
 
     def note(self, line: str) -> None:
         """One line of progress, on stderr; nothing with ``--quiet``."""
@@ -85,6 +94,22 @@ def rehearsable(function: Function) -> Function:
     """The option ``--rehearse`` of a command that reads or runs."""
     text = "The rehearsal's side: the loopback providers and a store of their own; nothing is paid."
     return click.option("--rehearse", is_flag=True, expose_value=False, callback=_take, help=text)(function)
+
+
+def spending(function: Function) -> Function:
+    """The options ``--max-usd`` and ``--max-usd-per-day`` of a command that sends."""
+    for name, text in (
+        ("--max-usd-per-day", "A cap for what it claims on one UTC day, if below the manifest's."),
+        ("--max-usd", "A budget for this run, if below the manifest's."),
+    ):
+        function = click.option(name, expose_value=False, callback=_take_dollars, metavar="X", help=text)(function)
+    return function
+
+
+def _take_dollars(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    said = ctx.find_object(Said)
+    if said is not None and value is not None and param.name is not None:
+        setattr(said, param.name, as_dollars(ctx, param, value))
 
 
 manifest_argument = click.argument("manifest", type=click.Path(path_type=Path))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import shlex
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 from chimera_batch.cli.summary import what_next
 
 if TYPE_CHECKING:
-    from chimera_batch.money import Price
+    from chimera_batch.money import Price, Tier
 
 
 @click.command()
@@ -64,16 +65,19 @@ def check(said: Said, manifest: Path) -> None:
 
 @click.command()
 @click.argument("model", required=False)
+@click.option("--file", "own", type=click.Path(path_type=Path), metavar="FILE",
+              help="A price file of your own over the shipped table, as a manifest's prices: names it.")  # fmt: skip
 @click.pass_obj
-def prices(said: Said, model: str | None) -> None:
+def prices(said: Said, model: str | None, own: Path | None) -> None:
     """The price table with its dates.
 
     In USD per million tokens. MODEL is a part of a model's name, or all of it.
     """
     from chimera_batch import prices as tables
     from chimera_batch.errors import InputError
+    from chimera_batch.tokens import counter
 
-    book = tables.load(extra=said.price)
+    book = tables.load(own, said.price)
     rows = [row for row in book.rows if model is None or any(model.lower() in n.lower() for n in _names(row))]
     if not rows:
         raise InputError(f"no model of the price table is called like {model!r}", hint="chimera-batch prices")
@@ -83,7 +87,26 @@ def prices(said: Said, model: str | None) -> None:
         return
     heading = ("model", "input", "cached", "output", "batch input", "batch output", "retires", "as of")
     showing.table([heading, *(_price_row(row) for row in rows)])
+    for row in rows:
+        if row.gpu is not None:
+            showing.line(f"{row.provider}/{row.model}: {row.gpu}")
+        for tier in row.tiers:
+            showing.line(
+                f"{row.provider}/{row.model} above {tier.above_input_tokens:,} tokens of input: {_tier_line(row, tier)}"
+            )
+        if model is not None:
+            showing.line(f"{row.provider}/{row.model} tokens: {counter(row.model).basis}")
     showing.line("USD per million tokens; a dash: no batch price is known, the standard one is used")
+
+
+def _tier_line(row: Price, tier: Tier) -> str:
+    rates = [(tier.standard, ""), (tier.batch, " in a batch")] if row.batch_known else [(tier.standard, "")]
+    return ", ".join(f"{_usd(rate.input)} in and {_usd(rate.output)} out{where}" for rate, where in rates)
+
+
+def _usd(rate: Decimal) -> str:
+    """A price to read, in six digits: the rates of a machine by the hour have 12 places."""
+    return f"{Context(prec=6).plus(rate).normalize():f}"
 
 
 def _names(row: Price) -> list[str]:
@@ -91,28 +114,29 @@ def _names(row: Price) -> list[str]:
 
 
 def _price_row(row: Price) -> tuple[str, ...]:
-    batch = (f"{row.batch.input:f}", f"{row.batch.output:f}") if row.batch_known else ("-", "-")
+    batch = (_usd(row.batch.input), _usd(row.batch.output)) if row.batch_known else ("-", "-")
     dates = tuple(str(day) if day else "-" for day in (row.retire_on, row.as_of))
     standard = (row.standard.input, row.standard.cached_input, row.standard.output)
-    return (f"{row.provider}/{row.model}", *(f"{rate:f}" for rate in standard), *batch, *dates)
+    return (f"{row.provider}/{row.model}", *map(_usd, standard), *batch, *dates)
 
 
 def _price(row: Price) -> dict[str, Any]:
     from dataclasses import asdict
 
-    def rates(tiered: bool, batch: bool) -> dict[str, float]:
-        return {name: float(rate) for name, rate in asdict(row.rates(tiered=tiered, batch=batch)).items()}
+    from chimera_batch.tokens import counter
 
-    above = row.above_input_tokens
+    def both(part: Price | Tier) -> dict[str, Any]:
+        rates = {"standard": part.standard, "batch": part.batch if row.batch_known else None}
+        return {kind: each and {k: float(v) for k, v in asdict(each).items()} for kind, each in rates.items()}
+
     return {
         "provider": row.provider,
         "model": row.model,
         "aliases": sorted(row.names - {row.model}),
-        "standard": rates(False, False),
-        "batch": rates(False, True) if row.batch_known else None,
-        "above_input_tokens": above,
-        "standard_above": rates(True, False) if above is not None else None,
-        "batch_above": rates(True, True) if above is not None and row.batch_known else None,
+        **both(row),
+        "tiers": [{"above_input_tokens": tier.above_input_tokens, **both(tier)} for tier in row.tiers],
+        "tokens": counter(row.model).basis,
+        "gpu": row.gpu and {name: float(number) for name, number in asdict(row.gpu).items()},
         **{name: _iso(getattr(row, name)) for name in ("effective_from", "retire_on", "as_of")},
         "source": row.source,
     }

@@ -8,6 +8,7 @@ from typing import Any
 from chimera_batch.cli import showing
 from chimera_batch.cli.showing import dollars
 
+_LISTED = 3  # attempts with suspected dollars that are named
 _HEADING = ("stage", "wanted", "answered", "in flight", "to send", "given up", "rows", "spent")
 
 
@@ -41,13 +42,28 @@ def _notes(status: Mapping[str, Any]) -> Iterator[str]:
     budget = "no budget set" if status["budget"] is None else f"budget {dollars(status['budget'])}"
     reserved = f", {dollars(status['usd_reserved'])} reserved" if status["usd_reserved"] else ""
     yield f"spent {dollars(status['usd_spent'])}{reserved}, {budget}"
+    if status["budget_day"] is not None:
+        yield f"today {dollars(status['usd_today'])} of {dollars(status['budget_day'])} spent, reserved or suspected"
+    if status["usd_suspected"]:
+        yield f"suspected {dollars(status['usd_suspected'])}: possibly charged, never delivered{_suspects(status)}"
     for stage in status["stages"]:
         bad = {name: count for name, count in stage["outcomes"].items() if name != "ok"}
         if bad:
             yield f"{stage['stage']}: {', '.join(f'{count:,} {name}' for name, count in bad.items())}"
+        yield from (f"{stage['stage']}: {reason}" for reason in stage["reasons"])
         if stage["orphaned"]:
             yield f"{stage['stage']}: {stage['orphaned']:,} answers to rows that are no longer asked for"
+    yield from status["notes"]
     yield from (f"needs you: {need}" for need in status["needs"])
+
+
+def _suspects(status: Mapping[str, Any]) -> str:
+    """Which attempts the suspected dollars belong to, the dearest first."""
+    found = [b for stage in status["stages"] for b in stage["batches"] if b["usd_suspected"]]
+    found.sort(key=lambda batch: -batch["usd_suspected"])
+    names = [f"{batch['shard']} {batch['id'] or 'attempt ' + str(batch['attempt'])}" for batch in found[:_LISTED]]
+    more = [f"{len(found) - _LISTED:,} more"] if len(found) > _LISTED else []
+    return f" ({', '.join(names + more)})" if names else ""
 
 
 def batches(status: Mapping[str, Any]) -> None:

@@ -22,6 +22,11 @@ class Endpoint(Protocol):
         """As a manifest and a batch name it, e.g. ``/v1/chat/completions``."""
         ...
 
+    @property
+    def marks_cache(self) -> bool:
+        """Whether a request must say that its beginning is to be cached."""
+        ...
+
     def body(self, call: Call, messages: Sequence[Message]) -> dict[str, Any]:
         """The request body; equal arguments give equal bytes (the keys are always in the same order)."""
         ...
@@ -34,6 +39,10 @@ class Endpoint(Protocol):
 
     def with_ceiling(self, line: Mapping[str, Any], n: int) -> Wire:
         """A copy with another output ceiling, at the same place; the argument is left alone."""
+        ...
+
+    def with_cache(self, line: Mapping[str, Any], *, on: bool) -> Wire:
+        """A copy that marks its beginning for the prompt cache, or does not; alike where the host caches unasked."""
         ...
 
     def problems(self, line: Mapping[str, Any]) -> list[str]:

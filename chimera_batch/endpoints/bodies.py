@@ -41,6 +41,11 @@ def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
+def with_tier(line: Mapping[str, Any], tier: str) -> dict[str, Any]:
+    """A copy of an OpenAI-style wire object that asks for a service tier."""
+    return with_field(line, "body", "service_tier", tier)
+
+
 def with_field(line: Mapping[str, Any], part: str, name: str, value: object) -> dict[str, Any]:
     """A copy of a wire object with one field of its body (or params) set, in place if it is there."""
     return {**line, part: {**line[part], name: value}}

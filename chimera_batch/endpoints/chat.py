@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chimera_batch.endpoints import bodies, lint, models, usage
-from chimera_batch.endpoints.texts import text_of, unusable, word
+from chimera_batch.endpoints.texts import text_in, text_of, unusable, word
 from chimera_batch.records import Call, Message, Outcome, Reply
 
 _NEW, _OLD = "max_completion_tokens", "max_tokens"
@@ -26,6 +26,7 @@ def _ceiling_field(body: Mapping[str, Any], provider: str = "") -> str:
 
 class Chat:
     path = "/v1/chat/completions"
+    marks_cache = False
 
     def body(self, call: Call, messages: Sequence[Message]) -> dict[str, Any]:
         body: dict[str, Any] = {"model": call.model}
@@ -49,6 +50,9 @@ class Chat:
     def with_ceiling(self, line: Mapping[str, Any], n: int) -> dict[str, Any]:
         return bodies.with_field(line, "body", _ceiling_field(line["body"]), n)
 
+    def with_cache(self, line: Mapping[str, Any], *, on: bool) -> dict[str, Any]:
+        return dict(line)
+
     def problems(self, line: Mapping[str, Any]) -> list[str]:
         return lint.openai_problems(line, self.path, _body_problems)
 
@@ -66,7 +70,8 @@ class Chat:
             text=text,
             reasoning=text_of(message.get("reasoning")) or text_of(message.get("reasoning_content")),
             finish=finish,
-            model=body.get("model") if isinstance(body.get("model"), str) else None,
+            model=text_in(body, "model"),
+            tier=text_in(body, "service_tier"),
             usage=usage.of_chat(body.get("usage")),
             code=code,
             message=str(refusal) if refusal else unusable(code, finish),

@@ -15,6 +15,7 @@ from chimera_batch.records import Call, Message, Reply
 
 class Embeddings:
     path = "/v1/embeddings"
+    marks_cache = False
 
     def body(self, call: Call, messages: Sequence[Message]) -> dict[str, Any]:
         text = "\n\n".join(m.content for m in messages)
@@ -29,6 +30,9 @@ class Embeddings:
 
     def with_ceiling(self, line: Mapping[str, Any], n: int) -> dict[str, Any]:
         """The line itself, copied: there is no ceiling to set."""
+        return dict(line)
+
+    def with_cache(self, line: Mapping[str, Any], *, on: bool) -> dict[str, Any]:
         return dict(line)
 
     def problems(self, line: Mapping[str, Any]) -> list[str]:

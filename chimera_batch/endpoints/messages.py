@@ -25,6 +25,7 @@ _OUTCOMES: dict[str | None, Outcome] = {
 
 class Messages:
     path = "/v1/messages"
+    marks_cache = True
 
     def body(self, call: Call, messages: Sequence[Message]) -> dict[str, Any]:
         """Without sampling parameters: the API version that the SDK sends refuses them, in every row, after the wait.
@@ -34,7 +35,7 @@ class Messages:
         body: dict[str, Any] = {"model": call.model, _CEILING: call.max_output_tokens}
         system = [m.content for m in messages if m.role == "system"]
         if system:
-            body["system"] = _system(system, cache=call.cache)
+            body["system"] = _system(system, cache=call.cache is True)
         body["messages"] = [{"role": m.role, "content": m.content} for m in messages if m.role != "system"]
         config: dict[str, Any] = {}
         if call.effort is not None:
@@ -55,6 +56,14 @@ class Messages:
 
     def with_ceiling(self, line: Mapping[str, Any], n: int) -> dict[str, Any]:
         return bodies.with_field(line, "params", _CEILING, n)
+
+    def with_cache(self, line: Mapping[str, Any], *, on: bool) -> dict[str, Any]:
+        """The same question with or without the mark: the same texts in the same order, as ``body`` writes them."""
+        system = line["params"].get("system")
+        if not system or isinstance(system, str) != on:
+            return dict(line)
+        texts = [system] if on else [block["text"] for block in system]
+        return bodies.with_field(line, "params", "system", _system(texts, cache=on))
 
     def problems(self, line: Mapping[str, Any]) -> list[str]:
         found = list(lint.fields(line, ("custom_id", "params")))

@@ -7,7 +7,7 @@ from typing import Any
 
 from chimera_batch.endpoints import bodies, lint, models, usage
 from chimera_batch.endpoints.chat import openai_sampling
-from chimera_batch.endpoints.texts import text_of, unusable, word
+from chimera_batch.endpoints.texts import text_in, text_of, unusable, word
 from chimera_batch.records import Call, Message, Outcome, Reply
 
 _CEILING = "max_output_tokens"
@@ -15,6 +15,7 @@ _CEILING = "max_output_tokens"
 
 class Responses:
     path = "/v1/responses"
+    marks_cache = False
 
     def body(self, call: Call, messages: Sequence[Message]) -> dict[str, Any]:
         body: dict[str, Any] = {"model": call.model}
@@ -38,6 +39,9 @@ class Responses:
     def with_ceiling(self, line: Mapping[str, Any], n: int) -> dict[str, Any]:
         return bodies.with_field(line, "body", _CEILING, n)
 
+    def with_cache(self, line: Mapping[str, Any], *, on: bool) -> dict[str, Any]:
+        return dict(line)
+
     def problems(self, line: Mapping[str, Any]) -> list[str]:
         return lint.openai_problems(line, self.path, _body_problems)
 
@@ -56,7 +60,8 @@ class Responses:
             text=text,
             reasoning=_reasoning(items),
             finish=str(reason or status) if reason or status else None,
-            model=body.get("model") if isinstance(body.get("model"), str) else None,
+            model=text_in(body, "model"),
+            tier=text_in(body, "service_tier"),
             usage=usage.of_responses(body.get("usage")),
             code=code,
             message=refusal or _error_message(body) or unusable(code, reason or status),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 _WHY = {
     "no_choice": "the answer holds no choice",
@@ -20,6 +21,12 @@ def text_of(content: object) -> str | None:
     texts = [part.get("text") for part in content if isinstance(part, Mapping)]
     strings = [text for text in texts if isinstance(text, str)]
     return "".join(strings) if strings else None
+
+
+def text_in(body: Mapping[str, Any], key: str) -> str | None:
+    """A field that should be text; None where it is absent or something else."""
+    value = body.get(key)
+    return value if isinstance(value, str) else None
 
 
 def word(value: object) -> str | None:

@@ -53,7 +53,7 @@ def if_passing_or_404(fault: Fault) -> bool:
 
 def _if_surely_not_answered(fault: Fault) -> bool:
     """For synchronous calls: a lost reply may have been paid for, so only what was surely not answered is repeated."""
-    return fault.passing and (not fault.sent or fault.status not in {None, 200})
+    return fault.passing and not fault.lost
 
 
 def never(fault: Fault) -> bool:

@@ -60,6 +60,11 @@ class Fault:
             return False
         return self.status is None or self.status == 200 or is_passing(self.status, self.code)
 
+    @property
+    def lost(self) -> bool:
+        """It was sent and no usable reply came back: it may have been done."""
+        return self.sent and self.status in {None, 200}
+
 
 def is_account(status: int | None, code: str | None, message: str) -> bool:
     """Whether a failure of this kind would hit every request that the account sends."""
@@ -105,7 +110,7 @@ def as_error(fault: Fault, doing: str) -> ProviderError:
     if fault.account:
         return AccountRefused(said, hint="check the key, its permissions, and the account's billing and quota")
     if fault.passing:
-        return ProviderDown(said, retry_after=fault.retry_after, hint="wait and run again")
+        return ProviderDown(said, retry_after=fault.retry_after, hint="wait and run again", lost=fault.lost)
     hint = "check base_url" if fault.status is not None and fault.status < 400 else None
     return ProviderRefused(said, status=fault.status or 0, code=fault.code, hint=hint)
 

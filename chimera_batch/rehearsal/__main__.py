@@ -21,6 +21,7 @@ from types import FrameType
 from chimera_batch.rehearsal.bill import double_payments
 from chimera_batch.rehearsal.desk import Desk, Options, Taken
 from chimera_batch.rehearsal.guests import Guests
+from chimera_batch.rehearsal.knobs import BadSetting
 from chimera_batch.rehearsal.server import Server
 from chimera_batch.rehearsal.state import read, write_json
 
@@ -58,6 +59,9 @@ def _serve(given: Sequence[str]) -> int:
     except Taken:
         sys.stderr.write(f"another server has {told.state}\n")
         return TAKEN
+    except BadSetting as error:
+        sys.stderr.write(f"--settings: {error}\n")
+        return 2
     server = Server(desk, told.port, Guests(told.parent))
 
     def leave(number: int, frame: FrameType | None) -> None:

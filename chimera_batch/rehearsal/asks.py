@@ -13,6 +13,7 @@ import orjson
 from chimera_batch.rehearsal.generic import tokens
 
 CEILINGS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_BESIDE = frozenset((*CEILINGS, "service_tier"))  # a body without these asks for the same answer
 NO_CEILING = 128_000
 NO_SAMPLING_SINCE = "2026-10-21"  # the anthropic-version from which temperature, top_p and top_k are refused
 
@@ -51,10 +52,10 @@ class Heard:
 
 
 def key_of(custom_id: str, body: Mapping[str, Any]) -> str:
-    """The request's identity across attempts: from a custom id of ours, else from the body without its ceiling."""
+    """The request's identity across attempts: from a custom id of ours, else from what the body asks for."""
     if ours := _KEY.fullmatch(custom_id):
         return ours[1]
-    kept = {name: value for name, value in body.items() if name not in CEILINGS}
+    kept = {name: value for name, value in body.items() if name not in _BESIDE}
     return hashlib.sha256(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from chimera_batch.rehearsal import asks, shapes_anthropic, shapes_openai
+from chimera_batch.rehearsal import asks, flex, names, shapes_anthropic, shapes_openai
 from chimera_batch.rehearsal.asks import Heard, Refused
+from chimera_batch.rehearsal.caches import Caches, Shelf
+from chimera_batch.rehearsal.lengths import Lengths
 from chimera_batch.rehearsal.talk import Ask, Said
 from chimera_batch.rehearsal.tariff import Tariff
+from chimera_batch.rehearsal.terms import Terms, Touched
 
 Mind = Callable[[Ask], Said]
 MESSAGES = "/v1/messages"
+EMBEDDINGS = "/v1/embeddings"
 
 _log = logging.getLogger("chimera_batch.rehearsal")
 
@@ -34,6 +38,12 @@ class Errand:
     now: int  # seconds since the epoch
     batch: str | None = None  # None for a synchronous call, billed at the full price
     version: str = asks.NO_SAMPLING_SINCE  # anthropic-version
+    shelf: Shelf = field(default_factory=Shelf)  # what is in the prompt cache that this request meets
+
+    @property
+    def flex(self) -> bool:
+        """A synchronous call at the batch price. In a batch the field says nothing new."""
+        return self.batch is None and flex.wanted(self.endpoint, self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +57,15 @@ class Done:
 
 
 class Clerk:
-    """Answers errands. Holds nothing that changes."""
+    """Answers errands. Holds nothing that changes. Raises BadSetting."""
 
     def __init__(self, mind: Mind, tariff: Tariff, settings: Mapping[str, Any]) -> None:
         self._mind = mind
         self._tariff = tariff
         self._settings = settings
         self._cached_share = float(settings.get("cached_share", 0.0))
+        self._lengths = Lengths(settings)
+        self._caches = Caches(settings)
 
     def knows(self, profile: str, model: str) -> bool:
         return self._tariff.knows(profile, model)
@@ -64,16 +76,16 @@ class Clerk:
         ident = hashlib.blake2b(
             f"{errand.key}{errand.attempt}{errand.batch}{errand.custom_id}".encode(), digest_size=16
         ).hexdigest()
-        cached = int(heard.input_tokens * self._cached_share)
-        if errand.endpoint == "/v1/embeddings":
-            said = Said("", None, 0, 0)
+        if errand.endpoint == EMBEDDINGS:
+            said, terms = Said("", None, 0, 0), Terms("default")  # its usage has no place for cached tokens
             body, usable = shapes_openai.embeddings(heard), True
         else:
-            said = _under(heard, self._say(heard, errand))
-            body = self._shape(ident, heard, said, errand, cached)
+            said = _under(heard, self._long(heard, self._say(heard, errand), errand))
+            terms = Terms(_tier(errand), self._touched(heard, errand))
+            body = _shape(ident, heard, said, errand, terms)
             usable = _usable(heard, said)
         spent, thought = shapes_openai.spent_of(heard, said)
-        line = self._line(errand, heard, cached, spent) | {"usable": usable}
+        line = self._line(errand, heard, terms.touched, spent) | {"usable": usable}
         return Done(body, line, said.planted, thought)
 
     def _hear(self, errand: Errand) -> Heard:
@@ -106,18 +118,32 @@ class Clerk:
             _log.exception("the mind failed on %s", errand.custom_id)
             raise Refused(500, "The server had an error while processing your request.") from error
 
-    def _shape(self, ident: str, heard: Heard, said: Said, errand: Errand, cached: int) -> dict[str, Any]:
-        if errand.endpoint == MESSAGES:
-            tier = "batch" if errand.batch else "standard"
-            return shapes_anthropic.message(ident, heard, said, cached=cached, tier=tier)
-        if errand.endpoint == "/v1/responses":
-            return shapes_openai.responses(ident, heard, said, errand.now, cached=cached)
-        open_host = errand.profile != "openai"
-        return shapes_openai.chat(ident, heard, said, errand.now, cached=cached, open_host=open_host)
+    def _long(self, heard: Heard, said: Said, errand: Errand) -> Said:
+        """``said`` at the length that the settings give it. A refusal is as short as ever."""
+        name = names.TEXT if heard.schema is None else names.schema_name(heard.schema_name, heard.schema) or ""
+        drawn = self._lengths.tokens(name, heard.model, errand.key, errand.attempt)
+        if not heard.think:
+            said = replace(said, output_tokens=said.output_tokens - said.reasoning_tokens, reasoning_tokens=0)
+        if drawn is None or said.refused:
+            return said
+        hidden = max(0, drawn - (said.output_tokens - said.reasoning_tokens)) if heard.think else 0
+        return replace(said, output_tokens=drawn, reasoning_tokens=hidden)
 
-    def _line(self, errand: Errand, heard: Heard, cached: int, spent: int) -> dict[str, Any]:
+    def _touched(self, heard: Heard, errand: Errand) -> Touched:
+        """What the prompt cache did for this request."""
+        if not self._caches.on:
+            return Touched(read=int(heard.input_tokens * self._cached_share))
+        anthropic = errand.endpoint == MESSAGES
+        marks = self._caches.marks(errand.body, anthropic=anthropic)
+        held = errand.shelf.longest(errand.profile, heard.model, marks)
+        touched = self._caches.touch(held, marks, errand.key, errand.attempt)
+        reports = anthropic or self._tariff.writes(errand.profile, heard.model)
+        return touched if reports else Touched(touched.read)
+
+    def _line(self, errand: Errand, heard: Heard, touched: Touched, spent: int) -> dict[str, Any]:
         sent, sync = heard.input_tokens, errand.batch is None
-        rate = self._tariff.charge(errand.profile, heard.model, sent, sync=sync)
+        rate = self._tariff.charge(errand.profile, heard.model, sent, sync=sync and not errand.flex)
+        usd = rate.usd(touched.fresh(sent), touched.read, spent, touched.write, touched.write_long)
         return {
             "custom_id": errand.custom_id,
             "request_id": errand.key,
@@ -126,11 +152,14 @@ class Clerk:
             "delivered": True,
             "input_tokens": sent,
             "output_tokens": spent,
-            "cached_tokens": cached,
-            "usd": format(rate.usd(sent - cached, cached, spent), "f"),
+            "cached_tokens": touched.read,
+            "cache_write_tokens": touched.write,
+            "cache_write_long_tokens": touched.write_long,
+            "usd": format(usd, "f"),
             "model": heard.model,
             "profile": errand.profile,
             "sync": sync,
+            "flex": errand.flex,
         }
 
 
@@ -141,10 +170,22 @@ def find_mind() -> Mind:
     return minds.answer
 
 
+def _shape(ident: str, heard: Heard, said: Said, errand: Errand, terms: Terms) -> dict[str, Any]:
+    if errand.endpoint == MESSAGES:
+        return shapes_anthropic.message(ident, heard, said, terms=terms)
+    if errand.endpoint == "/v1/responses":
+        return shapes_openai.responses(ident, heard, said, errand.now, terms=terms)
+    return shapes_openai.chat(ident, heard, said, errand.now, terms=terms, open_host=errand.profile != "openai")
+
+
+def _tier(errand: Errand) -> str:
+    if errand.endpoint == MESSAGES:
+        return "batch" if errand.batch else "standard"
+    return "flex" if errand.flex else "default"
+
+
 def _under(heard: Heard, said: Said) -> Said:
     """``said`` as far as the ceiling lets it come: reasoning is spent first, the text is what is left."""
-    if not heard.think:
-        said = replace(said, output_tokens=said.output_tokens - said.reasoning_tokens, reasoning_tokens=0)
     if not shapes_openai.cut(heard, said):
         return said
     left = max(0, heard.ceiling - said.reasoning_tokens)

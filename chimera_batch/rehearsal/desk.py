@@ -15,9 +15,11 @@ import orjson
 from chimera_batch.rehearsal import batches, tariff
 from chimera_batch.rehearsal.asks import key_of
 from chimera_batch.rehearsal.bill import Bill
+from chimera_batch.rehearsal.caches import Shelf
 from chimera_batch.rehearsal.clerk import Clerk, Errand, Mind, find_mind
 from chimera_batch.rehearsal.faults import Faults
 from chimera_batch.rehearsal.files import Files
+from chimera_batch.rehearsal.flex import Flex
 from chimera_batch.rehearsal.pace import Pace
 from chimera_batch.rehearsal.state import Roll, sweep
 from chimera_batch.rehearsal.web import Request
@@ -40,21 +42,23 @@ class Options:
 
 
 class Desk:
-    """The open state folder: one server's at a time."""
+    """The open state folder: one server's at a time. Raises Taken and BadSetting."""
 
     def __init__(self, options: Options) -> None:
         state = options.state
         state.mkdir(parents=True, exist_ok=True)
         self.state = state
-        self._held = _hold(state / "lock")
-        sweep(state)
         self.options = options
         self.settings: dict[str, Any] = {"seed": options.seed, **(options.settings or {})}
+        self.clerk = Clerk(options.mind or find_mind(), tariff.load(self.settings), self.settings)
+        self._flex = Flex(self.settings)
+        self._held = _hold(state / "lock")  # from here on nothing but the disk can be wrong
+        sweep(state)
         self.files = Files(state / "files")
         self.faults = Faults(state / "faults.json")
         self.bill = Bill(state / "billing.jsonl")
         self.planted = Roll(state / "planted.jsonl")
-        self.clerk = Clerk(options.mind or find_mind(), tariff.load(self.settings), self.settings)
+        self._shelf = Shelf()
         tools = Tools(self.files, self.clerk, self.bill, self.planted, self.faults, self.settings)
         self.works = Works(state / "batches", tools, _pace(options, self.settings))
         self._one_key = threading.Lock()
@@ -82,7 +86,10 @@ class Desk:
                 key=key,
                 now=int(time.time()),
                 version=request.headers.get("anthropic-version", ""),
+                shelf=self._shelf,
             )
+            if errand.flex:
+                self._flex.admit(key)
             done = self.clerk.do(errand)
             self.bill.add(orjson.dumps(done.line | {"delivered": not request.lost}) + b"\n")
             if done.planted:

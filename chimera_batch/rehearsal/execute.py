@@ -11,6 +11,7 @@ import orjson
 
 from chimera_batch.rehearsal.asks import NO_SAMPLING_SINCE, Refused, key_of
 from chimera_batch.rehearsal.batches import Batch, Verdict, early
+from chimera_batch.rehearsal.caches import Shelf
 from chimera_batch.rehearsal.clerk import MESSAGES, Clerk, Errand
 from chimera_batch.rehearsal.faults import find, struck
 from chimera_batch.rehearsal.shapes_openai import totals
@@ -63,6 +64,7 @@ class Execution:
     drafts: Drafts
     now: int
     sums: Sums = field(default_factory=Sums)
+    shelf: Shelf = field(default_factory=Shelf)  # of this batch; a restart begins with an empty one, and ends the same
 
     def run(self, requests: Path) -> Sums:
         """Write all drafts. Raises Stopped."""
@@ -108,12 +110,7 @@ class Execution:
         try:
             if kind == "error_rows":
                 raise _refusal(fault)
-            version = batch.version or NO_SAMPLING_SINCE
-            attempt = self.attempt_of(key)
-            errand = Errand(
-                batch.profile, batch.endpoint, custom_id, body, attempt, key, self.now, batch=batch.id, version=version
-            )
-            done = self.clerk.do(errand)
+            done = self.clerk.do(self._errand(custom_id, body, key))
         except Refused as refused:
             self.sums.failed += 1
             sheets.refused(ident, custom_id, refused, fault)
@@ -124,6 +121,21 @@ class Execution:
         line = done.line | {"delivered": self.sums.delivered and kind not in {"drop_rows", "malformed_line"}}
         plant = {name: line[name] for name in ("request_id", "custom_id", "batch", "attempt", "model")}
         return line, plant | {"planted": done.planted} if done.planted else None
+
+    def _errand(self, custom_id: str, body: Mapping[str, Any], key: str) -> Errand:
+        batch = self.batch
+        return Errand(
+            profile=batch.profile,
+            endpoint=batch.endpoint,
+            custom_id=custom_id,
+            body=body,
+            attempt=self.attempt_of(key),
+            key=key,
+            now=self.now,
+            batch=batch.id,
+            version=batch.version or NO_SAMPLING_SINCE,
+            shelf=self.shelf,
+        )
 
     def _count(self, line: Mapping[str, Any], thought: int) -> None:
         sums = self.sums

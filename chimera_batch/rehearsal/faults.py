@@ -32,6 +32,7 @@ of a batch              (consumed when the batch is created, kept with it)
 ``counts_lie``          request_counts say ``completed``, ``failed``, ``total`` as given
 ``empty_error_id``      error_file_id is "" instead of null; ``output``: true does the same to the output id
 ``lose_output``         the output file is gone: 404
+``no_usage``            the batch object has no ``usage``, as at most hosts that are compatible
 ======================  ==============================================================================================
 """
 
@@ -73,12 +74,13 @@ _OF_BATCHES = {
     "counts_lie": "total completed failed processing succeeded errored canceled expired",
     "empty_error_id": "output",
     "lose_output": "",
+    "no_usage": "",
 }
 _MATCHES = {True: {"path", "method", "profile"}, False: {"path", "profile", "model", "batch"}}  # of a request?
 _WHOLE = frozenset({"times", "n", "finished", "bytes", "limit"})
 OF_REQUESTS = frozenset(_OF_REQUESTS)
 OF_BATCHES = frozenset(_OF_BATCHES)
-ONLY_OPENAI = frozenset({"fail_validation", "token_limit", "empty_error_id"})
+ONLY_OPENAI = frozenset({"fail_validation", "token_limit", "empty_error_id", "no_usage"})
 """Faults of batches that the other dialect has no place for; they wait for a batch that has."""
 OF_ROWS = frozenset({"drop_rows", "error_rows", "malformed_line", "duplicate_rows", "raw_u2028"})
 

@@ -186,8 +186,8 @@ def shown(batch: Batch, now: float) -> dict[str, Any]:
         "cancelling_at": int(batch.cancelled) if batch.cancelled is not None else None,
         "cancelled_at": int(done) if status == "cancelled" else None,
         "request_counts": batches.counts(batch, now),
-        "usage": ended.usage if ended and over else None,
         "metadata": batch.metadata,
+        **({} if find(batch.faults, "no_usage") else {"usage": ended.usage if ended and over else None}),
     }
 
 

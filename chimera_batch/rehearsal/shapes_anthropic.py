@@ -9,6 +9,7 @@ import orjson
 from chimera_batch.rehearsal.asks import Heard, Refused
 from chimera_batch.rehearsal.shapes_openai import cut, spent_of
 from chimera_batch.rehearsal.talk import Said
+from chimera_batch.rehearsal.terms import Terms
 
 _KINDS = {
     400: "invalid_request_error",
@@ -22,7 +23,7 @@ _KINDS = {
 }
 
 
-def message(ident: str, heard: Heard, said: Said, *, cached: int, tier: str) -> dict[str, Any]:
+def message(ident: str, heard: Heard, said: Said, *, terms: Terms) -> dict[str, Any]:
     """A ``message``; thinking comes before the text."""
     content: list[dict[str, Any]] = []
     if said.reasoning is not None and heard.think:
@@ -32,14 +33,18 @@ def message(ident: str, heard: Heard, said: Said, *, cached: int, tier: str) -> 
         content.append({"type": "text", "text": said.text})
     stop = "refusal" if said.refused else "max_tokens" if cut(heard, said) else "end_turn"
     spent, thought = spent_of(heard, said)
+    touched = terms.touched
     usage = {
-        "input_tokens": heard.input_tokens - cached,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": cached,
-        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "input_tokens": touched.fresh(heard.input_tokens),
+        "cache_creation_input_tokens": touched.written,
+        "cache_read_input_tokens": touched.read,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": touched.write,
+            "ephemeral_1h_input_tokens": touched.write_long,
+        },
         "output_tokens": spent,
         "output_tokens_details": {"thinking_tokens": thought if heard.think else 0},
-        "service_tier": tier,
+        "service_tier": terms.tier,
     }
     return {
         "id": f"msg_01{ident[:22]}",

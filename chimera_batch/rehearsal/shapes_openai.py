@@ -13,11 +13,12 @@ from typing import Any
 
 from chimera_batch.rehearsal.asks import Heard, Refused
 from chimera_batch.rehearsal.talk import Said
+from chimera_batch.rehearsal.terms import Terms, Touched
 
 _WORD = re.compile(r"\w+")
 
 
-def chat(ident: str, heard: Heard, said: Said, now: int, *, cached: int, open_host: bool) -> dict[str, Any]:
+def chat(ident: str, heard: Heard, said: Said, now: int, *, terms: Terms, open_host: bool) -> dict[str, Any]:
     """A ``chat.completion``. ``open_host``: not OpenAI itself, so that reasoning text is returned beside the answer."""
     message: dict[str, Any] = {"role": "assistant"}
     if open_host and said.reasoning is not None:
@@ -30,11 +31,14 @@ def chat(ident: str, heard: Heard, said: Said, now: int, *, cached: int, open_ho
         "finish_reason": "length" if cut(heard, said) else "stop",
     }
     spent, thought = spent_of(heard, said)
+    prompt = {"cached_tokens": terms.touched.read, "audio_tokens": 0}
+    if terms.touched.written:  # recordings are older than the field; hosts that charge for writes show it
+        prompt |= _written(terms.touched)
     usage = {
         "prompt_tokens": heard.input_tokens,
         "completion_tokens": spent,
         "total_tokens": heard.input_tokens + spent,
-        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "prompt_tokens_details": prompt,
         "completion_tokens_details": {
             "reasoning_tokens": thought,
             "audio_tokens": 0,
@@ -49,12 +53,12 @@ def chat(ident: str, heard: Heard, said: Said, now: int, *, cached: int, open_ho
         "model": heard.model,
         "choices": [choice],
         "usage": usage,
-        "service_tier": "default",
+        "service_tier": terms.tier,
         "system_fingerprint": None,
     }
 
 
-def responses(ident: str, heard: Heard, said: Said, now: int, *, cached: int) -> dict[str, Any]:
+def responses(ident: str, heard: Heard, said: Said, now: int, *, terms: Terms) -> dict[str, Any]:
     """A ``response``; one that met its ceiling is ``incomplete``."""
     short = cut(heard, said)
     status = "incomplete" if short else "completed"
@@ -69,8 +73,8 @@ def responses(ident: str, heard: Heard, said: Said, now: int, *, cached: int) ->
         item = {"id": f"msg_{ident}", "type": "message", "status": status, "content": [part], "role": "assistant"}
         output.append(item)
     spent, thought = spent_of(heard, said)
-    usage = totals(heard.input_tokens, cached, spent, thought)
-    usage["input_tokens_details"]["cache_write_tokens"] = 0  # a response has it, a batch's usage has not
+    usage = totals(heard.input_tokens, terms.touched.read, spent, thought)
+    usage["input_tokens_details"] |= _written(terms.touched)  # a response has it, a batch's usage has not
     return {
         "id": f"resp_{ident}",
         "object": "response",
@@ -83,12 +87,18 @@ def responses(ident: str, heard: Heard, said: Said, now: int, *, cached: int) ->
         "model": heard.model,
         "output": output,
         "parallel_tool_calls": True,
-        "service_tier": "default",
+        "service_tier": terms.tier,
         "tool_choice": "auto",
         "tools": [],
         "usage": usage,
         "metadata": {},
     }
+
+
+def _written(touched: Touched) -> dict[str, Any]:
+    split = {"ttl_30m_tokens": touched.write, "ttl_12h_tokens": touched.write_long}
+    told: dict[str, Any] = {"cache_write_tokens": touched.written}
+    return told | {"cache_write_tokens_details": split} if touched.written else told
 
 
 def embeddings(heard: Heard) -> dict[str, Any]:

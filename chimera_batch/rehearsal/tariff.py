@@ -7,12 +7,15 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
 SHIPPED = Path(__file__).parent.parent / "prices.toml"
 _MILLION = Decimal(1_000_000)
+_RATES = ("input", "cached_input", "output", "cache_write", "cache_write_long")
+_LIKE = {"cached_input": "input", "cache_write": "input", "cache_write_long": "cache_write"}
+"""What a kind of token costs that has no price of its own."""
 _DATED = re.compile(r"(.+)-(?:\d{4}-\d{2}-\d{2}|\d{8})")
 
 
@@ -23,10 +26,13 @@ class Charge:
     input: Decimal
     cached: Decimal
     output: Decimal
+    write: Decimal  # to the prompt cache, at its short or only time to live
+    write_long: Decimal
 
-    def usd(self, fresh: int, cached: int, output: int) -> Decimal:
-        """Exact dollars of one request; ``fresh`` is input that did not come from the cache."""
-        return (fresh * self.input + cached * self.cached + output * self.output) / _MILLION
+    def usd(self, fresh: int, cached: int, output: int, write: int = 0, write_long: int = 0) -> Decimal:
+        """Exact dollars of one request; ``fresh`` is input that was neither read from the cache nor written to it."""
+        prompt = fresh * self.input + cached * self.cached + write * self.write + write_long * self.write_long
+        return (prompt + output * self.output) / _MILLION
 
 
 class Tariff:
@@ -45,11 +51,18 @@ class Tariff:
         if row is None:
             raise KeyError(model)
         times = None if sync else row.get("batch_multiplier")
-        tier = row.get("tier") or {}
+        if "usd_per_hour" in row:
+            return _hourly(row)
+        tier = row.get("tier") or []
         # A tier prices a request by itself; the row's batch rates are not for it, only the multiplier is.
-        use = tier if tier and input_tokens > int(tier["above_input_tokens"]) else row
-        rates = [_rate(use, name, times, sync=sync) for name in ("input", "cached_input", "output")]
-        return Charge(*rates)
+        passed = [t for t in ([tier] if isinstance(tier, Mapping) else tier) if input_tokens > _above(t)]
+        use = max(passed, key=_above, default=row)
+        return Charge(*(_rate(use, name, times, sync=sync) for name in _RATES))
+
+    def writes(self, profile: str, model: str) -> bool:
+        """Whether this host charges more for what it writes to its prompt cache, and therefore reports it."""
+        usual = self.charge(profile, model, 0, sync=True)
+        return usual.write > usual.input
 
     def _row(self, profile: str, model: str) -> Mapping[str, Any] | None:
         place = (profile, model)
@@ -79,9 +92,25 @@ def load(settings: Mapping[str, Any]) -> Tariff:
 def _rate(row: Mapping[str, Any], name: str, times: object, *, sync: bool) -> Decimal:
     if not sync and f"batch_{name}" in row:
         return _decimal(row[f"batch_{name}"])
-    if name == "cached_input" and (name not in row or (not sync and times is None and "batch_input" in row)):
-        return _rate(row, "input", times, sync=sync)  # without a price of its own it costs what input costs
+    unwritten = not sync and times is None and "batch_input" in row
+    if name in _LIKE and (unwritten or name not in row):
+        return _rate(row, _LIKE[name], times, sync=sync)
     return _decimal(row[name]) * (Decimal(1) if times is None else _decimal(times))
+
+
+def _above(tier: Mapping[str, Any]) -> int:
+    return int(tier["above_input_tokens"])
+
+
+def _hourly(row: Mapping[str, Any]) -> Charge:
+    """A machine's hour over the tokens that it gets done, up to the twelfth place: batch or not, cached or not."""
+    with localcontext(prec=60):
+        second = _decimal(row["usd_per_hour"]) * _MILLION / 3600
+        read, written = (
+            (second / _decimal(row[f"{kind}_tokens_per_second"])).quantize(Decimal("1e-12"), ROUND_CEILING)
+            for kind in ("input", "output")
+        )
+    return Charge(read, read, written, read, read)
 
 
 def _read(path: Path) -> list[Mapping[str, Any]]:

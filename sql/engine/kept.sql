@@ -1,7 +1,5 @@
--- How many rows of a stage are in a later table: by row key where the two share keys, else all rows of the later one.
--- reads: stage_table, later_table
-WITH shared AS (
-    SELECT count(*) AS rows FROM stage_table WHERE row_key IN (SELECT row_key FROM later_table)
-)
-SELECT if(s.rows > 0, s.rows, (SELECT count(*) FROM later_table)) AS kept
-FROM shared AS s
+-- What the waves of a stage came to so far: the table that they wait for, as a stage's rows query and its `until` read it.
+-- reads: fresh_rows
+SELECT row_key, to_json(fresh_rows) AS row
+FROM fresh_rows
+ORDER BY row_key

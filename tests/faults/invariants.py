@@ -1,9 +1,9 @@
-"""What must hold after any accident, checked against the server's own bill."""
+"""What must hold after any accident, checked against the server's own bill, request by request."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from chimera_batch import api, statusing
-from chimera_batch.facts import Facts
+from chimera_batch.facts import Attempt, Facts
 from chimera_batch.folding import apply
 from chimera_batch.journal import Journal
 from chimera_batch.ledger import Ledger
@@ -84,12 +84,25 @@ class Scene:
 
     def paid_faults(self) -> Iterator[str]:
         """The part that must hold at any moment when no batch is under way."""
-        if twice := double_payments(self.bill):
+        accounts = self.accounts()
+        known = {line["custom_id"] for account in accounts for line in account.came}
+        if twice := double_payments({**line, "delivered": line["custom_id"] in known} for line in self.bill):
             yield f"paid twice: {[line['custom_id'] for line in twice]}"
-        billed = sum((Decimal(line["usd"]) for line in self.bill), Decimal(0))
-        booked = sum((attempt.billed for _, attempt in self.facts.attempts()), Decimal(0))
-        if billed != booked:
-            yield f"the server billed ${billed}, the ledger has ${booked}"
+        for account in accounts:
+            yield from account.faults()
+        counted = sum(len(account.came) + len(account.lost) for account in accounts)
+        if counted != len(self.bill):
+            yield f"{len(self.bill)} requests are on the bill, {counted} of them in the ledger"
+
+    def accounts(self) -> list[Account]:
+        """The server's bill, attempt by attempt, beside what the ledger says of each."""
+        store, lines = self.store, defaultdict(list)
+        for line in self.bill:
+            lines[line["custom_id"][:8]].append(line)
+        return [
+            Account.of(attempt, lines[attempt.nonce], [str(store.fetch(key)) for key in attempt.answers])
+            for _, attempt in self.facts.attempts()
+        ]
 
     def most_committed(self) -> Decimal:
         """The most that was ever spent and reserved at once, by the journal."""
@@ -111,6 +124,56 @@ class Scene:
         if tables != reference.tables:
             other = [stage for stage, digest in reference.tables.items() if tables.get(stage) != digest]
             yield f"other bytes: {other}"
+
+
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True)
+class Account:
+    """One attempt: the lines of the server's bill that we have a row of at that price, and those that we have not."""
+
+    attempt: Attempt
+    came: list[dict[str, Any]]
+    lost: list[dict[str, Any]]
+    unbilled: dict[str, Decimal]  # rows that cost something and are on no bill
+
+    @classmethod
+    def of(cls, attempt: Attempt, lines: list[dict[str, Any]], answers: list[str]) -> Account:
+        rows: dict[str, Decimal] = {}
+        if answers:
+            sql = "SELECT request_id, sum(usd) FROM read_parquet(?) GROUP BY ALL"
+            rows = {key: Decimal(usd) for key, usd in duckdb.execute(sql, [answers]).fetchall() if usd}
+        came, lost = [], []
+        for line in lines:
+            mine = line["batch"] == attempt.batch and rows.get(line["custom_id"][9:]) == Decimal(line["usd"])
+            (came if mine else lost).append(line)
+            if mine:
+                del rows[line["custom_id"][9:]]
+        return cls(attempt, came, lost, rows)
+
+    @property
+    def wasted(self) -> Decimal:
+        """What the provider charged for and we have no row of."""
+        return sum((Decimal(line["usd"]) for line in self.lost), Decimal(0))
+
+    def faults(self) -> Iterator[str]:
+        """The bill is exact, nothing that was charged is unknown, and where totals were told nothing is made up."""
+        attempt, name = self.attempt, f"{self.attempt.stage}, attempt {self.attempt.number}"
+        billed = sum((Decimal(line["usd"]) for line in self.came), Decimal(0))
+        if billed != attempt.billed or self.unbilled:
+            yield f"{name}: the server billed ${billed}, the ledger has ${attempt.billed} ({self.unbilled})"
+        if dropped := [
+            n["custom_id"] for n in self.lost if n["delivered"] and n["batch"] and n["batch"] == attempt.batch
+        ]:
+            yield f"{name}: delivered and not booked: {dropped}"
+        if self.wasted > attempt.suspected:
+            yield f"{name}: ${self.wasted} were charged for nothing, ${attempt.suspected} are suspected"
+        too_much = attempt.suspected - self.wasted
+        if attempt.reported is not None and (too_much >= CENT or (not self.lost and too_much)):
+            yield f"{name}: ${attempt.suspected} are suspected; by the provider's totals it must be ${self.wasted}"
+        if attempt.suspected > attempt.usd * (1 + len(attempt.strays)):
+            yield f"{name}: ${attempt.suspected} are suspected, ${attempt.usd} were reserved"
 
 
 def _short(status: dict[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Night:
     odd: str = ""  # characters that some answers must hold
     act: Callable[[House], None] = lambda house: house.run()
     dialects: tuple[str, ...] = ("openai", "anthropic")
-    doubt: bool = False  # the status must say that dollars may be lost
+    doubt: tuple[str, ...] = ()  # the dialects in which the status must say that dollars may be lost
     alone: bool = False  # needs a provider that no other night uses
     speed: float = SPEED  # of that provider
     quick: tuple[str, ...] = ()  # the dialects in which it is played on every change; in the others by CI
@@ -77,6 +77,7 @@ class Report:
     bill: list[dict[str, Any]]  # the provider's: a line for each request that it executed
     said: list[str]
     seconds: float
+    dialect: str = "openai"
 
     @property
     def stage(self) -> dict[str, Any]:
@@ -97,8 +98,17 @@ class Report:
 
     @property
     def charged(self) -> Decimal:
-        """Dollars for what was delivered; nobody but the provider can know of the rest."""
+        """Dollars for what was delivered."""
         return sum((Decimal(line["usd"]) for line in self.bill if line["delivered"]), Decimal(0))
+
+    @property
+    def wasted(self) -> Decimal:
+        """Dollars for what was executed and never delivered: what must be suspected, at least."""
+        return sum((Decimal(line["usd"]) for line in self.bill if not line["delivered"]), Decimal(0))
+
+    @property
+    def suspected(self) -> Decimal:
+        return Decimal(str(self.status["usd_suspected"]))
 
     def line(self, pattern: str) -> str:
         """The first line that told a person, or the empty text."""
@@ -123,12 +133,26 @@ def flaws(night: Night, report: Report) -> list[str]:
         "paid twice": (report.twice, 0),
         "dollars": (round(Decimal(str(report.status["usd_spent"])), 6), round(report.charged, 6)),
         "still reserved": (report.status["usd_reserved"], 0.0),
-        "dollars in doubt": (report.status["usd_suspected"] > 0, night.doubt),
+        "dollars in doubt": (report.status["usd_suspected"] > 0, report.dialect in night.doubt),
+        "suspected": (_fits(night, report), True),
         "kept apart": (sum(batch["quarantined"] for batch in stage["batches"]), night.apart),
         "answers with odd characters": (held, 10 if night.odd else 0),
         "told": (bool(report.line(night.told)), True),
     }
     return [f"{name}: {found!r}, not {right!r}" for name, (found, right) in checks.items() if found != right]
+
+
+def _fits(night: Night, report: Report) -> bool:
+    """Whether enough is suspected; and no more than the provider charged, where its totals tell.
+
+    To the sixth digit, as the status rounds. Totals leave cache writes out, and where no row came that would show
+    whether there are any, the input may have cost a quarter more.
+    """
+    digit = Decimal("0.000001")
+    told = report.dialect == "openai" and not any(fault["kind"] == "no_usage" for fault in night.faults)
+    unseen = told and report.lost == report.sent[0]  # of a batch without a single row
+    most = report.wasted * (Decimal("1.25") if unseen else 1) + digit if told else Decimal("Infinity")
+    return report.wasted - digit <= report.suspected <= most
 
 
 @dataclass
@@ -202,7 +226,7 @@ class House:
     def report(self, seconds: float) -> Report:
         """The morning after."""
         status = self.call(api.status)
-        return Report(status, self._answers(), self._bill()[self.before :], self.said, seconds)
+        return Report(status, self._answers(), self._bill()[self.before :], self.said, seconds, self.dialect)
 
     def billed(self) -> int:
         """How many requests the provider has executed, whoever asked."""

@@ -106,7 +106,7 @@ class TrippedHosts:
 
 
 class TrippedHost:
-    """A provider whose calls are counted. ``ask`` is left alone: a synchronous call cannot be looked up."""
+    """A provider whose calls are counted."""
 
     def __init__(self, inner: Provider, wire: Wire) -> None:
         self._inner, self._wire = inner, wire
@@ -139,6 +139,9 @@ class TrippedHost:
 
     def cancel(self, batch_id: str) -> None:
         self._step("cancel", "", lambda: self._inner.cancel(batch_id))
+
+    def ask(self, line: bytes) -> bytes:
+        return self._step("ask", "", lambda: self._inner.ask(line))
 
     def _step(self, name: str, what: str, call: Callable[[], T]) -> T:
         return self._wire.step(f"host.{name}", f"{self.profile.name} {what}".strip(), call)

@@ -12,6 +12,7 @@ from chimera_batch.rehearsal.minds import judgements, problems, topics, traces, 
 from chimera_batch.rehearsal.minds.catalogue import families, fault_of, fingerprint, truth
 from chimera_batch.rehearsal.minds.dice import DEFAULT_RATES
 from chimera_batch.rehearsal.minds.tags import read_tag
+from chimera_batch.rehearsal.names import schema_name
 from chimera_batch.rehearsal.talk import Ask, Said
 
 __all__ = ["DEFAULT_RATES", "answer", "families", "fault_of", "fingerprint", "truth"]
@@ -24,25 +25,9 @@ _MINDS = {
 }
 
 
-_MARKS = {
-    "chimera_topics": {"topics"},
-    "chimera_problems": {"question", "answer_kind"},
-    "chimera_verdict": {"own_answer", "verdict"},
-    "chimera_judgement": {"extracted", "same"},
-}
-"""Properties that tell a schema where the protocol carries no name for it, as Anthropic's does."""
-
-
-def _mind(ask: Ask) -> str | None:
-    if ask.schema_name is not None or ask.schema is None:
-        return ask.schema_name
-    properties = set(ask.schema.get("properties", ()))
-    return next((name for name, marks in _MARKS.items() if marks <= properties), None)
-
-
 def answer(ask: Ask) -> Said:
     """The mind that the schema's name asks for; a trace for a bare ``<problem>``; else whatever fits the schema."""
-    mind = _MINDS.get(_mind(ask) or "")
+    mind = _MINDS.get(schema_name(ask.schema_name, ask.schema) or "")
     if mind is not None:
         return mind(ask)
     if ask.schema is None and ask.schema_name is None and read_tag(ask.user, "problem"):

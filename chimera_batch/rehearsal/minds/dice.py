@@ -1,14 +1,13 @@
-"""Chance that can be repeated: every draw comes from a digest of what it may depend on, never from a global state."""
+"""What the minds leave to chance: the rates of planted faults, and generators that give the same draws everywhere."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
-import struct
 from collections.abc import Mapping
-from statistics import NormalDist
 from typing import Any, Final
+
+from chimera_batch.rehearsal.chance import digest, normal
 
 DEFAULT_RATES: Final[Mapping[str, float]] = {
     # topics: share of the listed topics
@@ -41,9 +40,6 @@ DEFAULT_RATES: Final[Mapping[str, float]] = {
 }
 """Every rate that a settings mapping may override by the same name. ``seed`` (default 0) is the other setting."""
 
-_NORMAL = NormalDist()
-_ULP = 2.0**-53  # 53 random bits are a float in [0, 1)
-
 
 def rate(settings: Mapping[str, Any], name: str) -> float:
     return float(settings.get(name, DEFAULT_RATES[name]))
@@ -53,19 +49,9 @@ def seed_of(settings: Mapping[str, Any]) -> str:
     return str(settings.get("seed", 0))
 
 
-def _digest(parts: tuple[object, ...]) -> bytes:
-    return hashlib.sha256("\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")).digest()
-
-
 def dice(*parts: object) -> random.Random:
     """A generator of its own for these parts; equal parts give equal draws in every process."""
-    return random.Random(int.from_bytes(_digest(parts)[:16], "big"))  # noqa: S311 - planted faults, no secrets
-
-
-def uniforms(*parts: object) -> tuple[float, float, float, float]:
-    """Four independent numbers in [0, 1): a tenth of the cost of ``dice`` where four are enough."""
-    a, b, c, d = struct.unpack(">4Q", _digest(parts))
-    return (a >> 11) * _ULP, (b >> 11) * _ULP, (c >> 11) * _ULP, (d >> 11) * _ULP
+    return random.Random(int.from_bytes(digest(*parts)[:16], "big"))  # noqa: S311 - planted faults, no secrets
 
 
 def heavy(u: float, mean: float, cv: float) -> float:
@@ -73,8 +59,7 @@ def heavy(u: float, mean: float, cv: float) -> float:
     if mean <= 0 or cv <= 0:
         return max(mean, 0.0)
     sigma = math.sqrt(math.log1p(cv * cv))
-    z = _NORMAL.inv_cdf(min(max(u, 1e-12), 1 - 1e-12))
-    return mean * math.exp(sigma * z - sigma * sigma / 2)
+    return mean * math.exp(sigma * normal(u) - sigma * sigma / 2)
 
 
 def pick_fault(u: float, settings: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

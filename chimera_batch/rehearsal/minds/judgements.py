@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chimera_batch.rehearsal.minds.dice import rate, seed_of, uniforms
+from chimera_batch.rehearsal.chance import uniforms
+from chimera_batch.rehearsal.minds.dice import rate, seed_of
 from chimera_batch.rehearsal.minds.shape import said
 from chimera_batch.rehearsal.minds.tags import read_tag
 from chimera_batch.rehearsal.minds.values import extract, same

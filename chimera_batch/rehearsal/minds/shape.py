@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from chimera_batch.rehearsal.chance import uniforms
 from chimera_batch.rehearsal.generic import follow
-from chimera_batch.rehearsal.minds.dice import dice, heavy, pick_fault, rate, seed_of, uniforms
+from chimera_batch.rehearsal.minds.dice import dice, heavy, pick_fault, rate, seed_of
 from chimera_batch.rehearsal.talk import Ask, Said
 
 _THOUGHT = {"topics": 1200.0, "problems": 900.0, "verdict": 450.0, "judgement": 60.0}

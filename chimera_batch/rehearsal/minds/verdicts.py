@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from chimera_batch.rehearsal.chance import uniforms
 from chimera_batch.rehearsal.minds.catalogue import Reading, diagnose, recognise
-from chimera_batch.rehearsal.minds.dice import dice, rate, seed_of, uniforms
+from chimera_batch.rehearsal.minds.dice import dice, rate, seed_of
 from chimera_batch.rehearsal.minds.shape import said
 from chimera_batch.rehearsal.minds.tags import read_tag
 from chimera_batch.rehearsal.minds.values import near

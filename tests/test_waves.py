@@ -1,0 +1,549 @@
+"""Waves: a stage asks further rounds until a later stage has kept enough, sized from what was kept so far."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chimera_batch import checking, quoting, runner, statusing, waves
+from chimera_batch.errors import InputError
+from chimera_batch.project import Project
+from chimera_batch.runner import Progress
+from chimera_batch.stores import open_store
+from tests.support import Bench, answered, bench, failed, write_project
+
+Line = dict[str, Any]
+Judge = Callable[[int], bool]
+
+ROWS = """\
+-- All drafts wanted so far: eight, then twice as many as are missing.
+-- reads: previous, kept
+-- $target: how many to keep
+-- $most: how many drafts there can be
+-- $round: this round
+SELECT 'k' || lpad(i::VARCHAR, 3, '0') AS row_key, 'draft ' || i AS q
+FROM range($most) AS t (i)
+WHERE i < (SELECT count(*) FROM previous)
+    + if($round = 1, 8, 2 * greatest(0, $target - (SELECT count(*) FROM kept)))
+"""
+ENOUGH = """\
+-- Whether there are enough.
+-- reads: kept
+-- $target: how many to keep
+SELECT count(*) >= $target FROM kept
+"""
+JUDGED = """\
+-- What the drafts say of themselves.
+-- reads: drafts
+SELECT row_key, text FROM drafts ORDER BY row_key
+"""
+JUDGED_ROWS = """\
+-- Every draft.
+-- reads: drafts
+SELECT row_key, 'judge ' || row_key || ': ' || text AS q FROM drafts ORDER BY row_key
+"""
+GOOD = """\
+-- The good ones.
+-- reads: judged
+SELECT row_key, text FROM judged WHERE text = 'good' ORDER BY row_key
+"""
+FINAL_ROWS = """\
+-- What is kept.
+-- reads: good
+SELECT row_key, 'final ' || row_key AS q FROM good ORDER BY row_key
+"""
+FILES = {
+    "sql/tiny/drafts_rows.sql": ROWS,
+    "sql/tiny/enough.sql": ENOUGH,
+    "sql/tiny/judged.sql": JUDGED,
+    "sql/tiny/judged_rows.sql": JUDGED_ROWS,
+    "sql/tiny/good.sql": GOOD,
+    "sql/tiny/final_rows.sql": FINAL_ROWS,
+}
+STAGES = """\
+  - {{name: drafts, ask: m, prompt: tiny/one.md, rows: tiny/drafts_rows.sql, rounds: {rounds}}}
+  - {{name: judged, {judged}}}
+  - {{name: good, sql: tiny/good.sql}}
+  - {{name: final, ask: m, prompt: tiny/one.md, rows: tiny/final_rows.sql}}
+"""
+BY_ITSELF = "sql: tiny/judged.sql"
+BY_A_MODEL = "ask: m, prompt: tiny/one.md, rows: tiny/judged_rows.sql"
+WAVES = "{max: 5, after: good, until: tiny/enough.sql, sized_by: [target]}"
+
+
+def pipeline(
+    folder: Path,
+    *,
+    target: int = 6,
+    most: int = 60,
+    rounds: str = WAVES,
+    judged: str = BY_ITSELF,
+    files: dict[str, str] | None = None,
+) -> Project:
+    """drafts → judged → good → final; ``good`` is what the waves of ``drafts`` wait for."""
+    head = f"run: tiny\nstore: {folder / 'store'}\nparams: {{target: {target}, most: {most}, other: 1}}\n"
+    head += "models: {m: {provider: openai, model: tiny-1, max_output_tokens: 100}}\nstages:\n"
+    return write_project(
+        folder, {**FILES, "tiny.yaml": head + STAGES.format(rounds=rounds, judged=judged), **(files or {})}
+    )
+
+
+def number_in(line: Line) -> int:
+    found = re.search(r"\d+", question(line))
+    assert found
+    return int(found[0])
+
+
+def question(line: Line) -> str:
+    return str(line["body"]["messages"][0]["content"])
+
+
+def minds(keep: Judge, *, fails: Judge = lambda _number: False) -> Callable[[Line], bytes]:
+    """A model that says of each draft whether it is good, or fails; a judge repeats what it is shown."""
+
+    def make(line: Line) -> bytes:
+        if "judge" in question(line):
+            return answered(line["custom_id"], question(line).split()[-1])
+        if fails(number_in(line)):
+            return failed(line["custom_id"])
+        return answered(line["custom_id"], "good" if keep(number_in(line)) else "bad")
+
+    return make
+
+
+def every_third(number: int) -> bool:
+    return number % 3 == 0
+
+
+def serve(one: Bench, make: Callable[[Line], bytes]) -> int:
+    """End every batch that is under way; how many were."""
+    open_ = [batch for batch in one.host.batches.values() if batch.status == "in_progress"]
+    for batch in open_:
+        one.host.answer(batch.id, make)
+    return len(open_)
+
+
+def finish(one: Bench, make: Callable[[Line], bytes]) -> Progress:
+    for _ in range(40):
+        progress = one.go()
+        if progress.done:
+            return progress
+        serve(one, make)
+    raise AssertionError(f"it does not end: {progress}")
+
+
+def asked(one: Bench) -> list[int]:
+    """How many rows each wave asked."""
+    rounds = one.ctx.facts.asked[one.ctx.run, "drafts"]
+    return [rounds[number].rows for number in sorted(rounds)]
+
+
+def keys(one: Bench, stage: str = "good") -> list[str]:
+    return [row["row_key"] for row in one.table(stage)]
+
+
+def questions(one: Bench) -> list[str]:
+    return [question(line) for batch in one.host.batches.values() for line in batch.lines]
+
+
+def tables(one: Bench) -> dict[str, str]:
+    return {stage: table.sha256 for (_, stage), table in one.ctx.facts.tables.items()}
+
+
+# -- the target
+
+
+def test_waves_go_on_until_enough_is_kept_and_later_stages_wait_for_the_last(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path, judged=BY_A_MODEL))
+    finish(one, minds(every_third))
+    # 8 drafts keep 3 (0, 3, 6); 2 x 3 more keep 2 (9, 12); 2 x 1 more keep 1 (15)
+    assert asked(one) == [8, 6, 2]
+    assert keys(one) == ["k000", "k003", "k006", "k009", "k012", "k015"]
+    assert len(one.table("drafts")) == len(one.table("judged")) == 16
+    assert [row["round"] for row in one.table("drafts")] == [1] * 8 + [2] * 6 + [3] * 2
+    assert len(questions(one)) == len(set(questions(one))) == 16 + 16 + 6
+    finals = [batch for batch in one.host.batches.values() if "final" in question(batch.lines[0])]
+    assert [len(batch.lines) for batch in finals] == [6]
+    assert one.ctx.facts.ended["tiny", "drafts"].reason == "enough"
+    assert [line for line in one.said if "wave" in line] == [
+        "drafts: wave 2 asks 6 further rows",
+        "drafts: wave 3 asks 2 further rows",
+    ]
+
+
+def test_one_pass_closes_a_wave_and_asks_the_next(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path, judged=BY_A_MODEL))
+    sent = []
+    for _ in range(5):
+        sent.append(one.go().in_flight)
+        serve(one, minds(every_third))
+    assert sent == [8, 8, 6, 6, 2]
+
+
+def test_what_waits_for_the_last_wave_is_unfinished(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path, judged=BY_A_MODEL))
+    progress = one.go()
+    assert progress.unfinished == ["drafts", "judged", "good", "final"]
+    serve(one, minds(every_third))
+    assert one.go().unfinished == ["judged", "good", "final"]
+    serve(one, minds(every_third))
+    assert one.go().unfinished == ["drafts", "judged", "good", "final"]
+
+
+def test_a_later_stage_that_reads_none_of_what_is_sized_waits_too(tmp_path: Path) -> None:
+    """`final` reads the drafts themselves, so it must not see those of the first wave alone."""
+    rows = FINAL_ROWS.replace("reads: good", "reads: drafts").replace("FROM good", "FROM drafts")
+    one = bench(pipeline(tmp_path, files={"sql/tiny/final_rows.sql": rows}))
+    finish(one, minds(every_third))
+    finals = [batch for batch in one.host.batches.values() if "final" in question(batch.lines[0])]
+    assert [len(batch.lines) for batch in finals] == [16]
+
+
+def test_the_first_wave_may_be_enough(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(lambda _number: True))
+    assert asked(one) == [8] and len(keys(one)) == 8
+
+
+def test_nothing_is_done_again_once_there_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third))
+    before, events = tables(one), one.ctx.facts.ended.copy()
+    monkeypatch.setattr("chimera_batch.joining.enough", lambda *_: pytest.fail("it is a fact already"))
+    assert one.go().done and tables(one) == before and one.ctx.facts.ended == events
+
+
+def test_until_a_stage_inside_the_wave_is_one_wave(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path, judged=BY_A_MODEL))
+    for _ in range(3):
+        progress = runner.advance(one.ctx, until="judged")
+        serve(one, minds(every_third))
+    assert progress.done and asked(one) == [8]
+
+
+def test_without_until_waves_go_on_as_long_as_there_is_something_new(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path, rounds="{max: 5, after: good}"))
+    finish(one, minds(every_third))
+    assert asked(one) == [8, 6, 2]
+    assert one.ctx.facts.ended["tiny", "drafts"].reason == "nothing new"
+    assert not any("missed" in line for line in one.said)
+
+
+# -- the target is missed
+
+
+def test_nothing_new_to_ask_ends_the_waves_and_says_so(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path, most=12))
+    finish(one, minds(every_third))
+    assert asked(one) == [8, 4] and len(keys(one)) == 4
+    assert len(one.table("final")) == 4
+    (said,) = [line for line in one.said if "missed" in line]
+    assert said == (
+        "drafts: the target was missed: after 2 waves its rows query has nothing new to ask,"
+        " and tiny/enough.sql still says that this is not enough"
+    )
+    assert statusing.status(one.ctx)["notes"] == [said]
+
+
+def test_the_most_waves_end_the_waves_and_say_so(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path, rounds=WAVES.replace("max: 5", "max: 2")))
+    finish(one, minds(every_third))
+    assert asked(one) == [8, 6] and len(one.table("final")) == len(keys(one)) == 5
+    assert [line for line in one.said if "missed" in line] == [
+        "drafts: the target was missed: all 2 waves that `rounds: {max: …}` allows are asked,"
+        " and tiny/enough.sql still says that this is not enough"
+    ]
+    one.said.clear()
+    assert one.go().done and one.said == []  # it is said once
+
+
+def test_a_target_that_was_met_is_no_note(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third))
+    assert statusing.status(one.ctx)["notes"] == []
+
+
+def test_drafts_that_came_to_nothing_are_not_asked_again(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third, fails=lambda number: number in {3, 9}))
+    assert len(keys(one)) >= 6
+    assert not {"k003", "k009"} & set(keys(one))
+    assert len(questions(one)) == len(set(questions(one)))
+
+
+# -- changes afterwards
+
+
+def changed(old: Bench, project: Project) -> Bench:
+    return bench(replace(project), host=old.host, store=old.ctx.store)
+
+
+def test_a_higher_target_asks_one_more_wave_and_leaves_the_others(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third))
+    before = dict(one.ctx.facts.asked["tiny", "drafts"])
+    sent = len(questions(one))
+    two = changed(one, pipeline(tmp_path, target=7))
+    finish(two, minds(every_third))
+    assert asked(two) == [8, 6, 2, 2, 2]  # 16, 17 keep none; 18, 19 keep one
+    assert {number: two.ctx.facts.asked["tiny", "drafts"][number] for number in before} == before
+    assert len(keys(two)) == 7
+    assert len(questions(two)) - sent == 4 + 1
+
+
+def test_a_lower_target_changes_nothing(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third))
+    before, sent = tables(one), len(one.host.batches)
+    two = changed(one, pipeline(tmp_path, target=2))
+    assert two.go().done and tables(two) == before and len(two.host.batches) == sent
+
+
+def test_more_waves_allowed_afterwards(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path, rounds=WAVES.replace("max: 5", "max: 2")))
+    finish(one, minds(every_third))
+    two = changed(one, pipeline(tmp_path))
+    finish(two, minds(every_third))
+    assert asked(two) == [8, 6, 2] and len(keys(two)) == 6
+    assert statusing.status(two.ctx)["notes"] == []
+
+
+def test_an_edited_rows_query_begins_anew_and_pays_nothing_twice(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third))
+    sent = len(one.host.batches)
+    edited = ROWS.replace("$round = 1, 8", "$round = 1, 16")
+    two = changed(one, pipeline(tmp_path, files={"sql/tiny/drafts_rows.sql": edited}))
+    finish(two, minds(every_third))
+    assert asked(two) == [16] and len(keys(two)) == 6
+    assert len(two.host.batches) == sent
+
+
+def test_an_edited_later_stage_keeps_the_waves(tmp_path: Path) -> None:
+    """What is kept changes; closed waves are facts, and what is missing now is asked on top."""
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third))
+    stricter = GOOD.replace("text = 'good'", "text = 'good' AND row_key <> 'k000'")
+    two = changed(one, pipeline(tmp_path, files={"sql/tiny/good.sql": stricter}))
+    finish(two, minds(every_third))
+    assert asked(two)[:3] == [8, 6, 2] and len(asked(two)) > 3
+    assert len(keys(two)) == 6 and "k000" not in keys(two)
+    assert len(questions(two)) == len(set(questions(two)))
+
+
+def test_a_retry_keeps_the_waves(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third, fails=lambda number: number == 3))
+    waves_before = asked(one)
+    one.ctx.ledger.retry("tiny", "drafts")
+    finish(one, minds(every_third))
+    assert asked(one) == waves_before and "k003" in keys(one)
+
+
+def test_a_param_that_shapes_rows_begins_anew(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third))
+    fingerprint = one.ctx.facts.asked["tiny", "drafts"][1].fingerprint
+    two = changed(one, pipeline(tmp_path, most=61))
+    finish(two, minds(every_third))
+    assert two.ctx.facts.asked["tiny", "drafts"][1].fingerprint != fingerprint
+    assert asked(two) == [8, 6, 2] and tables(two) == tables(one)
+
+
+# -- several runners, and runs that end in the middle
+
+
+def test_two_runners_come_to_the_same_waves(tmp_path: Path) -> None:
+    calm = bench(pipeline(tmp_path / "calm"))
+    finish(calm, minds(every_third))
+    project = pipeline(tmp_path / "two")
+    first = bench(project)
+    second = bench(replace(project, root=tmp_path / "second"), host=first.host, store=first.ctx.store, owner="b:b:1:1")
+    for _ in range(30):
+        done = [first.go().done, second.go().done]
+        if all(done):
+            break
+        serve(first, minds(every_third))
+    assert all(done)
+    assert tables(first) == tables(second) == tables(calm)
+    assert asked(second) == [8, 6, 2]
+    assert len(questions(first)) == len(set(questions(first)))
+
+
+def test_a_runner_that_is_behind_goes_on_from_the_wave_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its tables and its question, another runner closes the wave, asks the next one, and closes that."""
+    project = pipeline(tmp_path)
+    first = bench(project)
+    second = bench(replace(project, root=tmp_path / "second"), host=first.host, store=first.ctx.store, owner="b:b:1:1")
+    real, met = waves.again, []
+
+    def later(ctx: Any, stage: Any, made: Any) -> bool:
+        if ctx is second.ctx and not met:
+            met.append(True)
+            for _ in range(2):
+                first.go()
+                serve(first, minds(every_third))
+            assert asked(first) == [8, 6, 2]
+            ctx.ledger.refresh()
+        return real(ctx, stage, made)
+
+    monkeypatch.setattr("chimera_batch.runner.waves.again", later)
+    second.go()
+    serve(second, minds(every_third))
+    second.go()
+    assert met and asked(second) == [8, 6, 2]
+    finish(second, minds(every_third))
+    assert len(keys(second)) == 6 and len(questions(second)) == len(set(questions(second)))
+
+
+def test_of_two_drawings_of_one_wave_the_first_stands(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path))
+    finish(one, minds(every_third))
+    known = one.ctx.facts.asked["tiny", "drafts"][2]
+    other = replace(known, fingerprint=f"{known.base}:0000000000000000", key="elsewhere")
+    one.ctx.ledger.asked("tiny", "drafts", other)
+    assert one.ctx.facts.asked["tiny", "drafts"][2] == known and len(asked(one)) == 3
+    one.ctx.ledger.asked("tiny", "drafts", replace(other, fingerprint="another"))
+    assert len(asked(one)) == 2  # drawn from something else: it replaces, and later ones go
+
+
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+class Deadly:
+    """A store at whose ``at``-th write that matters the run is over, before or after it is done."""
+
+    def __init__(self, store: Any, *, at: int, after: bool, matters: Callable[[str, bytes], bool]) -> None:
+        self._store, self._at, self._after, self._matters = store, at, after, matters
+        self.writes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def create(self, key: str, data: bytes) -> bool:
+        return self._write(key, data, lambda: bool(self._store.create(key, data)))
+
+    def create_file(self, key: str, path: Path) -> bool:
+        return self._write(key, b"", lambda: bool(self._store.create_file(key, path)))
+
+    def _write(self, key: str, data: bytes, do: Callable[[], bool]) -> bool:
+        self.writes += self._matters(key, data)
+        if self.writes != self._at or not self._matters(key, data):
+            return do()
+        if self._after:
+            do()
+        raise Killed(key)
+
+
+def of_waves(_key: str, data: bytes) -> bool:
+    """The events that say which waves of the drafts there are, and that they are over."""
+    return b'"stage":"drafts"' in data and (b'"type":"asked"' in data or b'"type":"ended"' in data)
+
+
+def killed_everywhere(folder: Path, matters: Callable[[str, bytes], bool], *, after: bool) -> int:
+    """Kill a run at each of the writes in turn and let another go on; how many there were."""
+    calm = bench(pipeline(folder / "calm"))
+    finish(calm, minds(every_third))
+    for at in range(1, 300):
+        project = pipeline(folder / f"{at}")
+        store = open_store(project.store_url, cache=project.root / "cache")
+        deadly: Any = Deadly(store, at=at, after=after, matters=matters)
+        one = bench(project, store=deadly)
+        try:
+            finish(one, minds(every_third))
+        except Killed:
+            again = bench(project, host=one.host, store=store)
+            one.clock.now += 2000  # the lease of the dead one is over, and so is the time in which a batch can show
+            finish(again, minds(every_third))
+            assert tables(again) == tables(calm), at
+            assert asked(again) == [8, 6, 2], at
+            assert len(questions(again)) == len(set(questions(again))), at
+        else:
+            return at - 1
+    raise AssertionError("it has no end")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_where_waves_are_written_the_bytes_are_the_same(tmp_path: Path, after: bool) -> None:
+    assert killed_everywhere(tmp_path, of_waves, after=after) == 3 + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_at_every_write_the_bytes_are_the_same(tmp_path: Path, after: bool) -> None:
+    assert killed_everywhere(tmp_path, lambda _key, _data: True, after=after) > 60
+
+
+# -- what a manifest may say
+
+
+def test_kept_is_empty_in_the_first_wave_and_holds_rows_later(tmp_path: Path) -> None:
+    rows = """\
+-- A row per wave, with what was kept before it.
+-- reads: kept
+-- $round: this round
+-- $target: how many to keep
+SELECT 'w' || $round AS row_key, 'draft ' || $round AS q, (SELECT count(*) FROM kept)::INTEGER AS count,
+    coalesce((SELECT string_agg(row_key || ' ' || (row ->> 'text'), ', ' ORDER BY row_key) FROM kept), '') AS names
+WHERE $target > 0
+"""
+    one = bench(pipeline(tmp_path, target=3, files={"sql/tiny/drafts_rows.sql": rows}))
+    finish(one, minds(lambda _number: True))
+    assert [(row["count"], row["names"]) for row in one.table("drafts")] == [
+        (0, ""),
+        (1, "w1 good"),
+        (2, "w1 good, w2 good"),
+    ]
+
+
+def test_the_estimate_and_check_write_nothing_and_see_the_waves(tmp_path: Path) -> None:
+    one = bench(pipeline(tmp_path, files={"prompts/tiny/one.md": "{{ q }}\n"}))
+    assert checking.check(one.ctx)["stages"][0] == {"stage": "drafts", "requests": 8, "distinct": 8}
+    before = quoting.quote(one.ctx)["stages"][0]
+    assert before["requests"] == 8
+    assert ("tiny", "drafts") not in one.ctx.facts.asked
+    one.go()
+    serve(one, minds(every_third))
+    one.go()
+    assert asked(one) == [8, 6]
+    again = quoting.quote(one.ctx)["stages"][0]
+    assert again["stage"] == "drafts"
+    assert asked(one) == [8, 6]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "said"),
+    [
+        ("{max: 2, after: nowhere}", "`nowhere` is not a stage below this one"),
+        ("{max: 2, after: goodd}", "did you mean `good`?"),
+        ("{max: 2, after: drafts}", "`drafts` is not a stage below this one"),
+        ("{max: 2, after: good, sized_by: [targe]}", "`targe` is not among the params; did you mean `target`?"),
+    ],
+)
+def test_a_manifest_that_cannot_be(tmp_path: Path, rounds: str, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        pipeline(tmp_path, rounds=rounds)
+
+
+def test_waves_may_not_overlap(tmp_path: Path) -> None:
+    text = STAGES.replace("{judged}", BY_A_MODEL + ", rounds: {{max: 2, after: final}}")
+    head = f"run: tiny\nstore: {tmp_path / 'store'}\nparams: {{target: 6, most: 60}}\n"
+    head += "models: {m: {provider: openai, model: tiny-1, max_output_tokens: 100}}\nstages:\n"
+    with pytest.raises(InputError, match="waves may not overlap"):
+        write_project(tmp_path, {**FILES, "tiny.yaml": head + text.format(rounds=WAVES)})
+
+
+def test_a_table_query_cannot_read_what_is_kept(tmp_path: Path) -> None:
+    table = "-- No.\n-- reads: answers, kept\nSELECT row_key FROM answers WHERE row_key IN (SELECT row_key FROM kept)\n"
+    rounds = WAVES + ", table: tiny/drafts.sql"
+    one = bench(pipeline(tmp_path, rounds=rounds, files={"sql/tiny/drafts.sql": table}))
+    with pytest.raises(InputError, match="cannot read `kept`"):
+        checking.check(one.ctx)
