@@ -54,29 +54,65 @@ def run(
     """Converge, and return the status document.
 
     ``confirm`` is asked before anything is sent (None: go ahead). ``detach``: send what can be sent, do not wait.
-    ``resume``: a run that was cancelled goes on.
+    ``resume``: a run that was cancelled goes on. With ``options.sample`` a random sample of each stage
+    of batches goes first, and ``confirm`` is asked again, with what the sample said, before the rest.
     Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short.
     """
-    from chimera_batch import checking, quoting, runner, statusing  # noqa: PLC0415 - see check
+    from chimera_batch import checking, piloting, statusing  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
         checking.check_files(ctx)
-        missing = missing_keys(ctx)
-        if confirm is not None and not options.rehearse:
-            quote = quoting.quote(ctx)
-            quote["warnings"] += [error.message for error in missing]
-            if quote["total"]["ceiling"] > 0 and not confirm(quote):
-                raise NeedsDecision("nothing was sent", hint=f"chimera-batch run {manifest} --yes")
-        if missing:
-            raise missing[0]
+        _agree(ctx, manifest, confirm)
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()), resume=resume)
-        progress = runner.advance(ctx, until=until) if detach else runner.converge(ctx, until=until)
+        progress = piloting.converge(ctx, until=until, detach=detach, confirm=confirm)
         document = statusing.status(ctx)
         if not statusing.balances(document):
             raise ChimeraError("the ledger does not balance", hint="report this as a bug, with status --json")
         if not progress.done:
             raise _short(ctx, progress, document)
         return document
+
+
+def _agree(ctx: Context, manifest: Manifest, confirm: Confirm | None) -> None:
+    """Ask before anything is sent. Raises NeedsDecision for a no, InputError for a missing key."""
+    from chimera_batch import piloting, quoting  # noqa: PLC0415 - see check
+
+    missing = missing_keys(ctx)
+    if confirm is not None and not ctx.rehearse:
+        shown = piloting.first_offer(ctx) or quoting.quote(ctx)
+        shown["warnings"] += [error.message for error in missing]
+        usd = shown.get("total") or shown["usd"]
+        if usd["ceiling"] > 0 and not confirm(shown):
+            raise NeedsDecision("nothing was sent", hint=f"chimera-batch run {manifest} --yes")
+    if missing:
+        raise missing[0]
+
+
+def pilot(
+    manifest: Manifest,
+    stage: str | None = None,
+    requests: int = 100,
+    options: Options = DEFAULTS,
+    *,
+    confirm: Confirm | None = None,
+) -> dict[str, Any]:
+    """Send a random sample of one stage (default: the first that has something to send), wait for it, measure it.
+
+    Its answers count. Returns the document of ``pilot --json``; raises like ``run``, and InputError below 30 requests.
+    """
+    from chimera_batch import checking, piloting, statusing  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options, write=True) as ctx:
+        checking.check_files(ctx)
+        chosen, offer = piloting.prepare(ctx, stage, requests)
+        if confirm is not None and not ctx.rehearse and offer["pilot"] and not confirm(offer):
+            raise NeedsDecision("nothing was sent", hint=f"chimera-batch pilot {manifest} --stage {chosen.name} --yes")
+        _agree(ctx, manifest, None)
+        ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()))
+        progress = piloting.sample(ctx, chosen, requests)
+        if chosen.name not in {*progress.piloted, *progress.tables}:
+            raise _short(ctx, progress, statusing.status(ctx))
+        return piloting.document(ctx, chosen)
 
 
 def advance(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:

@@ -10,12 +10,30 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Literal
 
+from chimera_batch import measured
 from chimera_batch.errors import InputError
+from chimera_batch.measured import Measured
 from chimera_batch.stage import Assume
-from chimera_batch.tally import Span, Tally, Terms, Work, assumed
+from chimera_batch.tally import NOTHING, Span, Tally, Terms, Work, assumed
 
 INPUT_TOKENS = 2000
 """Input of a request that does not exist yet where the manifest assumes none. A warning says when it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A table made of the first ``answered`` of the ``wanted`` requests of a stage."""
+
+    answered: int
+    wanted: Span
+
+    def more(self, rows: int) -> Span:
+        """Rows still to come where ``rows`` came of those answered, with the uncertainty of a sample."""
+        each = Decimal(rows) / self.answered
+        spread = each * (1 - each) if each < 1 else each
+        error = Decimal(2) * (spread / self.answered).sqrt()
+        left = Span(*(max(Decimal(0), part - self.answered) for part in self.wanted.parts()))
+        return left * Span(max(Decimal(0), each - error), each, each + error, max(Decimal(1), each + error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +56,19 @@ class StageFacts:
     samples: int = 1
     rounds: int = 1  # that may still run, the current one included; 1 once the stage has enough
     waves: int = 1  # batches of a round that wait for each other: 2 with a canary
+    canary_from: int | None = None  # so many requests that do not exist yet will be preceded by a canary
     tally: Tally | None = None
     wanted: int = 0  # with a tally: all requests drawn so far, answered and in flight included
     answered: int = 0  # without: answers of an earlier run that will be found again
     in_flight: int = 0  # requests at the provider: paid for already, but still a turnaround
+    measured: Measured | None = None  # of enough answers of this stage
+    drawn: Drawn | None = None  # its rows come from a stage above of which only a part is answered
+    hours: tuple[float | None, float] = (None, 0.0)  # of one turnaround: as past batches took, as the provider promises
 
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """One ask stage priced. ``basis`` says what the figure rests on."""
+    """One ask stage priced. ``basis`` says what the figure rests on. ``waves``: turnarounds of one round."""
 
     facts: StageFacts
     work: Work
@@ -56,21 +78,55 @@ class StageCost:
 
 
 @dataclass(frozen=True, slots=True)
+class Waited:
+    """Turnarounds of a provider that follow one another, and their hours (None: no batch was ever timed)."""
+
+    likely: int = 0
+    most: int = 0
+    likely_hours: float | None = 0.0
+    most_hours: float = 0.0
+
+    def then(self, rounds: tuple[int, int], waves: int, hours: tuple[float | None, float]) -> Waited:
+        """After so many rounds of so many waves more, (likely, most)."""
+        likely, most = (number * waves for number in rounds)
+        typical, promised = hours
+        soon = self.likely_hours
+        if likely:
+            soon = None if soon is None or typical is None else soon + likely * typical
+        return Waited(self.likely + likely, self.most + most, soon, self.most_hours + most * promised)
+
+    @staticmethod
+    def longest(several: Iterable[Waited]) -> Waited:
+        found = list(several)
+        hours = [one.likely_hours for one in found]
+        return Waited(
+            max((one.likely for one in found), default=0),
+            max((one.most for one in found), default=0),
+            None if None in hours else max((h for h in hours if h is not None), default=0.0),
+            max((one.most_hours for one in found), default=0.0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
-    """All ask stages priced. ``turnarounds``: provider round trips that must follow one another, (likely, most)."""
+    """All ask stages priced, and how long the run waits."""
 
     costs: tuple[StageCost, ...]
-    turnarounds: tuple[int, int]
+    waited: Waited
     warnings: tuple[str, ...]
+
+    @property
+    def turnarounds(self) -> tuple[int, int]:
+        """(likely, most)"""
+        return self.waited.likely, self.waited.most
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What later stages need to know of a stage: usable rows that it gives (None: unknown), turnarounds up to it."""
+    """What later stages need to know of a stage: usable rows that it gives (None: unknown), the wait up to it."""
 
     usable: Span | None
-    likely: int
-    most: int
+    waited: Waited
     growth: Decimal = Decimal(0)  # requests that are new, as a part of those that were there before
 
 
@@ -82,20 +138,26 @@ def chain(stages: Sequence[StageFacts]) -> Chain:
     done: dict[str, _Done] = {}
     costs: list[StageCost] = []
     for facts in stages:
-        likely, most = _waited(facts, done)
+        waited = _waited(facts, done)
         if facts.kind == "sql":
-            usable = Span.exactly(facts.rows) if facts.rows is not None else _upstream(facts, done)
-            done[facts.stage] = _Done(usable, likely, most, _growth_above(facts, done))
+            done[facts.stage] = _Done(_rows_of_sql(facts, done), waited, _growth_above(facts, done))
             continue
         cost = _unknown_rows(facts, done) if facts.tally is None else _known_rows(facts, facts.tally)
         costs.append(cost)
-        waves = facts.waves if _terms(facts).batch and not _terms(facts).synchronous else 0
+        waves = facts.waves + (facts.canary_from is not None and cost.work.requests >= facts.canary_from)
+        waves = waves if _terms(facts).batch and not _terms(facts).synchronous else 0
         usable = cost.requests * Span.share(facts.assume.kept)
         before = int(cost.requests.likely) - cost.work.requests
         growth = Decimal(cost.work.requests) / before if before > 0 else Decimal(0)
-        done[facts.stage] = _Done(usable, likely + cost.rounds[0] * waves, most + cost.rounds[1] * waves, growth)
-    turnarounds = (max((d.likely for d in done.values()), default=0), max((d.most for d in done.values()), default=0))
-    return Chain(tuple(costs), turnarounds, tuple(_assumptions(costs)))
+        done[facts.stage] = _Done(usable, waited.then(cost.rounds, waves, facts.hours), growth)
+    return Chain(tuple(costs), Waited.longest(d.waited for d in done.values()), tuple(_assumptions(costs)))
+
+
+def _rows_of_sql(facts: StageFacts, done: dict[str, _Done]) -> Span | None:
+    if facts.rows is None:
+        return _upstream(facts, done)
+    more = facts.drawn.more(facts.rows) if facts.drawn else NOTHING
+    return Span.exactly(facts.rows) + more
 
 
 def _unknown_rows(facts: StageFacts, done: dict[str, _Done]) -> StageCost:
@@ -106,21 +168,31 @@ def _unknown_rows(facts: StageFacts, done: dict[str, _Done]) -> StageCost:
     # A stage whose inputs changed after it was answered grows at least as they do, whatever was assumed of it once.
     grown = (facts.answered * _growth_above(facts, done)).to_integral_value(ROUND_CEILING)
     left = Span(*(max(part, grown) for part in total.whole(less=facts.answered).parts()))
-    work = assumed(_terms(facts), left, _input_tokens(facts), facts.ceiling)
+    work = _unseen(facts, left)
     rounds = (int(left.likely > 0), facts.rounds if left.ceiling else 0)
     return StageCost(facts, work, _basis(facts, left, known=False), total, rounds)
 
 
 def _known_rows(facts: StageFacts, tally: Tally) -> StageCost:
-    """A stage whose requests are counted; only further rounds of it are assumed."""
+    """A stage whose requests are counted; only rows still to come of it are assumed, and further rounds."""
     later = _later_rounds(facts)
-    work = tally.work() + assumed(_terms(facts), later, _input_tokens(facts), facts.ceiling)
-    this = int(bool(tally.requests or facts.in_flight))
-    likely = this + -(-int(later.likely) // max(1, facts.wanted))
+    if facts.drawn is not None:
+        later += facts.drawn.more(facts.wanted).whole()
+    work = (measured.work(tally, facts.measured) if facts.measured else tally.work()) + _unseen(facts, later)
+    this = int(bool(tally.requests or facts.in_flight or (facts.drawn and later.likely)))
+    likely = this + (0 if facts.drawn else -(-int(later.likely) // max(1, facts.wanted)))
     most = this + facts.rounds - 1
     left = Span.exactly(tally.requests) + later
     basis = _basis(facts, left, known=not later.likely)
     return StageCost(facts, work, basis, Span.exactly(facts.wanted) + later, (min(likely, most), most))
+
+
+def _unseen(facts: StageFacts, requests: Span) -> Work:
+    """Requests that do not exist yet: like those that were measured, else as assumed."""
+    work = assumed(_terms(facts), requests, _input_tokens(facts), facts.ceiling)
+    if facts.measured is None or not work.usd.ceiling:
+        return work
+    return measured.expected(facts.measured, requests, work.usd.ceiling / requests.whole().ceiling)
 
 
 def _later_rounds(facts: StageFacts) -> Span:
@@ -158,11 +230,10 @@ def _growth_above(facts: StageFacts, done: dict[str, _Done]) -> Decimal:
     return max((done[name].growth for name in done if name in facts.reads), default=Decimal(0))
 
 
-def _waited(facts: StageFacts, done: dict[str, _Done]) -> tuple[int, int]:
-    """Turnarounds (likely, most) before the stage can start."""
+def _waited(facts: StageFacts, done: dict[str, _Done]) -> Waited:
+    """The wait before the stage can start."""
     reads = {*facts.reads, *(facts.assume.rows_per or ())[:1]}
-    above = [done[name] for name in done if name in reads]
-    return max((d.likely for d in above), default=0), max((d.most for d in above), default=0)
+    return Waited.longest(done[name].waited for name in done if name in reads)
 
 
 def _input_tokens(facts: StageFacts) -> int:
@@ -176,6 +247,10 @@ def _input_tokens(facts: StageFacts) -> int:
 def _basis(facts: StageFacts, left: Span, *, known: bool) -> str:
     if not left.ceiling:
         return "answered"
+    if facts.measured is not None:
+        return facts.measured.basis
+    if facts.drawn is not None:
+        return f"assumed, rows from {facts.drawn.answered:,} answers"
     text = facts.tally.ceiling_tokens if facts.tally and facts.tally.requests else facts.ceiling
     if text and _terms(facts).output_tokens is None:
         return "ceiling"

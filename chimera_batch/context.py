@@ -25,6 +25,7 @@ from chimera_batch.prices import Price, PriceBook
 from chimera_batch.project import Project, Source, Stage, shipped_root
 from chimera_batch.providers.base import Profile, Provider
 from chimera_batch.routing import Ranked
+from chimera_batch.sampling import LEAST
 from chimera_batch.stores.base import Store
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ class Pilot:
     requests: int
     stage: str | None = None  # the only stage that is asked anything; None: all
     agreed: set[str] = field(default_factory=set)  # stages whose rest may be sent too
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a sample that is too small to say anything."""
+        if self.requests < LEAST:
+            raise InputError(
+                f"a sample of {self.requests} says nothing: never fewer than {LEAST}; 100 is good, 200 is better",
+                where="-n",
+                hint="-n 100",
+            )
 
     def samples(self, stage: Stage, wanted: int) -> bool:
         """Whether only the sample of a stage with so many requests may be sent."""

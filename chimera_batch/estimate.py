@@ -4,18 +4,20 @@ The caller counts: for every stage whose rows query can run it fills a Tally wit
 (answered ones and those in flight cost nothing more), and describes every stage in StageFacts. Each figure comes four
 times:
 
-- ``likely``: counted input, assumed output, assumed share kept;
-- ``low`` and ``high``: 0.6 and 1.6 times the output, 0.8 and 1.25 times every share kept that is not one;
-- ``ceiling``: every request at its input bound and output ceiling, nothing filtered out, all rounds used up. Where rows
-  are assumed it rests on that assumption too.
+- ``likely``: counted input, and output as measured on a sample, else as assumed; the share kept likewise;
+- ``low`` and ``high``: the 95 % interval of the sample; without one 0.6 and 1.6 times the assumed output, and 0.8 and
+  1.25 times every share kept that is not one;
+- ``ceiling``: every request at its input bound and output ceiling, asked again as often as the retry rules allow after
+  billed answers, nothing filtered out, all rounds used up. Where rows are assumed it rests on that assumption too.
 
-Cache hits are best effort and not counted; asking again after a failure is not either. All amounts are Decimal dollars
-until they are written into the document.
+What a measured request cost holds its cache hits and everything that was asked again; assumed ones count neither. All
+amounts are Decimal dollars until they are written into the document.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -25,6 +27,7 @@ from chimera_batch.tally import Span, Tally, Terms, Work, assumed
 
 __all__ = [
     "Chain",
+    "Money",
     "Span",
     "StageCost",
     "StageFacts",
@@ -38,13 +41,26 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Money:
+    """The run's budget, and what it has committed already: spent, reserved and suspected. Dollars."""
+
+    budget: Decimal | None = None
+    committed: Decimal = Decimal(0)
+
+    @property
+    def left(self) -> Decimal | None:
+        return None if self.budget is None else max(Decimal(0), self.budget - self.committed)
+
+
 def document(
-    run: str, stages: Sequence[StageFacts], *, budget: Decimal | None, today: date, warnings: Sequence[str] = ()
+    run: str, stages: Sequence[StageFacts], money: Money, *, today: date, warnings: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The document of ``estimate --json``. Amounts are JSON numbers in dollars, rounded to a millionth.
 
     Raises InputError like ``chain``.
     """
+    left = money.left
     priced = chain(stages)
     total = sum((cost.work for cost in priced.costs), Work())
     prices = [
@@ -58,11 +74,30 @@ def document(
         "stages": [_stage(cost) for cost in priced.costs],
         "total": _amounts(total.usd),
         "sync_total": _amount(total.sync_usd),
-        "turnarounds": {"likely": priced.turnarounds[0], "max": priced.turnarounds[1]},
-        "budget": None if budget is None else _amount(budget),
+        "turnarounds": {"likely": priced.waited.likely, "max": priced.waited.most},
+        "hours": {"likely": _hours(priced.waited.likely_hours), "max": _hours(priced.waited.most_hours)},
+        "now": list(_now(stages, priced)),
+        "budget": None if money.budget is None else _amount(money.budget),
+        "budget_left": None if left is None else _amount(left),
         "prices_as_of": min(dates).isoformat() if dates else None,
-        "warnings": list(dict.fromkeys([*warnings, *said, *priced.warnings, *_over(total.usd, budget)])),
+        "warnings": list(dict.fromkeys([*warnings, *said, *priced.warnings, *_over(total.usd, left)])),
     }
+
+
+def _hours(hours: float | None) -> float | None:
+    return None if hours is None else round(hours, 2)
+
+
+def _now(stages: Sequence[StageFacts], priced: Chain) -> Iterable[dict[str, Any]]:
+    """What asking one stage of batches at once (``window: now``) would save in turnarounds, and cost more."""
+    for cost in priced.costs:
+        if not (cost.facts.terms and cost.facts.terms.batch and cost.work.requests):
+            continue
+        waited = chain([replace(f, waves=0, canary_from=None) if f is cost.facts else f for f in stages]).waited
+        saved = priced.waited.likely - waited.likely
+        if saved > 0:
+            extra = cost.work.sync_usd - cost.work.usd.likely
+            yield {"stage": cost.facts.stage, "turnarounds_saved": saved, "usd_extra": _amount(extra)}
 
 
 def _stage(cost: StageCost) -> dict[str, Any]:
@@ -79,11 +114,11 @@ def _stage(cost: StageCost) -> dict[str, Any]:
     }
 
 
-def _over(usd: Span, budget: Decimal | None) -> Iterable[str]:
-    if budget is not None and usd.likely > budget:
-        yield f"the likely cost, {_dollars(usd.likely)}, is above the budget of {_dollars(budget)}"
-    elif budget is not None and usd.high > budget:
-        yield f"the high estimate, {_dollars(usd.high)}, is above the budget of {_dollars(budget)}"
+def _over(usd: Span, left: Decimal | None) -> Iterable[str]:
+    if left is not None and usd.likely > left:
+        yield f"the likely cost, {_dollars(usd.likely)}, is above the {_dollars(left)} that the budget leaves"
+    elif left is not None and usd.high > left:
+        yield f"the high estimate, {_dollars(usd.high)}, is above the {_dollars(left)} that the budget leaves"
 
 
 def _amounts(span: Span) -> dict[str, float]:

@@ -19,7 +19,7 @@ from typing import Any
 from chimera_batch import prices as price_tables
 from chimera_batch import project as projects
 from chimera_batch import routing, settings
-from chimera_batch.context import REHEARSAL, Context, Timing, prices_of
+from chimera_batch.context import REHEARSAL, Context, Pilot, Timing, prices_of
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Facts
 from chimera_batch.ledger import Ledger
@@ -47,6 +47,7 @@ class Options:
     max_usd_per_day: Decimal | None = None
     say: Callable[[str], None] = lambda _line: None
     timing: Timing | None = None
+    sample: int | None = None  # requests of each stage to send first, before more is agreed to
 
 
 @contextmanager
@@ -96,6 +97,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             budget_usd=_less(project.budget_usd, options.max_usd),
             budget_day_usd=_less(project.budget_day_usd, options.max_usd_per_day),
             say=options.say,
+            pilot=Pilot(options.sample) if options.sample is not None else None,
         )
 
 

@@ -23,6 +23,7 @@ from chimera_batch.facts import Asked
 from chimera_batch.packing import Cutter, Limits
 from chimera_batch.project import Stage
 from chimera_batch.render import Renderer
+from chimera_batch.sampling import LEAST
 from chimera_batch.standing import MEMBER_COLUMNS
 from chimera_batch.warehouse import Warehouse
 from chimera_batch.wire import compress, nonced
@@ -155,7 +156,7 @@ def limits(ctx: Context, stage: Stage, missing: int, answered: int = 0) -> Limit
     answers are known already."""
     profile = ctx.profile(stage)
     size = CANARY if stage.canary is None else stage.canary
-    if answered >= size:
+    if answered >= min(size, LEAST):
         size = 0
     return Limits(
         max_requests=profile.max_requests,

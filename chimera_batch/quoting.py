@@ -2,62 +2,121 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import estimate, joining
+from chimera_batch import estimate, joining, measuring, pacing
+from chimera_batch.chain import Drawn
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.estimate import StageFacts, Tally, Terms
 from chimera_batch.joining import Made
-from chimera_batch.planning import limits
+from chimera_batch.planning import ALL, CANARY_FROM, limits
 from chimera_batch.project import Stage
 from chimera_batch.stepping import Step, Walked, inputs_of, reads_of
+from chimera_batch.tally import NOTHING, Span
 from chimera_batch.warehouse import Warehouse
+from chimera_batch.waves import left as waves_left
 
 _EMBEDDINGS = "/v1/embeddings"
 
 
+@dataclass(slots=True)
+class Survey:
+    """What can be known of a run without asking anybody: facts for the estimate, and tables, some of them of a part of
+    a stage's requests. Both lie in the folder that was given."""
+
+    facts: list[StageFacts] = field(default_factory=list)
+    tables: dict[str, Made] = field(default_factory=dict)
+    drawn: dict[str, Drawn] = field(default_factory=dict)  # tables made of a part of a stage's requests
+
+    def add(self, stage: Stage, table: Made, part: Drawn | None) -> Made:
+        self.tables[stage.name] = table
+        if part is not None:
+            self.drawn[stage.name] = part
+        return table
+
+    def above(self, reads: tuple[str, ...]) -> Drawn | None:
+        """The smallest part of which anything that is read was made."""
+        parts = [self.drawn[name] for name in reads if name in self.drawn]
+        return min(parts, key=lambda part: part.answered / max(part.wanted.likely, Decimal(1)), default=None)
+
+
 def quote(ctx: Context) -> dict[str, Any]:
     """The document of ``estimate --json``: what the run would still cost."""
-    tables: dict[str, Made] = {}
-    facts: list[StageFacts] = []
     with ctx.scratch() as folder:
-        for stage in ctx.project.stages:
-            with ctx.warehouse() as (warehouse, _):
-                facts.append(_facts(ctx, stage, tables, warehouse, folder))
-    return estimate.document(ctx.run, facts, budget=ctx.budget_usd, today=ctx.today)
+        facts = survey(ctx, folder).facts
+    return document(ctx, facts)
 
 
-def _facts(ctx: Context, stage: Stage, tables: dict[str, Made], warehouse: Warehouse, folder: Path) -> StageFacts:
-    """Facts about one stage; adds its table to ``tables`` if that can be had without asking anybody."""
+def document(ctx: Context, facts: Sequence[StageFacts]) -> dict[str, Any]:
+    known = ctx.facts
+    committed = known.spent(ctx.run) + known.reserved(ctx.run) + known.suspected(ctx.run)
+    return estimate.document(ctx.run, facts, estimate.Money(ctx.budget_usd, committed), today=ctx.today)
+
+
+def survey(ctx: Context, folder: Path) -> Survey:
+    """Go through all stages, in the manifest's order. ``folder`` takes the tables."""
+    seen = Survey()
+    for stage in ctx.project.stages:
+        with ctx.warehouse() as (warehouse, _):
+            seen.facts.append(_facts(ctx, stage, seen, warehouse, folder))
+    return seen
+
+
+def _facts(ctx: Context, stage: Stage, seen: Survey, warehouse: Warehouse, folder: Path) -> StageFacts:
+    """Facts about one stage; adds its table to ``seen`` if that can be had without asking anybody."""
     reads = tuple(sorted(reads_of(stage, warehouse)))
-    inputs = inputs_of(stage, tables, warehouse)
+    inputs = inputs_of(stage, seen.tables, warehouse)
     if inputs is None:
         return _known_nothing(ctx, stage, reads)
     step = Step(ctx, stage, inputs, warehouse, folder)
     joining.view_inputs(inputs, warehouse)
-    table = step.current()
-    walked = None
-    if table is None and stage.kind == "ask":
-        walked = step.walk(step.stand, keep=False)
-    if table is None and (walked is None or walked.finished):
-        table = joining.build(ctx, stage, warehouse, folder)
-    if table is not None:
-        tables[stage.name] = table
+    above = seen.above(reads)
     if stage.kind == "sql":
-        return StageFacts(stage.name, "sql", reads, rows=table.rows if table else None)
-    return _asked_facts(ctx, stage, reads, walked, warehouse)
+        made = seen.add(stage, step.current() or joining.build(ctx, stage, warehouse, folder), above)
+        return StageFacts(stage.name, "sql", reads, rows=made.rows, drawn=above)
+    table, walked, known = step.current(), None, _ask_facts(ctx, stage, reads)
+    if table is None:
+        walked = step.walk(step.stand, keep=False)
+        known |= {"measured": measuring.measure(warehouse, known["terms"]), "drawn": above}
+        if walked.finished or known["measured"] is not None:
+            table = joining.build(ctx, stage, warehouse, folder)
+    if table is not None:
+        part = None if walked is None or (walked.finished and above is None) else _part(walked, stage, above)
+        seen.add(stage, table, part)
+    return _asked_facts(ctx, stage, known, walked, warehouse)
+
+
+def _part(walked: Walked, stage: Stage, above: Drawn | None) -> Drawn:
+    """How much of a stage's requests its table is made of."""
+    states, wanted = walked.standing.states, walked.standing.wanted
+    later = (stage.assume.rows or 0) * stage.samples if stage.rounds and not walked.finished else 0
+    whole = Span.exactly(max(wanted, later)) + (above.more(wanted) if above else NOTHING)
+    return Drawn(states["answered"] + states["given_up"], whole)
 
 
 def terms_of(ctx: Context, stage: Stage) -> Terms:
     call = stage.calls[0]
     price = ctx.price_of(call.provider, call.model)
-    output = stage.assume.output_tokens
-    return Terms(price, stage.batch_priced, output, cache=bool(call.cache), synchronous=stage.synchronous)
+    truncated, invalid = stage.retry["truncated"], stage.retry["invalid"]
+    longer = [truncated.factor ** (n + 1) for n in range(truncated.times)]
+    again = [longer[-1] if longer else 1.0] * invalid.times  # in the worst case the invalid ones come last
+    return Terms(
+        price,
+        stage.batch_priced,
+        stage.assume.output_tokens,
+        cache=bool(call.cache),
+        reasks=(*longer, *again),
+        synchronous=stage.synchronous,
+    )
 
 
 def _ask_facts(ctx: Context, stage: Stage, reads: tuple[str, ...]) -> dict[str, Any]:
     call = stage.calls[0]
+    typical = pacing.typical_hours(ctx.facts, ctx.realm(stage), call.model, stage.window)
     return {
         "stage": stage.name,
         "kind": "ask",
@@ -68,6 +127,7 @@ def _ask_facts(ctx: Context, stage: Stage, reads: tuple[str, ...]) -> dict[str, 
         "ceiling": None if call.endpoint == _EMBEDDINGS else call.max_output_tokens,
         "assume": stage.assume,
         "samples": stage.samples,
+        "hours": (typical, pacing.promised_hours(stage.window)),
     }
 
 
@@ -80,28 +140,48 @@ def _known_nothing(ctx: Context, stage: Stage, reads: tuple[str, ...]) -> StageF
     if known is not None:  # made from inputs that are changing: most of its answers will be found again
         answered = known.standing.get("answered", 0)
     rounds = stage.rounds.max if stage.rounds else 1
-    return StageFacts(**_ask_facts(ctx, stage, reads), rounds=rounds, answered=answered)
+    canary = CANARY_FROM if stage.canary != 0 else None
+    return StageFacts(**_ask_facts(ctx, stage, reads), rounds=rounds, answered=answered, canary_from=canary)
 
 
 def _asked_facts(
-    ctx: Context, stage: Stage, reads: tuple[str, ...], walked: Walked | None, warehouse: Warehouse
+    ctx: Context, stage: Stage, known: Mapping[str, Any], walked: Walked | None, warehouse: Warehouse
 ) -> StageFacts:
     """A stage whose requests are counted one by one."""
-    common = _ask_facts(ctx, stage, reads)
-    tally = Tally(common["terms"])
     if walked is None:
-        known = ctx.facts.tables[(ctx.run, stage.name)]
-        return StageFacts(**common, tally=tally, wanted=sum(known.standing.values()))
-    for tokens, bound, ceiling in warehouse.rows(engine_sql("to_send"), {}):
-        tally.add(tokens, bound, ceiling if common["ceiling"] is not None else None)
-    rounds = 1 if walked.finished or not stage.rounds else stage.rounds.max - walked.number + 1
-    waves = 2 if limits(ctx, stage, tally.requests).first is not None else 1
+        table = ctx.facts.tables[(ctx.run, stage.name)]
+        wanted = sum(table.standing.values())
+        return StageFacts(**known, tally=Tally(known["terms"]), wanted=wanted, rounds=1 + waves_left(ctx, stage))
+    tally = tally_of(warehouse, known["terms"], known["ceiling"])
     states = walked.standing.states
     return StageFacts(
-        **common,
-        rounds=rounds,
-        waves=waves,
+        **known,
+        rounds=_rounds_left(ctx, stage, walked),
+        waves=_waves(ctx, stage, tally, states["answered"]),
         tally=tally,
         wanted=walked.standing.wanted,
         in_flight=states["in_flight"],
     )
+
+
+def tally_of(warehouse: Warehouse, terms: Terms, ceiling: int | None, upto: str = ALL) -> Tally:
+    """What would be sent now of the stage in the views, up to an id. ``ceiling`` None: answers have no length."""
+    tally = Tally(terms)
+    for tokens, bound, most in warehouse.rows(engine_sql("to_send"), {"upto": upto}):
+        tally.add(tokens, bound, most if ceiling is not None else None)
+    return tally
+
+
+def _rounds_left(ctx: Context, stage: Stage, walked: Walked) -> int:
+    """The current round and those that may follow."""
+    if stage.rounds and stage.rounds.after:
+        return 1 + waves_left(ctx, stage, walked.number)
+    return 1 if walked.finished or not stage.rounds else stage.rounds.max - walked.number + 1
+
+
+def _waves(ctx: Context, stage: Stage, tally: Tally, answered: int) -> int:
+    """Batches of one round that wait for each other: a canary, and what the host's queue does not take at once."""
+    canary = limits(ctx, stage, tally.requests, answered).first is not None
+    most = ctx.profile(stage).enqueued_tokens
+    queued = -(-tally.work().input_tokens // most) if most else 1
+    return max(1, queued) + canary

@@ -193,10 +193,10 @@ class _TokenCount:
     def __init__(self, call: Call, messages: Sequence[MessageTemplate], layout: list[list[str | int]]) -> None:
         self.counter = tokens.counter(call.model)
         fixed = [_join(parts, ()) for message, parts in zip(messages, layout, strict=True) if message.constant]
-        fixed.append(call.schema or "")  # hosts put the schema into the prompt in a form of their own: approximate
+        schema = call.schema or ""  # hosts put it into the prompt in a form of their own: approximate
         format_only = 0 if call.endpoint == _EMBEDDINGS else tokens.overhead(len(messages))
-        self.expected = format_only + sum(map(self.counter.count, fixed))
-        self.most = format_only + sum(map(self.counter.bound, fixed))
+        self.expected = format_only + sum(map(self.counter.count, [*fixed, schema]))
+        self.most = format_only + sum(map(self.counter.bound, fixed)) + tokens.schema_bound(schema)
         self.varying = [parts for message, parts in zip(messages, layout, strict=True) if not message.constant]
         self.last: tuple[list[str], tuple[int, int]] | None = None
 

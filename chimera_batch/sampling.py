@@ -47,8 +47,8 @@ class Sample:
 def total(sample: Sample, more: int) -> tuple[float, float, float]:
     """(low, likely, high) of the sum over ``more`` further members of the population that was sampled.
 
-    A prediction interval: it holds the luck of the sample and that of the rest. The values must not be negative in
-    sum; low is never below 0. Raises ValueError for a sample without members.
+    A prediction interval: it holds the luck of the sample and that of the rest. Raises ValueError for a sample without
+    members.
     """
     if sample.n == 0:
         raise ValueError("an empty sample says nothing")
@@ -60,7 +60,7 @@ def total(sample: Sample, more: int) -> tuple[float, float, float]:
     skew = sample.skewness / math.sqrt(sample.n)
     low = min(likely - t * width, likely - width * _hall(t, skew))
     high = max(likely + t * width, likely - width * _hall(-t, skew))
-    return max(0.0, low), likely, high
+    return low, likely, high
 
 
 def mean(sample: Sample) -> tuple[float, float, float]:

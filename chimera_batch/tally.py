@@ -1,7 +1,8 @@
 """Money before it is spent: spans from low to ceiling, and a tally of requests, each priced by itself. Floor 2.
 
 ``low`` and ``high`` take 0.6 and 1.6 times the assumed output, and 0.8 and 1.25 times an unmeasured share kept;
-``ceiling`` takes every request at its input bound and output ceiling, with nothing filtered out.
+``ceiling`` takes every request at its input bound and output ceiling, with nothing filtered out and every
+further asking that the retry rules allow for billed answers (truncated ones, those that do not fit the schema).
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Terms:
     batch: bool  # priced at the batch rates
     output_tokens: int | None = None
     cache: bool = False  # requests ask for the long-lived prompt cache, whose writes cost more
+    reasks: tuple[float, ...] = ()  # by how much the output ceiling grew, for each further asking that may be billed
     synchronous: bool = False  # no batch to wait for; where it is priced as one (flex) the host may charge full rates
 
 
@@ -93,6 +95,7 @@ class _Sums:
     """Tokens of all requests that pay the same rates, so that adding them up cannot cross a tier."""
 
     input: int = 0
+    none: int = 0
     low: int = 0
     likely: int = 0
     high: int = 0
@@ -122,7 +125,8 @@ class Tally:
         self.ceiling_tokens += ceiling
         bound = max(input_tokens, input_bound)
         batch = self.terms.batch and not self.terms.synchronous
-        self._most += price.most(bound, ceiling, batch=batch, cache=self.terms.cache)
+        for factor in (1.0, *(self.terms.reasks if ceiling else ())):
+            self._most += price.most(bound, int(ceiling * factor), batch=batch, cache=self.terms.cache)
 
     def work(self) -> Work:
         """All requests added so far."""
@@ -136,7 +140,11 @@ class Tally:
             sync_usd=self._cost("likely", batch=False),
         )
 
-    def _cost(self, output: Literal["low", "likely", "high"], *, batch: bool) -> Decimal:
+    def counted(self, *, batch: bool) -> Decimal:
+        """What the input of all requests costs as it was counted, in dollars."""
+        return self._cost("none", batch=batch)
+
+    def _cost(self, output: Literal["none", "low", "likely", "high"], *, batch: bool) -> Decimal:
         parts = (
             self.terms.price.rates(tier=tier, batch=batch).cost(
                 Usage(sums.input, output_tokens=getattr(sums, output)),

@@ -73,6 +73,11 @@ def overhead(messages: int) -> int:
     return int(said["per_message"]) * messages + int(said["per_request"])
 
 
+def schema_bound(schema: str) -> int:
+    """At most so many tokens of prompt come of a response schema (JSON text), in whatever form the host puts it."""
+    return len(schema.encode()) + int(_table()["overhead"]["per_schema"]) if schema else 0
+
+
 @cache
 def counter(model: str) -> Counter:
     """The counter for a model's name as providers write it; an unknown name gets the approximate one."""

@@ -60,11 +60,12 @@ def missed(ctx: Context, stage: Stage) -> str | None:
     return f"{stage.name}: the target was missed: after {asked} its rows query has nothing new to ask, and {until}"
 
 
-def left(ctx: Context, stage: Stage) -> int:
-    """How many waves may still be asked after those that are."""
+def left(ctx: Context, stage: Stage, drawn: int = 0) -> int:
+    """How many waves may still be asked after those that are, or are ``drawn``. 0 for a stage without waves."""
     if stage.rounds is None or stage.rounds.after is None or (ctx.run, stage.name) in ctx.facts.ended:
         return 0
-    return max(0, stage.rounds.max - len(ctx.facts.asked.get((ctx.run, stage.name), {})))
+    asked = len(ctx.facts.asked.get((ctx.run, stage.name), {}))
+    return max(0, stage.rounds.max - max(asked, drawn))
 
 
 def _rounds(stage: Stage) -> Rounds:

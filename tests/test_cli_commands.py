@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -109,7 +112,7 @@ def test_run_without_a_terminal_shows_the_price_and_sends_nothing(monkeypatch: p
     monkeypatch.setattr(api, "run", asked(answers))
     done = call("run", "m.yaml", "--store", "here", typed="y\n")
     assert (done.code, answers) == (4, [False])
-    assert "likely $2.00, at most $8.00" in done.out
+    assert "likely $2.00 ($1.00 to $4.00), at most $4.50" in done.out
     assert done.err == "your decision: nothing was sent\n  chimera-batch run --store here m.yaml --yes\n"
 
 
@@ -130,7 +133,7 @@ def test_run_on_a_terminal_asks(typed: str, code: int, sent: bool, monkeypatch: 
     monkeypatch.setattr(showing, "answerable", lambda: True)
     done = call("run", "m.yaml", typed=typed)
     assert (done.code, answers) == (code, [sent])
-    assert "for about $2.00, at most $8.00?" in done.err
+    assert "for about $2.00, at most $4.50?" in done.err
     assert "verdicts" in done.out
 
 
@@ -256,12 +259,128 @@ def test_estimate_prints_the_table(stand_in: Callable[..., Recorder]) -> None:
     assert lines[0].split() == [
         "stage", "model", "requests", "input", "output", "low", "likely", "high", "ceiling", "synchronous", "basis",
     ]  # fmt: skip
-    assert lines[-4:] == [
-        "likely $2.00, at most $8.00; asked one by one: $4.00",
-        "turnarounds of a provider, one after the other: 2 to 3",
-        "budget $5.00; prices as of 2026-11-09",
+    assert lines[-5:] == [
+        "likely $2.00 ($1.00 to $4.00), at most $4.50; asked one by one: $4.00",
+        "turnarounds (nights), one after the other: 2 to 3; at most 72 h",
+        "budget $5.00, of which $4.50 is left",
+        "prices as of 2026-11-09",
         "warning: a model will be shut down",
     ]
+
+
+def test_estimate_names_the_stages_that_are_cheap_to_hurry(stand_in: Callable[..., Recorder]) -> None:
+    now = [
+        {"stage": "drafts", "turnarounds_saved": 2, "usd_extra": 0.2},
+        {"stage": "verdicts", "turnarounds_saved": 1, "usd_extra": 0.21},  # above a tenth of the likely total
+    ]
+    stand_in("plan", estimate_document(now=now, hours={"likely": 5.25, "max": 72.0}))
+    out = call("estimate", "m.yaml").out
+    assert "window: now for drafts would save 2 turnarounds and cost $0.2000 more" in out
+    assert "for verdicts" not in out
+    assert "2 to 3; about 5.2 h as batches took so far, at most 72 h" in out
+
+
+def test_without_a_budget_the_ceiling_is_the_most(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("plan", estimate_document(budget=None, budget_left=None))
+    out = call("estimate", "m.yaml").out
+    assert "at most $8.00" in out
+    assert "no budget is set" in out
+
+
+def test_estimate_as_csv(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("plan", estimate_document())
+    rows = list(csv.DictReader(io.StringIO(call("estimate", "m.yaml", "--csv").out)))
+    assert [row["stage"] for row in rows] == ["drafts", "verdicts"]
+    assert (rows[0]["requests"], rows[0]["usd_low"], rows[0]["usd_ceiling"]) == ("10", "1.0", "8.0")
+    assert (rows[0]["sync_usd"], rows[0]["basis"]) == ("4.0", "assumed")
+
+
+# -- pilot
+
+
+def pilot_document(**changes: Any) -> dict[str, Any]:
+    """A pilot's document as ``piloting.document`` writes it."""
+    rest = estimate_document()["stages"][0]
+    return {
+        "run": "tiny",
+        "rehearsal": False,
+        "stage": "drafts",
+        "provider": "openai",
+        "model": "gpt",
+        "wanted": 500,
+        "left": 400,
+        "n": 100,
+        "basis": "pilot of 100",
+        "ok": 97,
+        "input_tokens": {"mean": 120.0, "counted": 118.0},
+        "output_tokens": {"low": 900.0, "mean": 1000.0, "high": 1150.0, "p50": 800, "p95": 2500, "max": 4000},
+        "truncated": {"requests": 4, "low": 0.016, "mean": 0.04, "high": 0.098},
+        "usd_per_request": {"low": 0.0045, "mean": 0.005, "high": 0.0058},
+        "kept": {"rows": 90, "low": 0.826, "mean": 0.9, "high": 0.945},
+        "usd_per_kept_row": 0.00556,
+        "usd_spent": 0.5,
+        "rest": rest,
+        "estimate": estimate_document(),
+        **changes,
+    }
+
+
+def test_pilot_says_what_a_request_and_a_kept_row_cost(stand_in: Callable[..., Recorder]) -> None:
+    recorder = stand_in("pilot", pilot_document())
+    out = call("pilot", "m.yaml", "--stage", "drafts", "-n", "100", "--yes").out
+    (path, stage, requests, _), how = recorder.calls[0]
+    assert (path, stage, requests, how) == (Path("m.yaml"), "drafts", 100, {"confirm": None})
+    assert "drafts · openai/gpt · pilot of 100 of 500 requests" in out
+    lines = {line.split("  ")[0]: line for line in out.splitlines()}
+    assert "900 to 1,150" in lines["output tokens"]
+    assert "4.0%" in lines["truncated"]
+    assert "$0.0045 to $0.0058" in lines["a request"]
+    assert "$0.0056" in lines["a kept row"]
+    assert "the rest: 10 requests, likely $2.00 ($1.00 to $4.00), at most $8.00 (assumed)" in out
+    assert "next:  chimera-batch run m.yaml" in out
+
+
+def test_a_pilot_of_lists_says_rows_a_request(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("pilot", pilot_document(kept={"rows": 700, "low": None, "mean": 7.0, "high": None}))
+    assert re.search(r"rows a request\s+7\.00\s+700 rows", call("pilot", "m.yaml", "--yes").out)
+
+
+def test_a_pilot_with_too_few_answers_has_no_figures(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("pilot", pilot_document(n=0, basis="fewer than 30 answers: no point estimate"))
+    out = call("pilot", "m.yaml", "--yes").out
+    assert "no point estimate" in out
+    assert "output tokens" not in out
+
+
+def test_pilot_asks_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer = {"run": "tiny", "stage": "drafts", "model": "gpt", "pilot": 100, "usd": {"likely": 0.5, "ceiling": 2.0}}
+    answers = []
+
+    def pilot(*_: Any, confirm: Any) -> dict[str, Any]:
+        answers.append(confirm(offer))
+        raise errors.NeedsDecision("nothing was sent", hint="chimera-batch pilot m.yaml --stage drafts --yes")
+
+    monkeypatch.setattr(api, "pilot", pilot)
+    done = call("pilot", "m.yaml", typed="y\n")
+    assert (done.code, answers) == (4, [False])
+    assert "Send a sample of 100 requests of drafts to gpt, for about $0.5000, at most $2.00?" in done.out
+    told = json.loads(call("pilot", "m.yaml", "--json").out)
+    assert told["pilot"] == offer
+
+
+def test_run_with_a_pilot_shows_what_the_sample_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def run(manifest: Path, options: Options, *, confirm: Any, **_: Any) -> dict[str, Any]:
+        seen.append(options.sample)
+        assert not confirm({**estimate_document(), "pilots": [pilot_document()]})
+        raise errors.NeedsDecision("the sample of drafts is in; the rest was not sent")
+
+    monkeypatch.setattr(api, "run", run)
+    done = call("run", "m.yaml", "--pilot", "-n", "200")
+    assert (done.code, seen) == (4, [200])
+    assert "pilot of 100 of 500 requests" in done.out
+    assert "Send the rest, for about $2.00, at most $4.50?" in done.out
 
 
 def test_estimate_by_its_ceiling(stand_in: Callable[..., Recorder]) -> None:

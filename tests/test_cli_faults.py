@@ -109,7 +109,7 @@ USAGE = [
     (["run", "m.yaml", "--max-usd", "lots"], "'lots' is not an amount of dollars", "chimera-batch run --help"),
     (["run", "m.yaml", "--max-usd", "-1"], "'-1' is not an amount", "chimera-batch run --help"),
     (["run", "m.yaml", "--max-usd", "inf"], "'inf' is not an amount", "chimera-batch run --help"),
-    (["run", "m.yaml", "--pilot"], "--pilot", "chimera-batch run --help"),
+    (["run", "m.yaml", "--pilots"], "--pilots", "chimera-batch run --help"),
     (["adopt", "m.yaml", "--shard", "s"], "--batch", "chimera-batch adopt --help"),
     (["resend", "m.yaml"], "--shard", "chimera-batch resend --help"),
     (["query", "SELECT 1", "--format", "xml"], "'xml'", "chimera-batch query --help"),

@@ -18,8 +18,8 @@ from tests.conftest import ROOT
 DOCS = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 GLOBAL = {"--store", "--price", "--json", "--quiet", "--debug"}
 HOUSE = {
-    "init", "check", "estimate", "run", "advance", "status", "cancel", "retry", "adopt", "resend", "query", "trace",
-    "prices", "doctor", "rehearsal serve",
+    "init", "check", "estimate", "pilot", "run", "advance", "status", "cancel", "retry", "adopt", "resend", "query",
+    "trace", "prices", "doctor", "rehearsal serve",
 }  # fmt: skip
 REHEARSABLE = HOUSE - {"init", "prices", "rehearsal serve"}
 
@@ -134,7 +134,7 @@ def test_without_a_command_there_is_help() -> None:
     done = call()
     assert done.code == 0
     listed = re.findall(r"^  (\w+) {2,}", done.out.partition("Commands:")[2], re.MULTILINE)
-    assert listed[:4] == ["init", "check", "estimate", "run"]  # in the order of the work
+    assert listed[:5] == ["init", "check", "estimate", "pilot", "run"]  # in the order of the work
 
 
 def test_version() -> None:

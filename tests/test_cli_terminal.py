@@ -58,7 +58,7 @@ def test_a_question_before_money(typed: bytes, code: int) -> None:
     ended, screen = on_terminal("-c", FAKE, "run", "m.yaml", typed=typed)
     assert ended == code
     assert "verdicts" in screen
-    assert "Send this, for about $2.00, at most $8.00?" in screen
+    assert "Send this, for about $2.00, at most $4.50?" in screen
     assert ("sent [bold]10[/bold]" in screen) == (code == 0)
     assert ("[red]tiny[/red]" in screen) == (code == 0)
     assert "\x1b]" not in screen

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chimera_batch.errors import InputError
-from chimera_batch.estimate import Span, StageFacts, Tally, Terms, assumed, chain, document, table
+from chimera_batch.estimate import Money, Span, StageFacts, Tally, Terms, assumed, chain, document, table
 from chimera_batch.prices import Price, load
 from chimera_batch.records import Usage
 from chimera_batch.stage import Assume
@@ -87,7 +87,8 @@ def sql(name: str, *reads: str, rows: int | None = None) -> StageFacts:
 
 
 def quote(*stages: StageFacts, **more: Any) -> dict[str, Any]:
-    return document("r", stages, **{"budget": None, "today": TODAY, **more})
+    money = Money(more.pop("budget", None), more.pop("committed", Decimal(0)))
+    return document("r", stages, money, **{"today": TODAY, **more})
 
 
 def usd(low: str, likely: str, high: str, ceiling: str) -> Span:
@@ -407,7 +408,8 @@ def test_turnarounds_are_the_longest_chain_of_batches(stages: list[StageFacts], 
 def test_the_document_has_the_keys_of_the_contract_and_is_json() -> None:
     said = quote(ask("a", 10), sql("s", "a"), ask("b", reads=("s",)), budget=Decimal("12.5"), warnings=("mind this",))
     assert list(said) == [
-        *("run", "currency", "stages", "total", "sync_total", "turnarounds", "budget", "prices_as_of", "warnings")
+        *("run", "currency", "stages", "total", "sync_total", "turnarounds", "hours", "now"),
+        *("budget", "budget_left", "prices_as_of", "warnings"),
     ]
     assert (said["run"], said["currency"], said["budget"]) == ("r", "USD", 12.5)
     for stage in said["stages"]:

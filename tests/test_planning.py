@@ -247,7 +247,9 @@ def test_shards_are_cut_at_the_hosts_limits(tmp_path: Path) -> None:
     shards = list(one.ctx.facts.shards.values())
     assert [(shard.requests, shard.canary) for shard in shards] == [(50, True), (300, False), (250, False)]
     order = [wire.request_id(line) for shard in shards for line in wire.read_lines(one.ctx.store.fetch(shard.key))]
-    assert order == [row["request_id"] for row in one.parquet(paths[0])]
+    asked = [row["request_id"] for row in one.parquet(paths[0])]
+    sample = set(sorted(asked)[:50])  # ids are digests: the smallest ones are a random sample
+    assert order == [i for i in asked if i in sample] + [i for i in asked if i not in sample]
     largest = max(shard.bytes for shard in shards)
     assert largest == sum(
         len(line) + 1 + 9 for line in wire.read_lines(one.ctx.store.fetch(max(shards, key=lambda s: s.bytes).key))
@@ -304,7 +306,7 @@ def test_a_prompt_that_changes_between_drawing_and_packing_is_noticed(tmp_path: 
         step = Step(changed, stage, {}, warehouse, folder)
         step.stand(paths)
         with pytest.raises(InputError, match="does not render to the same request twice"):
-            planning.pack(changed, stage, warehouse, folder, seen=0)
+            planning.pack(changed, stage, warehouse, folder, planning.Extent(0))
 
 
 def test_asked_is_a_fact_that_replaces_the_old_one(tmp_path: Path) -> None:

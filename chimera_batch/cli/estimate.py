@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,18 @@ from chimera_batch.cli import showing
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 from chimera_batch.cli.showing import dollars
 
+SMALL = 0.1  # of the likely total: what more than this costs to hurry is not suggested
 _GUESSES = ("low", "likely", "high", "synchronous")
 
 
 @click.command()
 @manifest_argument
 @click.option("--ceiling", is_flag=True, help="Show the most that it can cost instead of the range.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV, amounts in dollars.")
 @click.option("--explain", is_flag=True, help="List what is saved, and against what.")
 @rehearsable
 @click.pass_obj
-def estimate(said: Said, manifest: Path, ceiling: bool, explain: bool) -> None:
+def estimate(said: Said, /, *, manifest: Path, ceiling: bool, as_csv: bool, explain: bool) -> None:
     """What the run would still cost.
 
     Requests, tokens and dollars per stage, with what each figure rests on. Sends and writes nothing.
@@ -33,6 +36,9 @@ def estimate(said: Said, manifest: Path, ceiling: bool, explain: bool) -> None:
     found = api.plan(manifest, said.options())
     if said.as_json:
         showing.document({**found, "savings": savings(found)} if explain else found)
+        return
+    if as_csv:
+        _csv(found)
         return
     show(found, ceiling=ceiling)
     if explain:
@@ -52,19 +58,56 @@ def show(found: Mapping[str, Any], *, ceiling: bool = False) -> None:
         showing.line(text)
 
 
+def _csv(found: Mapping[str, Any]) -> None:
+    """One line a stage, every amount a plain number."""
+    import csv
+
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    counts = ("requests", "input_tokens", "output_tokens")
+    usd = ("low", "likely", "high", "ceiling")
+    out.writerow(("stage", "provider", "model", *counts, *(f"usd_{name}" for name in usd), "sync_usd", "basis"))
+    for stage in found["stages"]:
+        names, amounts = (stage[n] for n in ("stage", "provider", "model", *counts)), (stage["usd"][n] for n in usd)
+        out.writerow((*names, *amounts, stage["sync_usd"], stage["basis"]))
+
+
 def _notes(found: Mapping[str, Any]) -> Iterator[str]:
-    total, nights = found["total"], found["turnarounds"]
-    yield f"likely {dollars(total['likely'])}, at most {dollars(total['ceiling'])}; asked one by one: " + (
-        f"{dollars(found['sync_total'])}"
+    total, budget = found["total"], found["budget"]
+    yield f"likely {dollars(total['likely'])} ({dollars(total['low'])} to {dollars(total['high'])}), " + (
+        f"at most {dollars(most(found))}; asked one by one: {dollars(found['sync_total'])}"
     )
-    likely, most = nights["likely"], nights["max"]
-    yield f"turnarounds of a provider, one after the other: {likely}" + (f" to {most}" if most > likely else "")
-    budget = found["budget"]
-    yield (f"budget {dollars(budget)}" if budget is not None else "no budget is set") + (
-        f"; prices as of {found['prices_as_of']}" if found["prices_as_of"] else ""
-    )
+    yield _waiting(found)
+    for entry in found["now"]:
+        if entry["usd_extra"] <= SMALL * total["likely"]:
+            yield f"window: now for {entry['stage']} would save {_nights(entry['turnarounds_saved'])} and cost " + (
+                f"{dollars(entry['usd_extra'])} more"
+            )
+    if budget is not None:
+        yield f"budget {dollars(budget)}, of which {dollars(found['budget_left'])} is left"
+    else:
+        yield "no budget is set"
+    if found["prices_as_of"]:
+        yield f"prices as of {found['prices_as_of']}"
     for warning in found["warnings"]:
         yield f"warning: {warning}"
+
+
+def most(found: Mapping[str, Any]) -> float:
+    """The most that can still be spent: the ceiling, or what the budget leaves if that is less."""
+    left = found["budget_left"]
+    return float(found["total"]["ceiling"] if left is None else min(found["total"]["ceiling"], left))
+
+
+def _waiting(found: Mapping[str, Any]) -> str:
+    """How long it takes, in turnarounds of a provider and in hours."""
+    turns, hours = found["turnarounds"], found["hours"]
+    to = f" to {turns['max']}" if turns["max"] > turns["likely"] else ""
+    usual = f"about {hours['likely']:,.1f} h as batches took so far, " if hours["likely"] else ""
+    return f"turnarounds (nights), one after the other: {turns['likely']}{to}; {usual}at most {hours['max']:,.0f} h"
+
+
+def _nights(turnarounds: int) -> str:
+    return "a turnaround" if turnarounds == 1 else f"{turnarounds} turnarounds"
 
 
 def savings(found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from chimera_batch import __version__
-from chimera_batch.cli import decide, estimate, faults, query, rehearsal, run, start, status, trace
+from chimera_batch.cli import decide, estimate, faults, pilot, query, rehearsal, run, start, status, trace
 from chimera_batch.cli.said import Said, global_options
 
 
@@ -102,6 +102,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     start.init,
     start.check,
     estimate.estimate,
+    pilot.pilot,
     run.run,
     run.advance,
     status.status,

@@ -4,17 +4,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from chimera_batch.cli import estimate, showing
+from chimera_batch.cli import asked, showing
 from chimera_batch.cli.hints import next_lines
+from chimera_batch.cli.pilot import DEFAULT
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable, spending
-from chimera_batch.cli.showing import dollars
 from chimera_batch.cli.summary import summary, what_next
 
 
@@ -24,9 +24,11 @@ from chimera_batch.cli.summary import summary, what_next
 @click.option("--yes", is_flag=True, help="Send without asking; the budget still holds.")
 @spending
 @click.option("--until", metavar="STAGE", help="Stop when this stage's table is made.")
+@click.option("--pilot", is_flag=True, help="Send a random sample of each stage first; ask before the rest.")
+@click.option("-n", "requests", type=int, default=DEFAULT, show_default=True, help="Requests in a sample of --pilot.")
 @click.option("--detach", is_flag=True, help="Send what can be sent, do not wait for it, exit 5.")
 @click.pass_obj
-def run(said: Said, *, manifest: Path, yes: bool, until: str | None, detach: bool) -> None:
+def run(said: Said, /, *, manifest: Path, yes: bool, pilot: bool, requests: int, **how: Any) -> None:
     """Ask what is missing, wait, make the tables.
 
     Resumes by itself: stop it at any moment and type the same again.
@@ -35,8 +37,9 @@ def run(said: Said, *, manifest: Path, yes: bool, until: str | None, detach: boo
     """
     from chimera_batch import api
 
-    confirm = None if yes or said.rehearse else _confirm(said)
-    _finish(said, manifest, api.run(manifest, said.options(), confirm=confirm, until=until, detach=detach))
+    confirm = None if yes or said.rehearse else asked.confirm(said)
+    options = replace(said.options(), sample=requests if pilot else None)
+    _finish(said, manifest, api.run(manifest, options, confirm=confirm, **how))
 
 
 @click.command()
@@ -52,24 +55,6 @@ def advance(said: Said, manifest: Path) -> None:
     from chimera_batch import api
 
     _finish(said, manifest, api.advance(manifest, said.options()))
-
-
-def _confirm(said: Said) -> Callable[[dict[str, Any]], bool]:
-    """Show the estimate, then ask; False where there is nobody to ask."""
-
-    def confirm(found: dict[str, Any]) -> bool:
-        if said.as_json:
-            said.extra["estimate"] = found
-            return False
-        estimate.show(found)
-        if not showing.answerable():
-            return False
-        sys.stdout.flush()
-        total = found["total"]
-        question = f"Send this, for about {dollars(total['likely'])}, at most {dollars(total['ceiling'])}?"
-        return click.confirm(question, err=True)
-
-    return confirm
 
 
 def _finish(said: Said, manifest: Path, status: Mapping[str, Any]) -> None:

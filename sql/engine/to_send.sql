@@ -1,5 +1,6 @@
 -- Requests that would be sent now, with what prices them.
 -- reads: asked, standing
+-- $upto: the last id that counts: that of a sample, or one behind all
 WITH first_asked AS (
     SELECT request_id, any_value(input_tokens) AS input_tokens, max(input_bound) AS input_bound
     FROM asked
@@ -8,4 +9,4 @@ WITH first_asked AS (
 SELECT f.input_tokens, f.input_bound, s.ceiling
 FROM standing AS s
 JOIN first_asked AS f ON f.request_id = s.request_id
-WHERE s.state IN ('not_asked', 'packed', 'retryable')
+WHERE s.state IN ('not_asked', 'packed', 'retryable') AND s.request_id <= $upto

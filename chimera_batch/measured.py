@@ -1,0 +1,127 @@
+"""What the answers of a stage took, and the price of the rest that follows from it. Pure. Floor 2.
+
+A request is measured with all its askings: truncated, invalid and failed calls that were billed are part of what it
+cost. Of the rest the input is counted, request by request; what a request cost beyond its counted input is what is
+carried over from the sample, so a difference between prompts is no error of the estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from chimera_batch import sampling
+from chimera_batch.money import Price
+from chimera_batch.records import Usage
+from chimera_batch.sampling import Sample
+from chimera_batch.tally import Span, Tally, Work
+
+_FEWER, _MORE = Decimal("0.8"), Decimal("1.25")  # what is allowed for answers that are no random sample
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """One settled request: its input as counted, and the usage of each asking that was billed."""
+
+    counted: int
+    usages: Sequence[Usage]
+    truncated: bool  # an asking ended at its output ceiling
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Settled requests of one stage. Dollars are at today's rates of the stage's window."""
+
+    random: bool  # a random sample of the stage
+    usd: Sample  # a request
+    beyond: Sample  # a request less its counted input
+    sync_usd: float  # mean of a request at the synchronous price
+    sync_beyond: float
+    output: Sample  # tokens of a request
+    lengths: tuple[int, ...]  # output tokens of every request, sorted
+    input_tokens: float  # mean, as billed
+    counted: float  # mean, as we counted it
+    truncated: int
+    ok: int
+
+    @property
+    def n(self) -> int:
+        return self.usd.n
+
+    @property
+    def basis(self) -> str:
+        return f"pilot of {self.n:,}" if self.random else f"measured on {self.n:,}"
+
+
+def measure(took: Iterable[Took], price: Price, *, batch: bool, random: bool) -> Measured:
+    """Sum up; needs the figures of one sample in memory, not those of a stage."""
+    found = list(took)
+    paid, sync = ([_usd(one, price, batch=kind) for one in found] for kind in (batch, False))
+    prompts = [Usage(one.counted) for one in found]
+    input_usd, sync_input = ([float(price.cost(prompt, batch=kind)) for prompt in prompts] for kind in (batch, False))
+    outputs = [sum(usage.output_tokens for usage in one.usages) for one in found]
+    return Measured(
+        random=random,
+        usd=Sample.of(paid),
+        beyond=Sample.of(a - b for a, b in zip(paid, input_usd, strict=True)),
+        sync_usd=Sample.of(sync).mean,
+        sync_beyond=Sample.of(a - b for a, b in zip(sync, sync_input, strict=True)).mean,
+        output=Sample.of(outputs),
+        lengths=tuple(sorted(outputs)),
+        input_tokens=Sample.of(sum(usage.input_tokens for usage in one.usages) for one in found).mean,
+        counted=Sample.of(one.counted for one in found).mean,
+        truncated=sum(one.truncated for one in found),
+        ok=sum(one.ok for one in found),
+    )
+
+
+def _usd(one: Took, price: Price, *, batch: bool) -> float:
+    return float(sum((price.cost(usage, batch=batch) for usage in one.usages), Decimal(0)))
+
+
+def work(tally: Tally, measured: Measured) -> Work:
+    """What the tally's requests will cost if they are like the measured ones."""
+    plain, more = tally.work(), tally.requests
+    counted, sync = tally.counted(batch=tally.terms.batch), tally.counted(batch=False)
+    usd = [counted + _dollars(part) for part in sampling.total(measured.beyond, more)]
+    return Work(
+        requests=more,
+        input_tokens=round(plain.input_tokens * _ratio(measured)),
+        output_tokens=round(measured.output.mean * more),
+        usd=_span(usd, plain.usd.ceiling, measured),
+        sync_usd=max(Decimal(0), sync + _dollars(measured.sync_beyond * more)),
+    )
+
+
+def expected(measured: Measured, requests: Span, ceiling: Decimal) -> Work:
+    """Requests that do not exist yet, like the measured ones. ``ceiling``: the most that one of them can cost."""
+    count = requests.whole()
+    likely = int(count.likely)
+    counts = (int(count.low), likely, int(count.high))
+    usd = [_dollars(sampling.total(measured.usd, number)[place]) for place, number in enumerate(counts)]
+    return Work(
+        requests=likely,
+        input_tokens=round(measured.input_tokens * likely),
+        output_tokens=round(measured.output.mean * likely),
+        usd=_span(usd, ceiling * count.ceiling, measured),
+        sync_usd=_dollars(measured.sync_usd * likely),
+    )
+
+
+def _span(usd: Sequence[Decimal], ceiling: Decimal, measured: Measured) -> Span:
+    """In order, never negative; wider where the answers are no random sample, never above the ceiling."""
+    fewer, more = (Decimal(1), Decimal(1)) if measured.random else (_FEWER, _MORE)
+    low, likely, high = usd
+    low, likely, high = (min(max(part, Decimal(0)), ceiling) for part in (low * fewer, likely, high * more))
+    return Span(low, likely, high, ceiling)
+
+
+def _ratio(measured: Measured) -> float:
+    """Billed input over counted input: schema, chat format, a tokenizer that is not the model's, re-asking."""
+    return measured.input_tokens / measured.counted if measured.counted else 1.0
+
+
+def _dollars(usd: float) -> Decimal:
+    return Decimal(repr(round(usd, 12)))

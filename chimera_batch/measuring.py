@@ -1,0 +1,57 @@
+"""What the answers of a stage took so far, from the views of ``standing``. Reads a bounded number of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+from chimera_batch import measured, standing
+from chimera_batch.context import Context, engine_sql
+from chimera_batch.measured import Measured, Took
+from chimera_batch.project import Stage
+from chimera_batch.records import Usage
+from chimera_batch.sampling import LEAST
+from chimera_batch.tally import Terms
+from chimera_batch.warehouse import Warehouse
+
+MOST = 5_000  # requests; more make no figure better that a person could tell
+
+
+def measure(warehouse: Warehouse, terms: Terms) -> Measured | None:
+    """None while too few requests are settled. The views ``asked``, ``standing`` and ``landed`` must be current.
+
+    A random sample is preferred to more answers that are none: those that came first need not be like the rest.
+    """
+    settled = list(_settled(warehouse))
+    sample = [took for sampled, took in settled if sampled]
+    random = len(sample) >= LEAST
+    found = sample if random else [took for _, took in settled]
+    if len(found) < LEAST:
+        return None
+    return measured.measure(found, terms.price, batch=terms.batch, random=random)
+
+
+def of_stage(ctx: Context, stage: Stage, terms: Terms) -> Measured | None:
+    """The same for a stage as it was last asked, from the store alone."""
+    asked = ctx.facts.asked.get((ctx.run, stage.name), {})
+    if not asked:
+        return None
+    with ctx.warehouse() as (warehouse, folder):
+        standing.prepare(ctx, stage, [ctx.store.fetch(asked[number].key) for number in sorted(asked)], warehouse)
+        standing.take(ctx, stage, warehouse, folder)
+        return measure(warehouse, terms)
+
+
+def _settled(warehouse: Warehouse) -> Iterator[tuple[bool, Took]]:
+    """(belongs to the sample, what it took) of each settled request."""
+    rows = warehouse.rows(engine_sql("measured"), {"most": MOST})
+    for (_, sampled, ok, counted), askings in groupby(rows, key=lambda row: row[:4]):
+        heard = list(askings)
+        usages = [_usage(row) for row in heard if row[5] or row[9]]
+        yield bool(sampled), Took(counted, usages, truncated=any(row[4] for row in heard), ok=bool(ok))
+
+
+def _usage(row: tuple[Any, ...]) -> Usage:
+    given, cached, short, long, written = row[5:10]
+    return Usage(given, cached, short, long, output_tokens=written)

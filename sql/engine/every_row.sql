@@ -1,0 +1,3 @@
+-- A stage's table as it is.
+-- reads: stage_table
+SELECT * FROM stage_table
