@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chimera_batch.fingerprints import digest, of_round, of_stage
+from chimera_batch.fingerprints import digest, of_end, of_round, of_stage, of_wave
 from chimera_batch.records import Call
 from chimera_batch.stage import Assume, Rounds, Rule, Source, Stage
 
@@ -155,3 +155,62 @@ def test_digests_are_pinned() -> None:
     assert digest([1, "ü", {"b": None, "a": 1.5}]) == "21184a304e3be443"
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert len(digest("")) == 16
+
+
+# -- waves
+
+WAVES = replace(STAGE, rounds=Rounds(3, source("SELECT count(*) > $target FROM kept"), "kept_rows", ("topics",)))
+
+
+def test_a_param_that_sizes_rounds_leaves_closed_ones_alone() -> None:
+    assert marks(WAVES, {**PARAMS, "topics": [9]}) == marks(WAVES)
+    assert marks(WAVES, {**PARAMS, "style": "long"})[0] != marks(WAVES)[0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "counts"),
+    [
+        ("{{ q }} about {{ params.topics }}", True),
+        ("{{ q }} {{ params['topics'] }}", True),
+        ("{% for name in params %}{{ name }}{% endfor %}", True),
+        ("{{ params | tojson }}", True),
+        ("{{ q }} {{ params.style }} on these topics", False),
+        ("{{ q }} {{ params.topics_of_old }}", False),
+    ],
+)
+def test_a_param_that_the_prompt_shows_counts_all_the_same(prompt: str, counts: bool) -> None:
+    shown = replace(WAVES, prompt=source(prompt))
+    assert (marks(shown, {**PARAMS, "topics": [9]})[0] != marks(shown)[0]) is counts
+
+
+def test_what_decides_about_further_waves_does_not_shape_the_table() -> None:
+    assert WAVES.rounds is not None
+    other = replace(WAVES, rounds=replace(WAVES.rounds, max=9, until=source("SELECT true")))
+    assert marks(other, {**PARAMS, "target": 99}) == marks(WAVES)
+
+
+def test_a_table_is_of_the_waves_that_were_asked() -> None:
+    one, two, other = (of_stage(WAVES, PARAMS, INPUTS, 0, None, waves) for waves in (["a"], ["a", "a:b"], ["a", "a:c"]))
+    assert len({one, two, other, of_stage(WAVES, PARAMS, INPUTS, 0)}) == 4
+
+
+def test_all_waves_begin_alike() -> None:
+    first = of_round(WAVES, PARAMS, INPUTS, "")
+    later = {of_wave(first, previous, kept) for previous in ("p", "q") for kept in ("k", "l")}
+    assert len(later) == 4 and {mark.partition(":")[0] for mark in later} == {first}
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({"params": {**PARAMS, "target": 9}}, True),
+        ({"params": {**PARAMS, "topics": [9]}}, True),  # of the rows query: there may be something new to ask
+        ({"params": {**PARAMS, "other": 9}}, False),
+        ({"table": "another"}, True),
+        ({"kept": "another"}, True),
+        ({"stage": replace(WAVES, rounds=Rounds(4, source("SELECT count(*) > $target FROM kept"), "kept_rows"))}, True),
+    ],
+)
+def test_what_decides_about_another_wave(change: dict[str, Any], counts: bool) -> None:
+    said = {"stage": WAVES, "params": PARAMS, "table": "table", "kept": "kept"}
+    assert (of_end(**{**said, **change}) != of_end(**said)) is counts  # type: ignore[arg-type]  # by name, from a table

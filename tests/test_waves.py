@@ -17,6 +17,7 @@ from chimera_batch.errors import InputError
 from chimera_batch.project import Project
 from chimera_batch.runner import Progress
 from chimera_batch.stores import open_store
+from tests.conftest import ROOT
 from tests.support import Bench, answered, bench, failed, write_project
 
 Line = dict[str, Any]
@@ -547,3 +548,26 @@ def test_a_table_query_cannot_read_what_is_kept(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path, rounds=rounds, files={"sql/tiny/drafts.sql": table}))
     with pytest.raises(InputError, match="cannot read `kept`"):
         checking.check(one.ctx)
+
+
+def test_the_page_about_stopping_at_a_target_is_true(tmp_path: Path) -> None:
+    """Its two blocks, with the files that it does not show, keep what they were told to in two waves."""
+    page = (ROOT / "docs" / "your-own-pipeline.md").read_text(encoding="utf-8").split("## Stop at a target")[1]
+    [stages] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    [rows] = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    model = "{provider: openai, model: tiny-1, max_output_tokens: 100}"
+    head = f"run: tiny\nstore: {tmp_path / 'store'}\nparams: {{target: 1000}}\n"
+    files = {
+        "tiny.yaml": f"{head}models: {{writer: {model}, judge: {model}}}\nstages:\n{stages}",
+        "sql/my/drafts_rows.sql": rows,
+        "sql/my/drafts_enough.sql": ENOUGH,
+        "sql/my/judged_rows.sql": JUDGED_ROWS,
+        "sql/my/kept_drafts.sql": GOOD,
+        "prompts/my/drafts.md": "write {{ number }}\n",
+        "prompts/my/judged.md": "{{ q }}\n",
+    }
+    one = bench(write_project(tmp_path, files))
+    assert checking.check(one.ctx)["stages"][0]["requests"] == 800
+    finish(one, minds(lambda number: number % 4 != 0))
+    assert asked(one) == [800, 534]
+    assert 1000 <= len(one.table("kept_drafts")) <= 1001
