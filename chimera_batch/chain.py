@@ -6,105 +6,14 @@ Stages whose rows query can run are counted by the caller; those further down ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
-from typing import Literal
 
 from chimera_batch import measured
 from chimera_batch.errors import InputError
-from chimera_batch.measured import Measured
-from chimera_batch.stage import Assume
+from chimera_batch.stagefacts import INPUT_TOKENS, StageCost, StageFacts
 from chimera_batch.tally import NOTHING, Span, Tally, Terms, Work, assumed
-
-INPUT_TOKENS = 2000
-"""Input of a request that does not exist yet where the manifest assumes none. A warning says when it is used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A table made of the first ``answered`` of the ``wanted`` requests of a stage."""
-
-    answered: int
-    wanted: Span
-
-    def more(self, rows: int) -> Span:
-        """Rows still to come where ``rows`` came of those answered, with the uncertainty of a sample."""
-        each = Decimal(rows) / self.answered
-        spread = each * (1 - each) if each < 1 else each
-        error = Decimal(2) * (spread / self.answered).sqrt()
-        left = Span(*(max(Decimal(0), part - self.answered) for part in self.wanted.parts()))
-        return left * Span(max(Decimal(0), each - error), each, each + error, max(Decimal(1), each + error))
-
-
-@dataclass(frozen=True, slots=True)
-class StageFacts:
-    """What the caller knows about one stage, in the manifest's order.
-
-    A stage whose rows query can run has a ``tally`` (possibly empty) and ``wanted``; any other has ``tally=None``.
-    A sql stage needs ``stage``, ``kind``, ``reads``, and ``rows`` where its table is up to date.
-    """
-
-    stage: str  # also the name of its table
-    kind: Literal["ask", "sql"]
-    reads: tuple[str, ...] = ()  # tables that its queries read; names that are no stage above are ignored
-    rows: int | None = None  # sql: rows of its table
-    provider: str = ""
-    model: str = ""
-    terms: Terms | None = None  # every ask stage has them
-    ceiling: int | None = None  # output ceiling of requests that do not exist yet; None: an embedding
-    assume: Assume = field(default_factory=Assume)
-    samples: int = 1
-    rounds: int = 1  # that may still run, the current one included; 1 once the stage has enough
-    waves: int = 1  # batches of a round that wait for each other: 2 with a canary
-    canary_from: int | None = None  # so many requests that do not exist yet will be preceded by a canary
-    tally: Tally | None = None
-    wanted: int = 0  # with a tally: all requests drawn so far, answered and in flight included
-    answered: int = 0  # without: answers of an earlier run that will be found again
-    in_flight: int = 0  # requests at the provider: paid for already, but still a turnaround
-    measured: Measured | None = None  # of enough answers of this stage
-    drawn: Drawn | None = None  # its rows come from a stage above of which only a part is answered
-    hours: tuple[float | None, float] = (None, 0.0)  # of one turnaround: as past batches took, as the provider promises
-
-
-@dataclass(frozen=True, slots=True)
-class StageCost:
-    """One ask stage priced. ``basis`` says what the figure rests on. ``waves``: turnarounds of one round."""
-
-    facts: StageFacts
-    work: Work
-    basis: str
-    requests: Span  # all that the stage will have, answered ones included
-    rounds: tuple[int, int]  # that still have something to wait for: likely, most
-
-
-@dataclass(frozen=True, slots=True)
-class Waited:
-    """Turnarounds of a provider that follow one another, and their hours (None: no batch was ever timed)."""
-
-    likely: int = 0
-    most: int = 0
-    likely_hours: float | None = 0.0
-    most_hours: float = 0.0
-
-    def then(self, rounds: tuple[int, int], waves: int, hours: tuple[float | None, float]) -> Waited:
-        """After so many rounds of so many waves more, (likely, most)."""
-        likely, most = (number * waves for number in rounds)
-        typical, promised = hours
-        soon = self.likely_hours
-        if likely:
-            soon = None if soon is None or typical is None else soon + likely * typical
-        return Waited(self.likely + likely, self.most + most, soon, self.most_hours + most * promised)
-
-    @staticmethod
-    def longest(several: Iterable[Waited]) -> Waited:
-        found = list(several)
-        hours = [one.likely_hours for one in found]
-        return Waited(
-            max((one.likely for one in found), default=0),
-            max((one.most for one in found), default=0),
-            None if None in hours else max((h for h in hours if h is not None), default=0.0),
-            max((one.most_hours for one in found), default=0.0),
-        )
+from chimera_batch.waiting import Waited, Waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +32,9 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What later stages need to know of a stage: usable rows that it gives (None: unknown), the wait up to it."""
+    """What later stages need to know of a stage: usable rows that it gives (None: unknown)."""
 
     usable: Span | None
-    waited: Waited
     growth: Decimal = Decimal(0)  # requests that are new, as a part of those that were there before
 
 
@@ -137,20 +45,33 @@ def chain(stages: Sequence[StageFacts]) -> Chain:
     """
     done: dict[str, _Done] = {}
     costs: list[StageCost] = []
+    waits = Waits()
     for facts in stages:
-        waited = _waited(facts, done)
+        waited = waits.before([*facts.reads, *(facts.assume.rows_per or ())[:1]])
         if facts.kind == "sql":
-            done[facts.stage] = _Done(_rows_of_sql(facts, done), waited, _growth_above(facts, done))
+            done[facts.stage] = _Done(_rows_of_sql(facts, done), _growth_above(facts, done))
+            waits.add(facts.stage, waited)
             continue
         cost = _unknown_rows(facts, done) if facts.tally is None else _known_rows(facts, facts.tally)
         costs.append(cost)
-        waves = facts.waves + (facts.canary_from is not None and cost.work.requests >= facts.canary_from)
-        waves = waves if _terms(facts).batch and not _terms(facts).synchronous else 0
-        usable = cost.requests * Span.share(facts.assume.kept)
         before = int(cost.requests.likely) - cost.work.requests
         growth = Decimal(cost.work.requests) / before if before > 0 else Decimal(0)
-        done[facts.stage] = _Done(usable, waited.then(cost.rounds, waves, facts.hours), growth)
-    return Chain(tuple(costs), Waited.longest(d.waited for d in done.values()), tuple(_assumptions(costs)))
+        done[facts.stage] = _Done(cost.requests * Span.share(facts.assume.kept), growth)
+        _wait(cost, waited, waits)
+    return Chain(tuple(costs), waits.longest(), tuple(_assumptions(costs)))
+
+
+def _wait(cost: StageCost, waited: Waited, waits: Waits) -> None:
+    """Add a stage's own turnarounds; its further rounds are its own, or go through the stages below as well."""
+    facts, this, (likely, most) = cost.facts, cost.this, cost.further
+    waves = facts.waves + (facts.canary_from is not None and cost.work.requests >= facts.canary_from)
+    if not _terms(facts).batch or _terms(facts).synchronous:
+        waves = 0
+    if facts.after is None:
+        waits.add(facts.stage, waited.then((this + likely, this + most), waves, facts.hours))
+        return
+    waits.add(facts.stage, waited.then((this, this), waves, facts.hours))
+    waits.repeat(facts.after, waited, (likely, most))
 
 
 def _rows_of_sql(facts: StageFacts, done: dict[str, _Done]) -> Span | None:
@@ -169,8 +90,9 @@ def _unknown_rows(facts: StageFacts, done: dict[str, _Done]) -> StageCost:
     grown = (facts.answered * _growth_above(facts, done)).to_integral_value(ROUND_CEILING)
     left = Span(*(max(part, grown) for part in total.whole(less=facts.answered).parts()))
     work = _unseen(facts, left)
-    rounds = (int(left.likely > 0), facts.rounds if left.ceiling else 0)
-    return StageCost(facts, work, _basis(facts, left, known=False), total, rounds)
+    this = int(left.likely > 0)
+    further = (0, facts.rounds - this if left.ceiling else 0)
+    return StageCost(facts, work, _basis(facts, left, known=False), total, this, further)
 
 
 def _known_rows(facts: StageFacts, tally: Tally) -> StageCost:
@@ -180,11 +102,11 @@ def _known_rows(facts: StageFacts, tally: Tally) -> StageCost:
         later += facts.drawn.more(facts.wanted).whole()
     work = (measured.work(tally, facts.measured) if facts.measured else tally.work()) + _unseen(facts, later)
     this = int(bool(tally.requests or facts.in_flight or (facts.drawn and later.likely)))
-    likely = this + (0 if facts.drawn else -(-int(later.likely) // max(1, facts.wanted)))
-    most = this + facts.rounds - 1
+    most = facts.rounds - 1
+    likely = 0 if facts.drawn else -(-int(later.likely) // max(1, facts.wanted))
     left = Span.exactly(tally.requests) + later
     basis = _basis(facts, left, known=not later.likely)
-    return StageCost(facts, work, basis, Span.exactly(facts.wanted) + later, (min(likely, most), most))
+    return StageCost(facts, work, basis, Span.exactly(facts.wanted) + later, this, (min(likely, most), most))
 
 
 def _unseen(facts: StageFacts, requests: Span) -> Work:
@@ -228,12 +150,6 @@ def _upstream(facts: StageFacts, done: dict[str, _Done]) -> Span | None:
 
 def _growth_above(facts: StageFacts, done: dict[str, _Done]) -> Decimal:
     return max((done[name].growth for name in done if name in facts.reads), default=Decimal(0))
-
-
-def _waited(facts: StageFacts, done: dict[str, _Done]) -> Waited:
-    """The wait before the stage can start."""
-    reads = {*facts.reads, *(facts.assume.rows_per or ())[:1]}
-    return Waited.longest(done[name].waited for name in done if name in reads)
 
 
 def _input_tokens(facts: StageFacts) -> int:

@@ -22,7 +22,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch.chain import Chain, StageCost, StageFacts, chain
+from chimera_batch.chain import Chain, chain
+from chimera_batch.savings import savings
+from chimera_batch.stagefacts import StageCost, StageFacts
 from chimera_batch.tally import Span, Tally, Terms, Work, assumed
 
 __all__ = [
@@ -77,6 +79,7 @@ def document(
         "turnarounds": {"likely": priced.waited.likely, "max": priced.waited.most},
         "hours": {"likely": _hours(priced.waited.likely_hours), "max": _hours(priced.waited.most_hours)},
         "now": list(_now(stages, priced)),
+        "savings": [saving.document for saving in savings(priced)],
         "budget": None if money.budget is None else _amount(money.budget),
         "budget_left": None if left is None else _amount(left),
         "prices_as_of": min(dates).isoformat() if dates else None,

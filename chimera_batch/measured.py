@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from chimera_batch import sampling
+from chimera_batch import caching, sampling
 from chimera_batch.money import Price
 from chimera_batch.records import Usage
 from chimera_batch.sampling import Sample
@@ -45,6 +45,7 @@ class Measured:
     counted: float  # mean, as we counted it
     truncated: int
     ok: int
+    cache_saving: float  # mean dollars of a request that reading from the prompt cache saved, less what writing cost
 
     @property
     def n(self) -> int:
@@ -72,6 +73,7 @@ def measure(took: Iterable[Took], price: Price, *, batch: bool, random: bool) ->
         lengths=tuple(sorted(outputs)),
         input_tokens=Sample.of(sum(usage.input_tokens for usage in one.usages) for one in found).mean,
         counted=Sample.of(one.counted for one in found).mean,
+        cache_saving=Sample.of(_saved(one, price, batch=batch) for one in found).mean,
         truncated=sum(one.truncated for one in found),
         ok=sum(one.ok for one in found),
     )
@@ -79,6 +81,11 @@ def measure(took: Iterable[Took], price: Price, *, batch: bool, random: bool) ->
 
 def _usd(one: Took, price: Price, *, batch: bool) -> float:
     return float(sum((price.cost(usage, batch=batch) for usage in one.usages), Decimal(0)))
+
+
+def _saved(took: Took, price: Price, *, batch: bool) -> float:
+    rates = price.rates(tier=0, batch=batch)
+    return float(sum((caching.saving(usage, rates) for usage in took.usages), Decimal(0)))
 
 
 def work(tally: Tally, measured: Measured) -> Work:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from chimera_batch import estimate, joining, measuring, pacing
-from chimera_batch.chain import Drawn
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.estimate import StageFacts, Tally, Terms
 from chimera_batch.joining import Made
 from chimera_batch.planning import ALL, CANARY_FROM, limits
 from chimera_batch.project import Stage
+from chimera_batch.stagefacts import Drawn
 from chimera_batch.stepping import Step, Walked, inputs_of, reads_of
 from chimera_batch.tally import NOTHING, Span
 from chimera_batch.warehouse import Warehouse
@@ -78,24 +78,25 @@ def _facts(ctx: Context, stage: Stage, seen: Survey, warehouse: Warehouse, folde
     if stage.kind == "sql":
         made = seen.add(stage, step.current() or joining.build(ctx, stage, warehouse, folder), above)
         return StageFacts(stage.name, "sql", reads, rows=made.rows, drawn=above)
-    table, walked, known = step.current(), None, _ask_facts(ctx, stage, reads)
+    table, known = step.current(), _ask_facts(ctx, stage, reads)
     if table is None:
         walked = step.walk(step.stand, keep=False)
-        known |= {"measured": measuring.measure(warehouse, known["terms"]), "drawn": above}
-        if walked.finished or known["measured"] is not None:
+        facts = _counted(ctx, stage, {**known, "drawn": above}, walked, warehouse)
+        if walked.finished or facts.measured is not None:
             table = joining.build(ctx, stage, warehouse, folder)
+    else:
+        facts = _answered(ctx, stage, known)
     if table is not None:
-        part = None if walked is None or (walked.finished and above is None) else _part(walked, stage, above)
-        seen.add(stage, table, part)
-    return _asked_facts(ctx, stage, known, walked, warehouse)
+        seen.add(stage, table, _part(facts, above))
+    return facts
 
 
-def _part(walked: Walked, stage: Stage, above: Drawn | None) -> Drawn:
-    """How much of a stage's requests its table is made of."""
-    states, wanted = walked.standing.states, walked.standing.wanted
-    later = (stage.assume.rows or 0) * stage.samples if stage.rounds and not walked.finished else 0
-    whole = Span.exactly(max(wanted, later)) + (above.more(wanted) if above else NOTHING)
-    return Drawn(states["answered"] + states["given_up"], whole)
+def _part(facts: StageFacts, above: Drawn | None) -> Drawn | None:
+    """How much of a stage's requests its table is made of; None: of all that there will be."""
+    settled = facts.wanted - facts.in_flight - (facts.tally.requests if facts.tally else 0)
+    later = (facts.assume.rows or 0) * facts.samples if facts.rounds > 1 else 0
+    whole = Span.exactly(max(facts.wanted, later)) + (above.more(facts.wanted) if above else NOTHING)
+    return Drawn(settled, whole) if settled and whole.ceiling > settled else None
 
 
 def terms_of(ctx: Context, stage: Stage) -> Terms:
@@ -128,6 +129,8 @@ def _ask_facts(ctx: Context, stage: Stage, reads: tuple[str, ...]) -> dict[str, 
         "assume": stage.assume,
         "samples": stage.samples,
         "hours": (typical, pacing.promised_hours(stage.window)),
+        "after": stage.rounds.after if stage.rounds else None,
+        "routes": tuple((one.call.model, one.usd) for one in ctx.routes.get(stage.name, ()) if one.usd is not None),
     }
 
 
@@ -144,14 +147,16 @@ def _known_nothing(ctx: Context, stage: Stage, reads: tuple[str, ...]) -> StageF
     return StageFacts(**_ask_facts(ctx, stage, reads), rounds=rounds, answered=answered, canary_from=canary)
 
 
-def _asked_facts(
-    ctx: Context, stage: Stage, known: Mapping[str, Any], walked: Walked | None, warehouse: Warehouse
-) -> StageFacts:
+def _answered(ctx: Context, stage: Stage, known: Mapping[str, Any]) -> StageFacts:
+    """A stage whose table is made; only further waves of it may still be asked."""
+    wanted, left = sum(ctx.facts.tables[ctx.run, stage.name].standing.values()), waves_left(ctx, stage)
+    measured = measuring.of_stage(ctx, stage, known["terms"]) if left else None
+    return StageFacts(**known, tally=Tally(known["terms"]), wanted=wanted, rounds=1 + left, measured=measured)
+
+
+def _counted(ctx: Context, stage: Stage, known: Mapping[str, Any], walked: Walked, warehouse: Warehouse) -> StageFacts:
     """A stage whose requests are counted one by one."""
-    if walked is None:
-        table = ctx.facts.tables[(ctx.run, stage.name)]
-        wanted = sum(table.standing.values())
-        return StageFacts(**known, tally=Tally(known["terms"]), wanted=wanted, rounds=1 + waves_left(ctx, stage))
+    asked, different = next(iter(warehouse.rows(engine_sql("asked_counts"), {})))
     tally = tally_of(warehouse, known["terms"], known["ceiling"])
     states = walked.standing.states
     return StageFacts(
@@ -159,9 +164,18 @@ def _asked_facts(
         rounds=_rounds_left(ctx, stage, walked),
         waves=_waves(ctx, stage, tally, states["answered"]),
         tally=tally,
-        wanted=walked.standing.wanted,
+        wanted=different,
+        asked=asked,
         in_flight=states["in_flight"],
+        measured=measuring.measure(warehouse, known["terms"]),
     )
+
+
+def _rounds_left(ctx: Context, stage: Stage, walked: Walked) -> int:
+    """The current round and those that may follow."""
+    if stage.rounds and stage.rounds.after:
+        return 1 + waves_left(ctx, stage, walked.number)
+    return 1 if walked.finished or not stage.rounds else stage.rounds.max - walked.number + 1
 
 
 def tally_of(warehouse: Warehouse, terms: Terms, ceiling: int | None, upto: str = ALL) -> Tally:
@@ -170,13 +184,6 @@ def tally_of(warehouse: Warehouse, terms: Terms, ceiling: int | None, upto: str 
     for tokens, bound, most in warehouse.rows(engine_sql("to_send"), {"upto": upto}):
         tally.add(tokens, bound, most if ceiling is not None else None)
     return tally
-
-
-def _rounds_left(ctx: Context, stage: Stage, walked: Walked) -> int:
-    """The current round and those that may follow."""
-    if stage.rounds and stage.rounds.after:
-        return 1 + waves_left(ctx, stage, walked.number)
-    return 1 if walked.finished or not stage.rounds else stage.rounds.max - walked.number + 1
 
 
 def _waves(ctx: Context, stage: Stage, tally: Tally, answered: int) -> int:

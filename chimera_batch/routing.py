@@ -12,11 +12,11 @@ from fractions import Fraction
 from math import ceil
 
 from chimera_batch import tokens
-from chimera_batch.chain import INPUT_TOKENS
 from chimera_batch.facts import Facts
 from chimera_batch.prices import Price
 from chimera_batch.records import Call, Usage
 from chimera_batch.stage import Hint, Stage
+from chimera_batch.stagefacts import INPUT_TOKENS
 
 _EMBEDDINGS = "/v1/embeddings"
 

@@ -147,6 +147,7 @@ def estimate_document(**changes: Any) -> dict[str, Any]:
         "turnarounds": {"likely": 2, "max": 3},
         "hours": {"likely": None, "max": 72.0},
         "now": [],
+        "savings": [{"stage": "drafts", "saving": "batch price", "usd": 2.0, "switch": "window: now"}],
         "budget": 5.0,
         "budget_left": 4.5,
         "prices_as_of": "2026-11-09",

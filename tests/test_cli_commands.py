@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chimera_batch import api, errors
-from chimera_batch.cli import estimate, showing, status
+from chimera_batch.cli import showing, status
 from chimera_batch.opening import Options
 from tests.cli_kit import batch, call, estimate_document, project, status_document
 
@@ -392,18 +392,9 @@ def test_estimate_by_its_ceiling(stand_in: Callable[..., Recorder]) -> None:
 def test_estimate_explained(stand_in: Callable[..., Recorder]) -> None:
     stand_in("plan", estimate_document())
     out = call("estimate", "m.yaml", "--explain").out
-    assert "saved in drafts: batch instead of synchronous price: $2.00" in out
-    assert "saved in verdicts: answered already" in out
-    told = call("estimate", "m.yaml", "--explain", "--json").document
-    assert told.pop("savings") == [
-        {"stage": "drafts", "saving": "batch instead of synchronous price", "usd": 2.0},
-        {"stage": "verdicts", "saving": "answered already", "usd": None},
-    ]
-    assert told == estimate_document()
-
-
-def test_nothing_is_saved_where_nothing_is() -> None:
-    assert "nothing is saved" in "\n".join(estimate.explained([]))
+    assert "saved in drafts: batch price: $2.00   (off with: window: now)" in out
+    assert "only what failed is asked again" in out
+    assert call("estimate", "m.yaml", "--explain", "--json").document == estimate_document()
 
 
 def test_estimate_as_json_is_the_api_s_document(stand_in: Callable[..., Recorder]) -> None:

@@ -408,7 +408,7 @@ def test_turnarounds_are_the_longest_chain_of_batches(stages: list[StageFacts], 
 def test_the_document_has_the_keys_of_the_contract_and_is_json() -> None:
     said = quote(ask("a", 10), sql("s", "a"), ask("b", reads=("s",)), budget=Decimal("12.5"), warnings=("mind this",))
     assert list(said) == [
-        *("run", "currency", "stages", "total", "sync_total", "turnarounds", "hours", "now"),
+        *("run", "currency", "stages", "total", "sync_total", "turnarounds", "hours", "now", "savings"),
         *("budget", "budget_left", "prices_as_of", "warnings"),
     ]
     assert (said["run"], said["currency"], said["budget"]) == ("r", "USD", 12.5)

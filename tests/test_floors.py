@@ -21,7 +21,7 @@ FLOORS = {
     " statusing shelves tracing deciding doctoring",
     3: "ledger journal folding facts admission retry routing pacing",
     2: "warehouse functions stores providers spooling render template packing wire decoding reconciling estimate chain"
-    " tally caching lengths sampling measured",
+    " tally caching lengths sampling measured stagefacts waiting savings",
     1: "manifest shape project stage schemas shipped settings prices pricerows money tokens endpoints"
     " providers.base providers.profiles",
     0: "records errors yamldoc",

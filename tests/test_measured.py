@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chimera_batch import measured
-from chimera_batch.chain import Drawn, StageFacts, chain
+from chimera_batch.chain import chain
 from chimera_batch.measured import Measured, Took
 from chimera_batch.prices import load
 from chimera_batch.records import Usage
 from chimera_batch.stage import Assume
+from chimera_batch.stagefacts import Drawn, StageFacts
 from chimera_batch.tally import Span, Tally, Terms
 
 PRICE = load(None, ["acme/m=2,10,1,5"]).price("acme", "m", date(2026, 11, 21))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,14 @@ def estimate(said: Said, /, *, manifest: Path, ceiling: bool, as_csv: bool, expl
 
     found = api.plan(manifest, said.options())
     if said.as_json:
-        showing.document({**found, "savings": savings(found)} if explain else found)
+        showing.document(found)
         return
     if as_csv:
         _csv(found)
         return
     show(found, ceiling=ceiling)
     if explain:
-        for text in explained(savings(found)):
+        for text in explained(found["savings"]):
             showing.line(text)
 
 
@@ -110,23 +110,9 @@ def _nights(turnarounds: int) -> str:
     return "a turnaround" if turnarounds == 1 else f"{turnarounds} turnarounds"
 
 
-def savings(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each stage does not cost, in dollars of the likely figure; pure."""
-    saved = []
-    for stage in found["stages"]:
-        usd = round(stage["sync_usd"] - stage["usd"]["likely"], 6)
-        if stage["basis"] == "answered":
-            saved.append({"stage": stage["stage"], "saving": "answered already", "usd": None})
-        elif usd > 0:
-            saved.append({"stage": stage["stage"], "saving": "batch instead of synchronous price", "usd": usd})
-    return saved
-
-
-def explained(saved: list[dict[str, Any]]) -> Iterator[str]:
+def explained(saved: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """The savings as lines for people."""
-    if not saved:
-        yield "nothing is saved: no stage has a batch price below its synchronous one, and nothing is answered yet"
     for entry in saved:
         amount = "" if entry["usd"] is None else f": {dollars(entry['usd'])}"
-        yield f"saved in {entry['stage']}: {entry['saving']}{amount}"
-    yield "equal questions are asked once per store; cache hits are not counted on"
+        yield f"saved in {entry['stage']}: {entry['saving']}{amount}   (off with: {entry['switch']})"
+    yield "only what failed is asked again, equal questions are asked once per store, and waves stop at their target"
