@@ -49,7 +49,26 @@ def check_files(ctx: Context, *, heads: bool = False) -> list[str]:
                 renderer(ctx, stage)
                 warnings += _price_warnings(ctx, stage)
             before.add(stage.name)
+        for stage in ctx.project.stages:
+            _check_waves(ctx, stage, warehouse)
     return warnings
+
+
+def _check_waves(ctx: Context, stage: Stage, warehouse: Warehouse) -> None:
+    """What the rounds of a stage wait for must be made from that stage, or they would wait for nothing."""
+    after = stage.rounds.after if stage.rounds else None
+    if after is None:
+        return
+    from_it = {stage.name}
+    for later in ctx.project.stages:
+        if reads_of(later, warehouse) & from_it:
+            from_it.add(later.name)
+    if after not in from_it:
+        raise InputError(
+            f"the rounds of {stage.name} wait for {after}, which is not made from it",
+            where=stage.where,
+            hint=f"rounds: {{after: …}} names a stage that reads {stage.name}, or reads one that does",
+        )
 
 
 def _check_route(ctx: Context, stage: Stage) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chimera_batch.errors import StoreConflict
-from chimera_batch.facts import Asked, Attempt, Facts, Stand, Table
+from chimera_batch.facts import Asked, Attempt, Ended, Facts, Stand, Table
 from chimera_batch.folding import EVENT_TYPES, apply
 from chimera_batch.ledger import Ledger
 from tests.support import NOW, REALM, Clock, MemoryStore, claimed, landing, packed
@@ -218,6 +218,31 @@ def test_asking_a_round_again_forgets_the_later_ones() -> None:
     assert list(facts.asked["tiny", "two"]) == [9]
 
 
+def test_waves_are_over_until_another_round_is_asked() -> None:
+    ended = {"type": "ended", "run": "tiny", "stage": "one", "fingerprint": "e", "rounds": 2, "reason": "max"}
+    facts = fold({**ASKED, "round": 1}, {**ASKED, "round": 2}, ended)
+    assert facts.ended == {("tiny", "one"): Ended("e", 2, "max")}
+    apply(facts, {**ASKED, "stage": "two", "round": 1})
+    assert facts.ended == {("tiny", "one"): Ended("e", 2, "max")}
+    apply(facts, {**ASKED, "round": 3})
+    assert facts.ended == {}
+
+
+@pytest.mark.parametrize(
+    ("known", "other", "stands"),
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        ("a:1", "a:2", True),
+        ("a:1", "b:1", False),
+        ("a", "a:1", False),
+        ("a:1", "a", False),
+    ],
+)
+def test_the_first_drawing_of_a_wave_stands_for_later_ones(known: str, other: str, stands: bool) -> None:
+    assert Asked(2, known, "k", 3, 6).stands_for(Asked(2, other, "l", 4, 8)) is stands
+
+
 def test_packs_are_counted_by_realm() -> None:
     facts = fold(pack("a"), pack("b"), pack("a", realm="other@host"))
     assert facts.packs == {REALM: 2, "other@host": 1}
@@ -292,7 +317,7 @@ def test_an_unknown_type_is_left_alone() -> None:
 
 def test_every_type_is_tried_here() -> None:
     tried = {event["type"] for row in ATTEMPTS for event in row[1]}
-    assert tried | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry"} == EVENT_TYPES
+    assert tried | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry", "ended"} == EVENT_TYPES
 
 
 @pytest.mark.parametrize(

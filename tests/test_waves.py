@@ -478,7 +478,7 @@ def test_killed_where_the_second_wave_is_asked(calm: Bench, tmp_path: Path, afte
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_every_write_the_bytes_are_the_same(calm: Bench, tmp_path: Path, after: bool) -> None:
-    assert killed_everywhere(calm, tmp_path, lambda _key, _data: True, after=after) > 60
+    assert killed_everywhere(calm, tmp_path, lambda key, _data: key != "format.json", after=after) > 60
 
 
 # -- what a manifest may say
@@ -540,6 +540,13 @@ def test_waves_may_not_overlap(tmp_path: Path) -> None:
     head += "models: {m: {provider: openai, model: tiny-1, max_output_tokens: 100}}\nstages:\n"
     with pytest.raises(InputError, match="waves may not overlap"):
         write_project(tmp_path, {**FILES, "tiny.yaml": head + text.format(rounds=WAVES)})
+
+
+def test_what_waves_wait_for_must_be_made_from_them(tmp_path: Path) -> None:
+    good = "-- Nothing of the drafts.\n-- reads: nothing\nSELECT 'a' AS row_key\n"
+    one = bench(pipeline(tmp_path, files={"sql/tiny/good.sql": good}))
+    with pytest.raises(InputError, match="wait for good, which is not made from it"):
+        checking.check_files(one.ctx)
 
 
 def test_a_table_query_cannot_read_what_is_kept(tmp_path: Path) -> None:
