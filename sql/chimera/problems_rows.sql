@@ -97,9 +97,9 @@ wave AS (
             WHEN target IS NULL THEN topics * $problems_per_topic
             WHEN $round = 1 THEN ceil($first_wave * target / $expected_yield)
             WHEN kept >= target THEN 0
-            -- 2.4 standard deviations on top: eight subjects then all reach their targets nine times in ten, since a
-            -- further wave for a few problems costs nights
-            ELSE ceil((target - kept + 2.4 * sqrt((target - kept) * greatest(1 - yield, 0))) / yield)
+            -- 3 standard deviations on top, for the luck of the drafts and of the yield they are sized by: a further wave
+            -- for a last few problems costs nights, these few drafts cost cents
+            ELSE ceil((target - kept + 3 * sqrt((target - kept) * greatest(1 - yield, 0))) / yield)
         END::BIGINT AS wanted
     FROM measured
 ),

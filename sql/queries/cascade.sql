@@ -1,7 +1,7 @@
 -- Which verifier should be asked first? The kept problems are the same either way, those that both keep; what differs
 -- is how often the second one is asked. What it thinks of the first one's rejects is known from the audited sample,
 -- weighted.
--- reads: candidates, verdict_a, verdict_b, costs
+-- reads: verdict_a, verdict_b, costs
 WITH seen AS (
     SELECT
         a.kept AS a_keeps,
