@@ -17,6 +17,7 @@ from chimera_batch.opening import Options, missing_keys, open_run, open_side
 
 if TYPE_CHECKING:
     from chimera_batch.context import Context
+    from chimera_batch.quoted import Entries
     from chimera_batch.runner import Progress
     from chimera_batch.warehouse import Query
 
@@ -58,12 +59,13 @@ def run(
     of batches goes first, and ``confirm`` is asked again, with what the sample said, before the rest.
     Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short.
     """
-    from chimera_batch import checking, piloting, statusing  # noqa: PLC0415 - see check
+    from chimera_batch import checking, piloting, quoted, statusing  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
         checking.check_files(ctx)
-        _agree(ctx, manifest, confirm)
+        shown = _agree(ctx, manifest, confirm)
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()), resume=resume)
+        quoted.at_start(ctx, shown)
         progress = piloting.converge(ctx, until=until, detach=detach, confirm=confirm)
         document = statusing.status(ctx)
         if not statusing.balances(document):
@@ -73,19 +75,24 @@ def run(
         return document
 
 
-def _agree(ctx: Context, manifest: Manifest, confirm: Confirm | None) -> None:
-    """Ask before anything is sent. Raises NeedsDecision for a no, InputError for a missing key."""
-    from chimera_batch import piloting, quoting  # noqa: PLC0415 - see check
+def _agree(ctx: Context, manifest: Manifest, confirm: Confirm | None) -> Entries | None:
+    """Ask before anything is sent; returns what was quoted, if the whole run was.
 
-    missing = missing_keys(ctx)
+    Raises NeedsDecision for a no, InputError for a missing key.
+    """
+    from chimera_batch import piloting, quoted, quoting  # noqa: PLC0415 - see check
+
+    missing, found = missing_keys(ctx), None
     if confirm is not None and not ctx.rehearse:
         shown = piloting.first_offer(ctx) or quoting.quote(ctx)
+        found = quoted.entries(ctx, shown) if "stages" in shown else None
         shown["warnings"] += [error.message for error in missing]
         usd = shown.get("total") or shown["usd"]
         if usd["ceiling"] > 0 and not confirm(shown):
             raise NeedsDecision("nothing was sent", hint=f"chimera-batch run {manifest} --yes")
     if missing:
         raise missing[0]
+    return found
 
 
 def pilot(
@@ -100,7 +107,7 @@ def pilot(
 
     Its answers count. Returns the document of ``pilot --json``; raises like ``run``, and InputError below 30 requests.
     """
-    from chimera_batch import checking, piloting, statusing  # noqa: PLC0415 - see check
+    from chimera_batch import checking, piloting, quoted, statusing  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
         checking.check_files(ctx)
@@ -112,7 +119,9 @@ def pilot(
         progress = piloting.sample(ctx, chosen, requests)
         if chosen.name not in {*progress.piloted, *progress.tables}:
             raise _short(ctx, progress, statusing.status(ctx))
-        return piloting.document(ctx, chosen)
+        found = piloting.document(ctx, chosen)
+        quoted.after_sample(ctx, found["estimate"])
+        return found
 
 
 def advance(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:

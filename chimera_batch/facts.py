@@ -153,6 +153,26 @@ class Table:
     outcomes: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """What the rest of a stage was said to cost at one moment, and what it had cost by then. Dollars."""
+
+    at: float
+    fingerprint: str  # of the manifest's texts that were quoted
+    requests: int
+    low: Decimal
+    likely: Decimal
+    high: Decimal
+    ceiling: Decimal
+    basis: str
+    spent: Decimal  # billed, reserved or suspected at that moment
+
+    def total(self) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        """(low, likely, high, ceiling) of the stage as a whole."""
+        low, likely, high, ceiling = (self.spent + part for part in (self.low, self.likely, self.high, self.ceiling))
+        return low, likely, high, ceiling
+
+
 @dataclass(slots=True)
 class Facts:
     """Everything the store knows, apart from the contents of its objects."""
@@ -163,6 +183,7 @@ class Facts:
     asked: dict[tuple[str, str], dict[int, Asked]] = field(default_factory=dict)  # (run, stage) -> round -> asked
     tables: dict[tuple[str, str], Table] = field(default_factory=dict)
     ended: dict[tuple[str, str], Ended] = field(default_factory=dict)  # (run, stage) whose waves are over
+    quotes: dict[tuple[str, str], list[Quoted]] = field(default_factory=dict)  # (run, stage) -> the oldest first
     retries: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> how often `retry` was said
     halted: set[str] = field(default_factory=set)  # runs that a person cancelled and nobody has started again
     packs: dict[str, int] = field(default_factory=dict)  # realm -> number of shards packed; guards the subtraction
@@ -198,6 +219,13 @@ class Facts:
         """
         mine = (a for _, a in self.attempts(run) if stage in {None, a.stage} and (day is None or day_of(a.at) == day))
         return sum((attempt.committed for attempt in mine), Decimal(0))
+
+    def quoted(self, run: str, stage: str) -> Quoted | None:
+        """The quote that a stage's bill is held against: the last one that was made before half of the money was
+        committed, else the first. A quote of what is nearly over is no forecast."""
+        quotes, committed = self.quotes.get((run, stage), []), self.committed(run, stage)
+        early = [quote for quote in quotes if quote.spent * 2 <= committed] or quotes[:1]
+        return early[-1] if early else None
 
     def batch_ids(self, realm: str) -> set[str]:
         """Every batch of a realm that a fact names; two hosts may use the same ids."""

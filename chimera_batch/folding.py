@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from chimera_batch.errors import StoreConflict
-from chimera_batch.facts import Asked, Attempt, Ended, Facts, Shard, Table, shard_name
+from chimera_batch.facts import Asked, Attempt, Ended, Facts, Quoted, Shard, Table, shard_name
 
 
 def apply(facts: Facts, event: dict[str, Any]) -> None:
@@ -187,6 +187,20 @@ def _table(facts: Facts, event: dict[str, Any]) -> None:
     facts.tables[(event["run"], event["stage"])] = Table(**{name: event[name] for name in names})
 
 
+def _quoted(facts: Facts, event: dict[str, Any]) -> None:
+    for entry in event["stages"]:
+        usd = {name: Decimal(entry["usd"][name]) for name in ("low", "likely", "high", "ceiling")}
+        quote = Quoted(
+            at=event["at"],
+            fingerprint=event["fingerprint"],
+            requests=entry["requests"],
+            basis=entry["basis"],
+            spent=Decimal(entry["spent"]),
+            **usd,
+        )
+        facts.quotes.setdefault((event["run"], entry["stage"]), []).append(quote)
+
+
 def _retry(facts: Facts, event: dict[str, Any]) -> None:
     mark = (event["run"], event["stage"])
     facts.retries[mark] = facts.retries.get(mark, 0) + 1
@@ -217,6 +231,7 @@ _FOLDS = {
     "cleaned": _cleaned,
     "cancel": _cancel,
     "table": _table,
+    "quoted": _quoted,
     "retry": _retry,
 }
 EVENT_TYPES = frozenset(_FOLDS)

@@ -6,7 +6,7 @@ sql table made from this one without asking anybody again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.joining import Made
@@ -17,19 +17,26 @@ from chimera_batch.warehouse import Warehouse
 
 def kept(ctx: Context, stage: Stage, tables: Mapping[str, Made]) -> int | None:
     """Rows of an ask stage that are kept; None while its table is not made. ``tables``: those that are, by name."""
-    made = tables.get(stage.name)
-    if made is None:
-        return None
+    return kept_of([stage], ctx, tables).get(stage.name)
+
+
+def kept_of(stages: Iterable[Stage], ctx: Context, tables: Mapping[str, Made]) -> dict[str, int]:
+    """The same for several stages; those that ask nobody, or whose table is not made, are left out."""
     with ctx.warehouse() as (warehouse, _):
-        warehouse.view("stage_table", [made.path])
-        columns = warehouse.describe(engine_sql("every_row"), {})
-        if ("kept", "BOOLEAN") in columns:
-            return int(warehouse.scalar(engine_sql("kept_own"), {}))
-        last = _last(ctx, stage, tables, warehouse)
-        if last is None:
-            return made.rows
-        warehouse.view("later_table", [tables[last].path])
-        return int(warehouse.scalar(engine_sql("kept_later"), {}))
+        asking = [stage for stage in stages if stage.kind == "ask" and stage.name in tables]
+        return {stage.name: _kept(ctx, stage, tables, warehouse) for stage in asking}
+
+
+def _kept(ctx: Context, stage: Stage, tables: Mapping[str, Made], warehouse: Warehouse) -> int:
+    warehouse.view("stage_table", [tables[stage.name].path])
+    columns = warehouse.describe(engine_sql("every_row"), {})
+    if ("kept", "BOOLEAN") in columns:
+        return int(warehouse.scalar(engine_sql("kept_own"), {}))
+    last = _last(ctx, stage, tables, warehouse)
+    if last is None:
+        return tables[stage.name].rows
+    warehouse.view("later_table", [tables[last].path])
+    return int(warehouse.scalar(engine_sql("kept_later"), {}))
 
 
 def _last(ctx: Context, stage: Stage, tables: Mapping[str, Made], warehouse: Warehouse) -> str | None:

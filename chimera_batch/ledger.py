@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
@@ -129,6 +129,22 @@ class Ledger:
                 name: getattr(table, name) for name in ("fingerprint", "key", "sha256", "rows", "standing", "outcomes")
             }
             return {"type": "table", "run": run, "stage": stage, **fields}
+
+        self.write(decide)
+
+    def quoted(self, run: str, stages: Sequence[Mapping[str, Any]], fingerprint: str, *, anew: bool) -> None:
+        """Remember what a run was said to cost. ``anew``: also if the same manifest was quoted before."""
+
+        def decide(facts: Facts) -> Mapping[str, Any] | None:
+            known = {quote.fingerprint for (name, _), quotes in facts.quotes.items() if name == run for quote in quotes}
+            if fingerprint in known and not anew:
+                return None
+            return {
+                "type": "quoted",
+                "run": run,
+                "stages": [dict(stage) for stage in stages],
+                "fingerprint": fingerprint,
+            }
 
         self.write(decide)
 

@@ -18,6 +18,8 @@ from chimera_batch.sampling import Sample
 from chimera_batch.tally import Span, Tally, Work
 
 _FEWER, _MORE = Decimal("0.8"), Decimal("1.25")  # what is allowed for answers that are no random sample
+BASES = ("pilot of", "measured on")
+"""How the basis of a measured price begins: on a random sample, on whatever came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Measured:
 
     @property
     def basis(self) -> str:
-        return f"pilot of {self.n:,}" if self.random else f"measured on {self.n:,}"
+        return f"{BASES[0] if self.random else BASES[1]} {self.n:,}"
 
 
 def measure(took: Iterable[Took], price: Price, *, batch: bool, random: bool) -> Measured:

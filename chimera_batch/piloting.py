@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import joining, keeping, measuring, planning, quoting, runner, sampling
+from chimera_batch import joining, keeping, measuring, planning, quoted, quoting, runner, sampling
 from chimera_batch.context import Context, Pilot
 from chimera_batch.errors import InputError, NeedsDecision
 from chimera_batch.estimate import StageFacts
@@ -30,8 +30,11 @@ def converge(
         progress = runner.advance(ctx, until=until) if detach else runner.converge(ctx, until=until)
         if ctx.pilot is None or not progress.piloted:
             return progress
-        if confirm is not None and not ctx.rehearse:
+        if confirm is None or ctx.rehearse:
+            quoted.after_samples(ctx, progress.piloted)
+        else:
             documents = [document(ctx, ctx.project.stage(name)) for name in progress.piloted]
+            quoted.after_sample(ctx, documents[-1]["estimate"])
             if not confirm({**documents[-1]["estimate"], "pilots": documents}):
                 named = ", ".join(progress.piloted)
                 again = f"chimera-batch run {ctx.project.path} --yes"
@@ -120,8 +123,8 @@ def document(ctx: Context, stage: Stage) -> dict[str, Any]:
     with ctx.scratch() as folder:
         seen = quoting.survey(ctx, folder)
         (facts,) = (facts for facts in seen.facts if facts.stage == stage.name)
-        quoted = quoting.document(ctx, seen.facts)
-        rest = next(entry for entry in quoted["stages"] if entry["stage"] == stage.name)
+        whole = quoting.document(ctx, seen.facts)
+        rest = next(entry for entry in whole["stages"] if entry["stage"] == stage.name)
         return {
             "run": ctx.run,
             "rehearsal": ctx.rehearse,
@@ -133,7 +136,7 @@ def document(ctx: Context, stage: Stage) -> dict[str, Any]:
             **_measured(ctx, stage, measuring.of_stage(ctx, stage, quoting.terms_of(ctx, stage)), seen),
             "usd_spent": float(round(ctx.facts.spent(ctx.run, stage.name), 6)),
             "rest": rest,
-            "estimate": quoted,
+            "estimate": whole,
         }
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from chimera_batch import spending
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import InputError
+from chimera_batch.joining import Made
 from chimera_batch.project import Source, shipped_root
-from chimera_batch.standing import LANDED_COLUMNS, STATES, view_or_empty
+from chimera_batch.standing import STATES, view_or_empty
 from chimera_batch.statusing import stand
 from chimera_batch.warehouse import Query, Warehouse, open_query
 
-ENGINE_TABLES = ("outcomes", "costs", "batches", "stages")
+ENGINE_TABLES = ("outcomes", "costs", "batches", "stages", "quotes")
 _BATCH_COLUMNS = {
     "stage": "VARCHAR",
     "shard": "VARCHAR",
@@ -28,9 +31,37 @@ _BATCH_COLUMNS = {
     "usd": "DECIMAL(24,12)",
     "sent_at": "TIMESTAMP",
     "landed_at": "TIMESTAMP",
+    "realm": "VARCHAR",
+    "within": "VARCHAR",  # the window
+    "usd_suspected": "DECIMAL(24,12)",
 }
-_STAGE_COLUMNS = {"stage": "VARCHAR", "wanted": "BIGINT", **dict.fromkeys(STATES, "BIGINT"), "rows": "BIGINT"}
-_KEY_COLUMNS = {"stage": "VARCHAR", "row_key": "VARCHAR", "sample": "INTEGER", "request_id": "VARCHAR"}
+_USD = "DECIMAL(24,12)"
+_STAGE_COLUMNS = {
+    "stage": "VARCHAR",
+    "wanted": "BIGINT",
+    **dict.fromkeys(STATES, "BIGINT"),
+    "rows": "BIGINT",
+    "place": "INTEGER",  # in the manifest's order, from 1
+    **dict.fromkeys(("usd_spent", "usd_suspected", "quoted_low", "quoted_likely", "quoted_high"), _USD),
+    "rows_kept": "BIGINT",
+    "usd_per_kept_row": "DOUBLE",
+}
+_QUOTE_COLUMNS = {
+    "place": "INTEGER",
+    "stage": "VARCHAR",
+    "quoted_at": "TIMESTAMP",
+    "basis": "VARCHAR",
+    "requests": "BIGINT",
+    **dict.fromkeys(("low", "likely", "high", "ceiling", "spent_before"), _USD),
+}
+_KEY_COLUMNS = {
+    "stage": "VARCHAR",
+    "place": "INTEGER",
+    "row_key": "VARCHAR",
+    "sample": "INTEGER",
+    "request_id": "VARCHAR",
+}
+_MADE_COLUMNS = {"stage": "VARCHAR", "place": "INTEGER", "row_key": "VARCHAR"}
 
 
 @contextmanager
@@ -49,12 +80,13 @@ def shelves(ctx: Context, *, unsafe: bool = False) -> Iterator[Query]:
 
 def _engine_tables(ctx: Context, folder: Path) -> Mapping[str, list[Path]]:
     with ctx.warehouse() as (warehouse, _):
-        attempts = list(ctx.facts.attempts(ctx.run))
-        answers = [ctx.store.fetch(key) for _, attempt in attempts for key in attempt.answers]
-        view_or_empty(warehouse, "landed", answers, LANDED_COLUMNS)
+        tables = spending.tables(ctx)
         warehouse.load("attempts", _BATCH_COLUMNS, _batches(ctx))
-        warehouse.load("standings", _STAGE_COLUMNS, _stages(ctx))
+        warehouse.load("standings", _STAGE_COLUMNS, _stages(ctx, tables))
+        warehouse.load("offers", _QUOTE_COLUMNS, _quotes(ctx))
+        spending.view_charged(ctx, warehouse, folder)
         _view_asked(ctx, warehouse, folder)
+        _view_fates(ctx, tables, warehouse, folder)
         made = {}
         for name in ENGINE_TABLES:
             path = folder / f"{name}.parquet"
@@ -64,14 +96,9 @@ def _engine_tables(ctx: Context, folder: Path) -> Mapping[str, list[Path]]:
 
 
 def _batches(ctx: Context) -> Iterator[tuple[Any, ...]]:
-    from datetime import UTC, datetime  # noqa: PLC0415 - only here
-
-    def moment(seconds: float | None) -> datetime | None:
-        return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None) if seconds else None
-
     for shard, attempt in ctx.facts.attempts(ctx.run):
         usd = attempt.billed if attempt.stand == "landed" else None
-        times = moment(attempt.submitted_at), moment(attempt.landed_at)
+        times = _moment(attempt.submitted_at), _moment(attempt.landed_at)
         yield (
             attempt.stage,
             shard.id,
@@ -84,26 +111,57 @@ def _batches(ctx: Context) -> Iterator[tuple[Any, ...]]:
             attempt.done,
             usd,
             *times,
+            shard.realm,
+            shard.window,
+            attempt.suspected,
         )
 
 
-def _stages(ctx: Context) -> Iterator[tuple[Any, ...]]:
-    for stage in ctx.project.stages:
-        table = ctx.facts.tables.get((ctx.run, stage.name))
+def _moment(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None) if seconds else None
+
+
+def _stages(ctx: Context, tables: Mapping[str, Made]) -> Iterator[tuple[Any, ...]]:
+    worth = spending.kept(ctx, tables)
+    for place, stage in enumerate(ctx.project.stages, 1):
+        table, kept = tables.get(stage.name), worth[stage.name]
         counts = stand(ctx, stage)[0].states if stage.kind == "ask" else dict.fromkeys(STATES, 0)
         states = [counts[state] for state in STATES]
-        yield stage.name, sum(states), *states, table.rows if table else None
+        quote = ctx.facts.quoted(ctx.run, stage.name)
+        usd = (kept.usd, ctx.facts.suspected(ctx.run, stage.name), *(quote.total()[:3] if quote else (None,) * 3))
+        rows = table.rows if table else None
+        yield stage.name, sum(states), *states, rows, place, *usd, kept.rows, kept.usd_per_row
+
+
+def _quotes(ctx: Context) -> Iterator[tuple[Any, ...]]:
+    for place, stage in enumerate(ctx.project.stages, 1):
+        for quote in ctx.facts.quotes.get((ctx.run, stage.name), []):
+            usd = (quote.low, quote.likely, quote.high, quote.ceiling, quote.spent)
+            yield place, stage.name, _moment(quote.at), quote.basis, quote.requests, *usd
 
 
 def _view_asked(ctx: Context, warehouse: Warehouse, folder: Path) -> None:
     """``keys``: which rows of which stage asked which request."""
-    paths = []
+    paths, places = [], {stage.name: place for place, stage in enumerate(ctx.project.stages, 1)}
     for (run, stage), rounds in ctx.facts.asked.items():
         if run == ctx.run:
             warehouse.view("asked", [ctx.store.fetch(rounds[number].key) for number in sorted(rounds)])
             paths.append(folder / f"{stage}.keys.parquet")
-            warehouse.write(engine_sql("asked_keys"), {"stage": stage}, paths[-1])
+            warehouse.write(engine_sql("asked_keys"), {"stage": stage, "place": places.get(stage, 0)}, paths[-1])
     view_or_empty(warehouse, "keys", paths, _KEY_COLUMNS)
+
+
+def _view_fates(ctx: Context, tables: Mapping[str, Made], warehouse: Warehouse, folder: Path) -> None:
+    """``fates``: which rows that were asked about are still there at the end, as far as it goes now."""
+    paths = []
+    for place, stage in enumerate(ctx.project.stages, 1):
+        if stage.name in tables:
+            warehouse.view("stage_table", [tables[stage.name].path])
+            paths.append(folder / f"{stage.name}.rows.parquet")
+            warehouse.write(engine_sql("made_rows"), {"stage": stage.name, "place": place}, paths[-1])
+    view_or_empty(warehouse, "made_rows", paths, _MADE_COLUMNS)
+    warehouse.write(engine_sql("fates"), {}, folder / "fates.parquet")
+    warehouse.view("fates", [folder / "fates.parquet"])
 
 
 def named_query(ctx: Context, name: str) -> Source:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch import standing, waves
+from chimera_batch import spending, standing, waves
 from chimera_batch.context import Context, engine_sql
-from chimera_batch.facts import Attempt, Shard, day_of
+from chimera_batch.facts import Attempt, Quoted, Shard, day_of
 from chimera_batch.project import Stage
+from chimera_batch.spending import Kept, Wasted
 from chimera_batch.standing import STATES, Standing
 from chimera_batch.warehouse import Warehouse
 
@@ -18,7 +19,11 @@ _NOTHING = Standing(dict.fromkeys(STATES, 0), {})
 
 def status(ctx: Context) -> dict[str, Any]:
     """Counts as of the last plan: rows queries are not run again. ``wanted`` is always the sum of the states."""
-    stages = [_stage(ctx, stage) for stage in ctx.project.stages]
+    wasted, kept = spending.wasted(ctx), spending.kept(ctx, spending.tables(ctx))
+    stages = [
+        _stage(ctx, stage) | _money(ctx, stage, wasted.get(stage.name, {}), kept[stage.name])
+        for stage in ctx.project.stages
+    ]
     return {
         "run": ctx.run,
         "rehearsal": ctx.rehearse,
@@ -79,6 +84,30 @@ def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:
         "usd_suspected": _dollars(ctx.facts.suspected(ctx.run, stage.name)),
         "batches": [_batch(shard, attempt) for shard, attempt in mine],
     }
+
+
+def _money(ctx: Context, stage: Stage, wasted: Wasted, kept: Kept) -> dict[str, Any]:
+    """What a stage was said to cost, what a kept row of it cost, and what was paid for nothing."""
+    each = kept.usd_per_row
+    return {
+        "quoted": _quoted(ctx.facts.quoted(ctx.run, stage.name)),
+        "rows_kept": kept.rows,
+        "usd_per_kept_row": None if each is None else float(round(each, 9)),
+        "usd_wasted": _dollars(sum((one.usd for one in wasted.values()), Decimal(0))),
+        "tokens_wasted": sum(one.tokens for one in wasted.values()),
+        "wasted": {
+            outcome: {"requests": one.requests, "tokens": one.tokens, "usd": _dollars(one.usd)}
+            for outcome, one in wasted.items()
+        },
+    }
+
+
+def _quoted(quote: Quoted | None) -> dict[str, Any] | None:
+    """The quote of the whole stage: what had been spent by then, and the rest."""
+    if quote is None:
+        return None
+    usd = dict(zip(("low", "likely", "high", "ceiling"), map(_dollars, quote.total()), strict=True))
+    return {**usd, "basis": quote.basis, "requests": quote.requests}
 
 
 def stand(ctx: Context, stage: Stage) -> tuple[Standing, int]:

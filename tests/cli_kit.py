@@ -85,6 +85,12 @@ def status_document(**changes: Any) -> dict[str, Any]:
         "usd_spent": 1.25,
         "usd_reserved": 0.5,
         "usd_suspected": 0.0,
+        "quoted": {"low": 2.0, "likely": 2.5, "high": 3.0, "ceiling": 9.0, "basis": "pilot of 200", "requests": 10},
+        "rows_kept": None,
+        "usd_per_kept_row": None,
+        "usd_wasted": 0.01,
+        "tokens_wasted": 700,
+        "wasted": {"refused": {"requests": 1, "tokens": 700, "usd": 0.01}},
         "batches": [
             batch("drafts-1", 1, "completed", done=5, outcomes={"ok": 4, "refused": 1}),
             batch("drafts-2", 1, "in_progress", done=1),
@@ -93,6 +99,8 @@ def status_document(**changes: Any) -> dict[str, Any]:
     counts = ("wanted", "answered", "in_flight", "packed", "retryable", "given_up", "not_asked", "orphaned")
     joining = {"stage": "dataset", "kind": "sql", "rows": 4, **dict.fromkeys(counts, 0), "outcomes": {}, "reasons": []}
     joining |= {"usd_spent": 0.0, "usd_reserved": 0.0, "usd_suspected": 0.0, "batches": []}
+    joining |= {"quoted": None, "rows_kept": None, "usd_per_kept_row": None}
+    joining |= {"usd_wasted": 0.0, "tokens_wasted": 0, "wasted": {}}
     return {
         "run": "tiny",
         "rehearsal": False,

@@ -684,31 +684,308 @@ def test_funnel_and_coverage(desk: Desk) -> None:
     assert coverage["History"]["drafts"] == 0
 
 
+COSTS = """stage VARCHAR, provider VARCHAR, model VARCHAR, outcome VARCHAR, requests BIGINT, input_tokens BIGINT,
+    cached_tokens BIGINT, output_tokens BIGINT, usd DECIMAL(24, 12)"""
+STAGES = """stage VARCHAR, place INTEGER, rows BIGINT, usd_spent DECIMAL(24, 12), usd_suspected DECIMAL(24, 12),
+    quoted_low DECIMAL(24, 12), quoted_likely DECIMAL(24, 12), quoted_high DECIMAL(24, 12), rows_kept BIGINT,
+    usd_per_kept_row DOUBLE"""
+
+
+def stage_row(stage: str, place: int, spent: float = 0, **more: Any) -> Row:
+    return {"stage": stage, "place": place, "usd_spent": spent, "usd_suspected": 0} | more
+
+
+def quote_row(low: float, likely: float, high: float) -> Row:
+    return {"quoted_low": low, "quoted_likely": likely, "quoted_high": high}
+
+
 def test_costs(desk: Desk) -> None:
-    columns = """stage VARCHAR, provider VARCHAR, model VARCHAR, outcome VARCHAR, requests BIGINT, input_tokens BIGINT,
-        cached_tokens BIGINT, output_tokens BIGINT, usd DECIMAL(18, 9)"""
-    base = {"stage": "a", "provider": "p", "model": "m", "input_tokens": 10, "cached_tokens": 1, "output_tokens": 5}
+    base = {"stage": "b", "provider": "p", "model": "m", "input_tokens": 10, "cached_tokens": 1, "output_tokens": 5}
     rows = [
         base | {"outcome": "ok", "requests": 4, "usd": 2},
         base | {"outcome": "truncated", "requests": 1, "usd": 1},
-        base | {"stage": "b", "outcome": "error", "requests": 1, "usd": 0},
+        base | {"stage": "a", "outcome": "error", "requests": 1, "usd": 0},
     ]
-    desk.table("costs", columns, rows)
+    desk.table("costs", COSTS, rows)
+    stages = [
+        stage_row("b", 1, 3, rows=4, rows_kept=3, usd_per_kept_row=1.0, **quote_row(2, 2.5, 4)),
+        stage_row("a", 2, usd_suspected=0.25, **quote_row(1, 1, 1)),
+        stage_row("joined", 3, rows=2),
+        stage_row("later", 4, **quote_row(5, 6, 7)),
+    ]
+    desk.table("stages", STAGES, stages)
     found = by(desk.run("queries/costs.sql"), "stage")
-    assert list(found) == ["a", "b", "all"]
-    assert (found["a"]["requests"], found["a"]["ok"], found["a"]["usd"], found["a"]["usd_for_nothing"]) == (5, 4, 3, 1)
-    assert found["a"]["usd_per_1000_ok"] == 750
-    assert (found["b"]["usd_per_1000_ok"], found["all"]["requests"], found["all"]["usd"]) == (None, 6, 3)
+    assert list(found) == ["b", "a", "later", "all"]  # as the manifest has them
+    b, last = found["b"], found["all"]
+    assert (b["requests"], b["ok"], b["usd"], b["usd_for_nothing"]) == (5, 4, 3, 1)
+    assert b["usd_per_1000_ok"] == 750
+    assert (b["quoted_low"], b["quoted_likely"], b["quoted_high"], b["usd_suspected"]) == (2, 2.5, 4, 0)
+    assert (b["rows_kept"], b["usd_per_kept_row"]) == (3, 1.0)
+    assert (found["a"]["usd_per_1000_ok"], found["a"]["usd_suspected"], found["a"]["rows_kept"]) == (None, 0.25, None)
+    assert (found["later"]["requests"], found["later"]["usd"], found["later"]["quoted_likely"]) == (0, 0, 6)
+    assert (last["requests"], last["usd"], last["quoted_likely"], last["usd_suspected"]) == (6, 3, 9.5, 0.25)
+    assert (last["rows_kept"], last["usd_per_kept_row"]) == (2, 1.5)  # of the last table
+
+
+def test_the_costs_of_two_models_show_their_stage_once(desk: Desk) -> None:
+    base = {"stage": "a", "provider": "p", "outcome": "ok", "requests": 1, "input_tokens": 10, "output_tokens": 5}
+    desk.table("costs", COSTS, [base | {"model": "n", "usd": 2}, base | {"model": "m", "usd": 1}])
+    worth = {"rows": 2, "rows_kept": 2, "usd_per_kept_row": 1.5}
+    desk.table("stages", STAGES, [stage_row("a", 1, 3, usd_suspected=1, **worth, **quote_row(1, 2, 3))])
+    first, second, last = desk.run("queries/costs.sql")
+    assert (first["model"], first["usd"], first["quoted_likely"], first["rows_kept"]) == ("m", 1, 2, 2)
+    assert (second["model"], second["usd"], second["quoted_likely"], second["rows_kept"]) == ("n", 2, None, None)
+    assert (last["usd"], last["quoted_likely"], last["usd_suspected"], last["usd_per_kept_row"]) == (3, 2, 1, 1.5)
 
 
 def test_costs_of_nothing_are_one_row(desk: Desk) -> None:
-    desk.table(
-        "costs",
-        "stage VARCHAR, provider VARCHAR, model VARCHAR, outcome VARCHAR, requests BIGINT, input_tokens BIGINT, "
-        "cached_tokens BIGINT, output_tokens BIGINT, usd DECIMAL(18, 9)",
-    )
+    desk.table("costs", COSTS)
+    desk.table("stages", STAGES)
     [row] = desk.run("queries/costs.sql")
     assert [row[name] for name in ("stage", "requests", "ok", "usd", "usd_for_nothing")] == ["all", 0, 0, 0, 0]
+    assert (row["quoted_likely"], row["rows_kept"], row["usd_per_kept_row"]) == (None, None, None)
+
+
+# -- where the money went
+
+OUTCOMES = """stage VARCHAR, row_key VARCHAR, sample INTEGER, request_id VARCHAR, outcome VARCHAR, shard VARCHAR,
+    attempt INTEGER, input_tokens BIGINT, output_tokens BIGINT, usd DECIMAL(24, 12), paid_by VARCHAR, realm VARCHAR,
+    kept BOOLEAN, looked_in VARCHAR"""
+
+
+def charge(stage: str, key: str | None, outcome: str = "ok", usd: float = 1, **more: Any) -> Row:
+    """One row of ``outcomes``: 10 tokens in, 20 out."""
+    where = {"request_id": f"{stage}/{key}", "shard": "s", "attempt": 1, "realm": "host", "sample": 1}
+    tokens = {"input_tokens": 10, "output_tokens": 20}
+    return {"stage": stage, "row_key": key, "outcome": outcome, "usd": usd, "paid_by": stage, **where, **tokens} | more
+
+
+def wasted(desk: Desk, *rows: Row) -> dict[Any, Row]:
+    desk.table("outcomes", OUTCOMES, rows)
+    return {(row["stage"], row["reason"]): row for row in desk.run("queries/waste.sql")}
+
+
+def test_waste_by_outcome_and_by_what_was_rejected(desk: Desk) -> None:
+    there, gone = {"kept": True, "looked_in": "end"}, {"kept": False, "looked_in": "end"}
+    found = wasted(
+        desk,
+        charge("a", "1", usd=6, **there),
+        charge("a", "2", usd=2, **gone),
+        charge("a", "3", "truncated", usd=1.5, **there),  # asked again with success: paid for nothing all the same
+        charge("a", "3", attempt=2, usd=0.5, **there),
+        charge("b", "1", "error", usd=0),
+        charge("b", "2", usd=5),  # what nobody can follow counts as kept
+    )
+    assert list(found) == [("a", "rejected later"), ("a", "truncated"), ("b", "error"), ("all", None)]
+    assert [(row["requests"], row["usd"], row["part"]) for row in found.values()] == [
+        (1, 2, 0.2),
+        (1, 1.5, 0.15),
+        (1, 0, 0),
+        (3, 3.5, 0.2333),
+    ]
+    assert found["a", "rejected later"]["looked_in"] == "end"
+    assert found["a", "truncated"]["looked_in"] is None
+    assert (found["all", None]["input_tokens"], found["all", None]["output_tokens"]) == (30, 60)
+
+
+def test_a_shared_request_is_wasted_only_with_all_its_rows(desk: Desk) -> None:
+    one = {"request_id": "r", "looked_in": "end"}
+    kept, gone = charge("a", "1", kept=True, **one), charge("a", "2", kept=False, **one)
+    assert set(wasted(desk, kept, gone)) == {("all", None)}
+    again = wasted(desk, gone, gone | {"row_key": "3"})
+    assert again["a", "rejected later"]["usd"] == 1
+    other = wasted(desk, gone, gone | {"stage": "b", "row_key": "9"})
+    assert set(other) == {("a", "rejected later"), ("all", None)}  # whoever asks for it, one stage paid
+    hosts = wasted(desk, gone, gone | {"realm": "elsewhere"})
+    assert hosts["a", "rejected later"]["usd"] == 2  # the same lines at two hosts are paid at both
+
+
+def test_answers_to_rows_that_were_edited_away_are_waste(desk: Desk) -> None:
+    found = wasted(desk, charge("a", None, sample=None, usd=3, request_id="r"))
+    assert found["a", "no longer asked"]["usd"] == 3
+
+
+def test_nothing_is_wasted_of_nothing(desk: Desk) -> None:
+    [row] = wasted(desk).values()
+    assert (row["stage"], row["requests"], row["usd"], row["part"]) == ("all", 0, 0, None)
+
+
+VERDICTS = """row_key VARCHAR, kept BOOLEAN, on_topic BOOLEAN, self_contained BOOLEAN, single_answer BOOLEAN,
+    answer_correct BOOLEAN, own_match VARCHAR"""
+
+
+def judged(key: str, *, kept: bool = False, **flaws: Any) -> Row:
+    sound = dict.fromkeys(("on_topic", "self_contained", "single_answer", "answer_correct"), True)
+    return {"row_key": key, "kept": kept, "own_match": "yes"} | sound | flaws
+
+
+A_REJECTS = {
+    "topic": {"on_topic": False, "answer_correct": False},
+    "alone": {"self_contained": False},
+    "many": {"single_answer": False},
+    "wrong": {"answer_correct": False},
+    "own": {"own_match": "no"},
+    "word": {},
+}
+
+
+def spent_by_fate(desk: Desk, *charges: Row) -> dict[str, Row]:
+    drafts = [*A_REJECTS, "proof", "b", "early", "late", "right", "bad", "doubt", "bare"]
+    desk.table("problems", "row_key VARCHAR", [{"row_key": key} for key in drafts])
+    screened = [{"row_key": key, "reason": "proof" if key == "proof" else "ok"} for key in drafts]
+    desk.table("screened", "row_key VARCHAR, reason VARCHAR", screened)
+    ends = ["right", "bad", "doubt", "bare"]
+    a = [judged(key, **flaws) for key, flaws in A_REJECTS.items()]
+    a += [judged(key, kept=True) for key in ("b", "late", *ends)]
+    desk.table("verdict_a", VERDICTS, a)
+    b = [judged("b", single_answer=False), judged("wrong", kept=True), *(judged(key, kept=True) for key in ends)]
+    desk.table("verdict_b", VERDICTS, b)
+    desk.table("verified", "row_key VARCHAR", [{"row_key": key} for key in ends])
+    traces = [{"row_key": key, "problem_key": "right"} for key in ("right", "right-2")]
+    desk.table("solutions", "row_key VARCHAR, problem_key VARCHAR", [*traces, {"row_key": "bad", "problem_key": "bad"}])
+    columns = "row_key VARCHAR, problem_key VARCHAR, solution VARCHAR, correctness BOOLEAN"
+    labels = [("right", "right", "t", False), ("right-2", "right", "t", True), ("bad", "bad", "t", False)]
+    labels += [("doubt", "doubt", "t", None), ("bare", "bare", None, None)]
+    desk.table(
+        "dataset",
+        columns,
+        [
+            dict(zip(columns.replace(" VARCHAR", "").replace(" BOOLEAN", "").split(", "), r, strict=True))
+            for r in labels
+        ],
+    )
+    desk.table("outcomes", OUTCOMES, charges)
+    return by(desk.run("queries/rejected.sql"), "fate")
+
+
+FATES = {
+    "topic": "rejected by a: off topic",
+    "alone": "rejected by a: not self-contained",
+    "many": "rejected by a: no single answer",
+    "wrong": "rejected by a: wrong answer",  # what b thinks of an audited one does not matter
+    "own": "rejected by a: another own result",
+    "word": "rejected by a: said discard",
+    "proof": "screened out: proof",
+    "b": "rejected by b: no single answer",
+    "early": "no verdict of a",
+    "late": "no verdict of b",
+    "right": "kept, with a correct trace",
+    "bad": "kept, no correct trace",
+    "doubt": "kept, nobody could tell",
+    "bare": "kept, no trace",
+    "gone": "no usable draft",
+}
+
+
+@pytest.mark.parametrize(("key", "fate"), FATES.items())
+def test_the_fate_of_a_problem_has_its_price(desk: Desk, key: str, fate: str) -> None:
+    outcome = "refused" if key == "gone" else "ok"
+    found = spent_by_fate(desk, charge("problems", key, outcome, usd=2))
+    assert list(found) == [fate, "all"]
+    assert (found[fate]["problems"], found[fate]["requests"], found[fate]["usd"]) == (1, 1, 2)
+
+
+def test_every_dollar_of_a_problem_is_with_its_fate(desk: Desk) -> None:
+    found = spent_by_fate(
+        desk,
+        charge("problems", "right", "truncated", usd=1),
+        charge("problems", "right", attempt=2, usd=1),
+        charge("verdict_a", "right", usd=2),
+        charge("verdict_b", "right", usd=4),
+        charge("solutions", "right", usd=8),
+        charge("solutions", "right", usd=8, sample=2, request_id="r2"),
+        charge("judgements", "right-2", usd=16),
+        charge("verdict_a", "wrong", usd=32),
+        charge("verdict_b", "wrong", usd=64),
+        charge("topics", "maths/r1-1", usd=128),
+        charge("verdict_a", "unknown", usd=256),
+        charge("problems", None, sample=None, usd=512, request_id="old"),
+    )
+    assert {fate: row["usd"] for fate, row in found.items()} == {
+        "no longer asked": 512,
+        "no longer drafted": 256,
+        "not of one problem: topics": 128,
+        "rejected by a: wrong answer": 96,
+        "kept, with a correct trace": 40,
+        "all": 1032,
+    }
+    right, last = found["kept, with a correct trace"], found["all"]
+    assert (right["problems"], right["requests"], right["output_tokens"], right["usd_per_problem"]) == (1, 7, 140, 40)
+    assert (last["requests"], last["input_tokens"], last["part"]) == (12, 120, 1.0)
+    assert right["part"] == round(40 / 1032, 4)
+
+
+def test_a_request_that_rows_share_is_split(desk: Desk) -> None:
+    one = charge("verdict_a", "right", usd=3, request_id="r")
+    found = spent_by_fate(desk, one, one | {"row_key": "wrong"})
+    assert {fate: row["usd"] for fate, row in found.items()} == {
+        "kept, with a correct trace": 1.5,
+        "rejected by a: wrong answer": 1.5,
+        "all": 3,
+    }
+    assert found["all"]["requests"] == 1
+
+
+# -- agreement of the verifiers
+
+
+def agreement(desk: Desk, *pairs: tuple[str, bool, bool | None, int]) -> dict[Any, Row]:
+    """(subject, a keeps, b keeps or None where it was not asked, how many such)."""
+    rows = [(s, a, b) for s, a, b, times in pairs for _ in range(times)]
+    desk.table(
+        "candidates",
+        "row_key VARCHAR, subject VARCHAR",
+        [{"row_key": f"{n}", "subject": r[0]} for n, r in enumerate(rows)],
+    )
+    for name, place in (("verdict_a", 1), ("verdict_b", 2)):
+        verdicts = [{"row_key": f"{n}", "kept": r[place]} for n, r in enumerate(rows) if r[place] is not None]
+        desk.table(name, "row_key VARCHAR, kept BOOLEAN", verdicts)
+    return by(desk.run("queries/agreement.sql"), "subject")
+
+
+def test_agreement_weighs_the_audited_rejects(desk: Desk) -> None:
+    """Of 100: a keeps 60, b keeps 54 of them. Of the 40 others b saw 4 and keeps 1, so it would keep 10."""
+    row = agreement(
+        desk,
+        ("M", True, True, 54),
+        ("M", True, False, 6),
+        ("M", False, True, 1),
+        ("M", False, False, 3),
+        ("M", False, None, 36),
+    )["all"]
+    assert (row["kept_by_a"], row["rejected_by_a"], row["pairs"], row["audited"], row["weight"]) == (60, 40, 64, 4, 10)
+    assert [row[name] for name in ("both_keep", "a_keeps_b_rejects", "a_rejects_b_keeps", "both_reject")] == [
+        54,
+        6,
+        1,
+        3,
+    ]
+    assert row["agreement"] == 0.84  # 54 + 30
+    chance = 0.6 * 0.64 + 0.4 * 0.36
+    assert row["kappa"] == pytest.approx((0.84 - chance) / (1 - chance), abs=1e-4)
+    error = (0.6**2 * 0.9 * 0.1 / 60 + 0.4**2 * 0.25 * 0.75 / 4) ** 0.5
+    assert row["standard_error"] == pytest.approx(error, abs=1e-4)
+
+
+def test_without_an_audit_only_the_kept_part_is_known(desk: Desk) -> None:
+    row = agreement(desk, ("M", True, True, 5), ("M", False, None, 2))["all"]
+    assert (row["pairs"], row["audited"], row["weight"]) == (5, 0, None)
+    assert (row["agreement"], row["kappa"], row["standard_error"]) == (None, None, None)
+
+
+def test_agreement_by_subject(desk: Desk) -> None:
+    found = agreement(desk, ("M", True, True, 4), ("P", False, False, 1), ("P", False, None, 1), ("P", True, False, 2))
+    assert list(found) == ["all", "M", "P"]
+    assert (found["M"]["agreement"], found["M"]["rejected_by_a"], found["M"]["weight"]) == (1, 0, None)
+    assert found["M"]["kappa"] is None  # both keep everything: agreement says nothing beyond chance
+    assert (found["P"]["agreement"], found["P"]["audited"], found["P"]["weight"]) == (0.5, 1, 2)
+    assert found["all"]["agreement"] == 0.75
+
+
+def test_what_b_has_not_answered_yet_is_no_pair(desk: Desk) -> None:
+    row = agreement(desk, ("M", True, True, 3), ("M", True, None, 7), ("M", False, False, 1))["all"]
+    assert (row["kept_by_a"], row["pairs"], row["agreement"]) == (10, 4, 1.0)
+    assert agreement(desk)["all"]["agreement"] is None
 
 
 def test_outcomes(desk: Desk) -> None:

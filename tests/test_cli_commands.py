@@ -159,10 +159,12 @@ def test_the_screen_has_every_figure(stand_in: Callable[..., Recorder]) -> None:
     lines = done.out.splitlines()
     assert lines[0] == "run tiny · done · store ./runs"
     by_stage = {line.split()[0]: line.split()[1:] for line in lines[1:] if line.strip()}
-    assert by_stage["stage"] == ["wanted", "answered", "in", "flight", "to", "send", "given", "up", "rows", "spent"]
-    assert by_stage["drafts"] == ["10", "4", "3", "2", "1", "-", "$1.25"]
-    assert by_stage["dataset"] == ["-", "-", "-", "-", "-", "4", "-"]
-    assert by_stage["total"] == ["10", "4", "3", "2", "1", "$1.25"]
+    counts = ["wanted", "answered", "in", "flight", "to", "send", "given", "up"]
+    assert by_stage["stage"] == [*counts, "rows", "spent", "quoted"]
+    assert by_stage["drafts"] == ["10", "4", "3", "2", "1", "-", "$1.25", "$2.50"]
+    assert by_stage["dataset"] == ["-", "-", "-", "-", "-", "4", "-", "-"]
+    assert by_stage["total"] == ["10", "4", "3", "2", "1", "$1.25", "$2.50"]
+    assert "drafts: $1.25 of a quoted $2.00 to $3.00 (pilot of 200); wasted: $0.0100 on 1 refused" in lines
     assert "spent $1.25, $0.5000 reserved, budget $5.00" in lines
     assert "drafts: 1 refused" in lines
     assert "drafts: given up: cut at 100 output tokens" in lines
@@ -170,6 +172,56 @@ def test_the_screen_has_every_figure(stand_in: Callable[..., Recorder]) -> None:
     assert lines[-2] == 'next:  chimera-batch query -m m.yaml "SELECT * FROM dataset LIMIT 10"'
     assert lines[-1].strip() == "chimera-batch retry m.yaml   (asks again what was given up)"
     assert "REHEARSAL" not in done.out
+
+
+def bill(**changes: Any) -> list[str]:
+    """The lines about the stage that asks, of a screen with these changes to it."""
+    asking, joining = status_document()["stages"]
+    document = status_document(stages=[asking | changes, joining])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "run", lambda *_, **__: document)
+        return [line for line in call("run", "m.yaml", "--yes").out.splitlines() if "drafts: $" in line]
+
+
+DONE = {"rows": 8, "answered": 9, "given_up": 1, "in_flight": 0, "packed": 0, "retryable": 0, "rows_kept": 8}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"usd_spent": 0.0}, []),
+        ({"usd_spent": 1.99, "wasted": {}}, ["drafts: $1.99 of a quoted $2.00 to $3.00 (pilot of 200)"]),
+        ({"usd_spent": 3.01, "wasted": {}}, ["! drafts: $3.01, above the quoted $2.00 to $3.00 (pilot of 200)"]),
+        (
+            {**DONE, "usd_spent": 1.99, "wasted": {}, "usd_per_kept_row": 0.24875},
+            ["! drafts: $1.99, below the quoted $2.00 to $3.00 (pilot of 200); $0.2487 a kept row"],
+        ),
+        (
+            {**DONE, "usd_spent": 2.5, "wasted": {}, "usd_per_kept_row": 0.00001},
+            ["drafts: $2.50 of a quoted $2.00 to $3.00 (pilot of 200); <$0.0001 a kept row"],
+        ),
+        ({"quoted": None, "wasted": {}}, ["drafts: $1.25"]),
+        (
+            {
+                "quoted": None,
+                "wasted": {
+                    "invalid": {"requests": 31, "tokens": 9, "usd": 0.4},
+                    "truncated": {"requests": 1210, "tokens": 9, "usd": 3.2},
+                },
+            },
+            ["drafts: $1.25; wasted: $3.20 on 1,210 truncated, $0.4000 on 31 invalid"],
+        ),
+    ],
+)
+def test_a_bill_beside_its_quote(changes: dict[str, Any], said: list[str]) -> None:
+    assert bill(**changes) == said
+
+
+def test_a_total_is_quoted_only_if_every_stage_was(stand_in: Callable[..., Recorder]) -> None:
+    asking, joining = status_document()["stages"]
+    stand_in("run", status_document(stages=[asking, asking | {"stage": "more", "quoted": None}, joining]))
+    rows = {line.split()[0]: line.split()[-1] for line in call("run", "m.yaml", "--yes").out.splitlines() if line}
+    assert (rows["drafts"], rows["more"], rows["total"]) == ("$2.50", "-", "-")
 
 
 def test_a_rehearsal_says_so(stand_in: Callable[..., Recorder]) -> None:

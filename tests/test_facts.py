@@ -243,6 +243,51 @@ def test_the_first_drawing_of_a_wave_stands_for_later_ones(known: str, other: st
     assert Asked(2, known, "k", 3, 6).stands_for(Asked(2, other, "l", 4, 8)) is stands
 
 
+def quote(spent: str, likely: str = "10", stage: str = "one", **event: Any) -> dict[str, Any]:
+    """A ``quoted`` event about one stage, by what was spent and what the rest was said to cost."""
+    usd = {"low": "8", "likely": likely, "high": "13", "ceiling": "50"}
+    entry = {"stage": stage, "requests": 7, "usd": usd, "basis": "assumed", "spent": spent}
+    return {"type": "quoted", "run": "tiny", "stages": [entry], "fingerprint": "f", **event}
+
+
+def test_a_quote_is_of_the_whole_stage() -> None:
+    facts = fold(quote("2.5"), {**quote("0", stage="two"), "run": "other"})
+    found = facts.quoted("tiny", "one")
+    assert found is not None
+    assert found.total() == (Decimal("10.5"), Decimal("12.5"), Decimal("15.5"), Decimal("52.5"))
+    assert (found.fingerprint, found.requests, found.basis) == ("f", 7, "assumed") and found.at >= NOW
+    assert set(facts.quotes) == {("tiny", "one"), ("other", "two")}
+    assert facts.quoted("tiny", "two") is None
+
+
+@pytest.mark.parametrize(
+    ("spents", "billed", "counts"),
+    [
+        (["0"], None, 0),  # nothing is spent yet
+        (["0", "0"], None, 1),  # the manifest changed: the last word
+        (["0", "3"], "20", 1),  # after a sample
+        (["0", "3", "15"], "20", 1),  # and one when nearly all was spent
+        (["0", "10"], "20", 1),  # half of it counts still
+        (["0", "10.01"], "20", 0),
+        (["12", "15"], "20", 0),  # quoted late only: the first
+    ],
+)
+def test_a_bill_is_held_against_what_was_said_before_most_of_it(
+    spents: list[str], billed: str | None, counts: int
+) -> None:
+    paid = [pack(), claimed(usd="30"), {**AT, **SUBMITTED}, {**AT, **land(usd=billed)}] if billed else []
+    facts = fold(*(quote(spent, likely=str(n)) for n, spent in enumerate(spents)), *paid)
+    found = facts.quoted("tiny", "one")
+    assert found is not None and found.likely == counts
+
+
+def test_reservations_and_suspicions_count_as_committed_against_quotes() -> None:
+    paid = [pack(), claimed(usd="30")]
+    assert getattr(fold(quote("0"), quote("12", likely="1"), *paid).quoted("tiny", "one"), "likely", None) == 1
+    lost = [*paid, {**AT, **SUBMITTED}, {**AT, **land(usd="10", suspected="15")}]
+    assert getattr(fold(quote("0"), quote("12", likely="1"), *lost).quoted("tiny", "one"), "likely", None) == 1
+
+
 def test_packs_are_counted_by_realm() -> None:
     facts = fold(pack("a"), pack("b"), pack("a", realm="other@host"))
     assert facts.packs == {REALM: 2, "other@host": 1}
@@ -317,7 +362,10 @@ def test_an_unknown_type_is_left_alone() -> None:
 
 def test_every_type_is_tried_here() -> None:
     tried = {event["type"] for row in ATTEMPTS for event in row[1]}
-    assert tried | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry", "ended"} == EVENT_TYPES
+    assert (
+        tried | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry", "ended", "quoted"}
+        == EVENT_TYPES
+    )
 
 
 @pytest.mark.parametrize(

@@ -348,6 +348,10 @@ def test_the_examples_fold_into_facts() -> None:
     assert not lost.disowned & set(lost.strays) and not lost.written_off
     assert known.suspected("essays") == Decimal("0.0000513") < lost.usd
     assert known.reserved("essays") == judged.attempts[0].usd
+    assert {stage: quotes[0].basis for (_, stage), quotes in known.quotes.items()} == {
+        "drafts": "answered",
+        "judged": "counted input, assumed output",
+    }
     assert known.halted == {"essays"} and known.retries == {("essays", "drafts"): 1}
 
 
@@ -381,6 +385,7 @@ def _written() -> dict[str, set[str]]:
             ledger.dropped(shard, attempt, "why")
     ledger.ended("tiny", "one", Ended("f", 1, "enough"))
     ledger.table("tiny", "one", Table("f", "k", "s", 1, {}, {}))
+    ledger.quoted("tiny", [], "f", anew=False)
     ledger.retry("tiny", "one")
     ledger.halt("tiny")
     events = [json.loads(store.read(key)) for key in store.list("journal/")]

@@ -9,7 +9,7 @@ from chimera_batch.cli import showing
 from chimera_batch.cli.showing import dollars
 
 _LISTED = 3  # attempts with suspected dollars that are named
-_HEADING = ("stage", "wanted", "answered", "in flight", "to send", "given up", "rows", "spent")
+_HEADING = ("stage", "wanted", "answered", "in flight", "to send", "given up", "rows", "spent", "quoted")
 
 
 def summary(status: Mapping[str, Any]) -> None:
@@ -29,13 +29,22 @@ def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for stage in status["stages"]:
         rows = "-" if stage["rows"] is None else f"{stage['rows']:,}"
         if stage["kind"] == "sql":
-            yield (stage["stage"], *("-",) * 5, rows, "-")
+            yield (stage["stage"], *("-",) * 5, rows, "-", "-")
             continue
         counts = {**stage, "to_send": stage["packed"] + stage["retryable"] + stage["not_asked"]}
         for name in total:
             total[name] += counts[name]
-        yield (stage["stage"], *(f"{counts[name]:,}" for name in total), rows, dollars(stage["usd_spent"]))
-    yield ("total", *(f"{count:,}" for count in total.values()), "", dollars(status["usd_spent"]))
+        spent, quoted = dollars(stage["usd_spent"]), _likely([stage])
+        yield (stage["stage"], *(f"{counts[name]:,}" for name in total), rows, spent, quoted)
+    asking = [stage for stage in status["stages"] if stage["kind"] == "ask"]
+    spent = dollars(status["usd_spent"])
+    yield ("total", *(f"{count:,}" for count in total.values()), "", spent, _likely(asking))
+
+
+def _likely(stages: Sequence[Mapping[str, Any]]) -> str:
+    """What stages were said to cost; a dash where one of them never was."""
+    quotes = [stage["quoted"] for stage in stages]
+    return dollars(sum(quote["likely"] for quote in quotes)) if quotes and all(quotes) else "-"
 
 
 def _notes(status: Mapping[str, Any]) -> Iterator[str]:
@@ -46,6 +55,7 @@ def _notes(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"today {dollars(status['usd_today'])} of {dollars(status['budget_day'])} spent, reserved or suspected"
     if status["usd_suspected"]:
         yield f"suspected {dollars(status['usd_suspected'])}: possibly charged, never delivered{_suspects(status)}"
+    yield from map(_bill, (stage for stage in status["stages"] if stage["usd_spent"]))
     for stage in status["stages"]:
         bad = {name: count for name, count in stage["outcomes"].items() if name != "ok"}
         if bad:
@@ -55,6 +65,29 @@ def _notes(status: Mapping[str, Any]) -> Iterator[str]:
             yield f"{stage['stage']}: {stage['orphaned']:,} answers to rows that are no longer asked for"
     yield from status["notes"]
     yield from (f"needs you: {need}" for need in status["needs"])
+
+
+def _bill(stage: Mapping[str, Any]) -> str:
+    """What a stage cost beside what it was said to cost, by kept row, and what of it bought no usable answer."""
+    spent, quote, side = stage["usd_spent"], stage["quoted"], _outside(stage)
+    text = f"{'! ' if side else ''}{stage['stage']}: {dollars(spent)}"
+    if quote:
+        span = f"{dollars(quote['low'])} to {dollars(quote['high'])} ({quote['basis']})"
+        text += f", {side} the quoted {span}" if side else f" of a quoted {span}"
+    if stage["usd_per_kept_row"] is not None:
+        text += f"; {dollars(stage['usd_per_kept_row'])} a kept row"
+    wasted = sorted(stage["wasted"].items(), key=lambda item: -item[1]["usd"])
+    lost = ", ".join(f"{dollars(one['usd'])} on {one['requests']:,} {name}" for name, one in wasted)
+    return text + (f"; wasted: {lost}" if lost else "")
+
+
+def _outside(stage: Mapping[str, Any]) -> str:
+    """On which side of its quote a stage ended, if outside: too much shows at any time, too little at its end."""
+    spent, quote = stage["usd_spent"], stage["quoted"]
+    if quote and spent > quote["high"]:
+        return "above"
+    over = stage["rows"] is not None and stage["answered"] + stage["given_up"] == stage["wanted"]
+    return "below" if quote and over and spent < quote["low"] else ""
 
 
 def _suspects(status: Mapping[str, Any]) -> str:
