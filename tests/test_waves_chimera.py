@@ -222,7 +222,9 @@ def test_one_problem_that_is_missing_asks_a_few_drafts() -> None:
     assert 1 <= len(one.draw()) <= 3
 
 
-@pytest.mark.parametrize("rate", [0.55, 0.65, 0.75, 0.82, 0.88])
+@pytest.mark.parametrize(
+    "rate", [0.75, *(pytest.param(rate, marks=pytest.mark.slow) for rate in (0.55, 0.65, 0.82, 0.88))]
+)
 def test_paper_scale_ends_near_the_target_within_few_waves(rate: float) -> None:
     """Measured over seeds, with subjects that differ by up to six points either way."""
     target = shares(PAPER, QUOTAS)
