@@ -1,10 +1,10 @@
 """Quote against bill, end to end: ``python -m bench.calibration`` from the root of a checkout.
 
-For each of twenty published seeds, a stage of 9,225 requests is rehearsed through the loopback server and the real SDK, with
-output lengths drawn from a heavy-tailed distribution (log-normal, coefficient of variation 1.25): a pilot of 200 first, then
-the rest. The dollars that the server's own bill holds for the rest are compared with the 95 % interval that was quoted after
-the pilot, and with its ceiling. Exits 1 if fewer than nine in ten bills lie inside, if a ceiling was passed, or if a bill is
-not the ledger's to the last digit. No network, no keys, four minutes.
+For each of twenty published seeds, a stage of 9,225 requests is rehearsed through the loopback server and the real
+SDK, with output lengths drawn from a heavy-tailed distribution (log-normal, coefficient of variation 1.25): a pilot
+of 200 first, then the rest. The dollars that the server's own bill holds for the rest are compared with the 95 %
+interval that was quoted after the pilot, and with its ceiling. Exits 1 if fewer than nine in ten bills lie inside, if
+a ceiling was passed, or if a bill is not the ledger's to the last digit. No network, no keys, four minutes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """One seed: what was quoted for the rest after the pilot, what the server billed for it, and what the ledger says."""
+    """One seed: what was quoted for the rest after the pilot, what the server billed for it, what the ledger says."""
 
     seed: int
     low: float
@@ -90,7 +90,7 @@ def rehearse(folder: Path, seed: int, shape: Shape) -> Night:
         ((ledger,),) = tables.query("SELECT sum(usd) FROM costs")
     outcomes = status["stages"][0]["outcomes"]
     billed = charged(folder)
-    assert billed == ledger, f"seed {seed}: the server billed {billed}, the ledger says {ledger}"  # noqa: S101 - a bench
+    assert billed == ledger, f"seed {seed}: the server billed {billed}, the ledger says {ledger}"
     figures = (usd["low"], usd["likely"], usd["high"], usd["ceiling"])
     return Night(seed, *figures, billed - before, ledger - before, outcomes.get("truncated", 0))
 
