@@ -1,0 +1,13 @@
+-- No check at all: every trace goes to the judge, with its final answer, or as it is where it states none.
+-- reads: solutions
+SELECT
+    row_key,
+    problem_key,
+    coalesce(
+        nullif(trim(final_answer(coalesce(text, ''))), ''), nullif(trim(coalesce(text, '')), ''), 'none'
+    ) AS final_answer,
+    'unsure' AS match,
+    true AS doubt,
+    'not checked' AS reason
+FROM solutions
+ORDER BY row_key

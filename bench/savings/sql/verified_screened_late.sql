@@ -1,0 +1,8 @@
+-- The problems that both verifiers kept and the free checks keep too: the same rows, when all have been paid for.
+-- reads: candidates, screened, verdict_a, verdict_b
+SELECT c.*, a.own_answer AS verifier_a_answer, b.own_answer AS verifier_b_answer
+FROM candidates AS c
+JOIN screened AS s ON s.row_key = c.row_key AND s.reason = 'ok'
+JOIN verdict_a AS a ON a.row_key = c.row_key AND a.kept
+JOIN verdict_b AS b ON b.row_key = c.row_key AND b.kept
+ORDER BY c.row_key
