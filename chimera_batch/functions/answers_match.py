@@ -102,7 +102,7 @@ def _unnamed(one: str, other: str) -> tuple[str, str]:
     first, second = _NAMED.match(one), _NAMED.match(other)
     if first and second and first[1] != second[1]:
         return one, other
-    return one[first.end() :].strip() if first else one, other[second.end() :].strip() if second else other
+    return (one[first.end() :].strip() if first else "") or one, (other[second.end() :].strip() if second else "") or other
 
 
 def _lists(one: str, other: str, depth: int) -> Verdict:

@@ -97,8 +97,8 @@ wave AS (
             WHEN target IS NULL THEN topics * $problems_per_topic
             WHEN $round = 1 THEN ceil($first_wave * target / $expected_yield)
             WHEN kept >= target THEN 0
-            -- 3 standard deviations on top, for the luck of the drafts and of the yield they are sized by: a further wave
-            -- for a last few problems costs nights, these few drafts cost cents
+            -- 3 standard deviations on top, for the luck of the drafts and of the yield they are sized by: a further
+            -- wave for a last few problems costs nights, these few drafts cost cents
             ELSE ceil((target - kept + 3 * sqrt((target - kept) * greatest(1 - yield, 0))) / yield)
         END::BIGINT AS wanted
     FROM measured
