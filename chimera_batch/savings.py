@@ -70,7 +70,7 @@ def _left_out(cost: StageCost, above: Sequence[StageCost]) -> Iterator[Saving]:
         return
     fewer = before.requests.likely * before.facts.samples - cost.requests.likely
     if fewer > 0:
-        text = f"{int(fewer):,} rows of {before.facts.stage} are rejected before they are asked about here"
+        text = f"{int(fewer):,} rows of {before.facts.stage} are settled before they are asked about here"
         yield Saving(cost.facts.stage, text, fewer * _each(cost), f"the rows query of {cost.facts.stage}")
 
 

@@ -67,10 +67,10 @@ def test_equal_questions_are_asked_once() -> None:
         (facts("b", 170), 0),  # several rows of each
     ],
 )
-def test_rows_that_were_rejected_above_are_not_asked_about(below: StageFacts, fewer: int) -> None:
+def test_rows_that_were_settled_above_are_not_asked_about(below: StageFacts, fewer: int) -> None:
     listed = found(facts("a", 100), below)
     if fewer:
-        text = f"{fewer} rows of a are rejected before they are asked about here"
+        text = f"{fewer} rows of a are settled before they are asked about here"
         assert listed == [("b", text, fewer * Decimal("0.002"))]
     else:
         assert listed == []
