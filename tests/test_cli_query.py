@@ -60,6 +60,15 @@ def test_a_table_for_people() -> None:
     assert lines[5] == "3 rows · m.yaml"
 
 
+def test_dollars_in_a_table_end_without_zeros(tmp_path: Path) -> None:
+    sql = "SELECT 0::DECIMAL(24, 12) AS a, 1.250000::DECIMAL(24, 12) AS b, 100::DECIMAL(24, 0) AS c"
+    assert call("query", "-m", "m.yaml", sql).out.splitlines()[2].split() == ["0", "1.25", "100"]
+    call("query", "-m", "m.yaml", sql, "-o", tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").read_text().splitlines()[2].split() == ["0", "1.25", "100"]
+    exact = call("query", "-m", "m.yaml", sql, "--format", "csv").out.splitlines()[1]
+    assert exact == "0.000000000000,1.250000000000,100"
+
+
 def test_a_long_table_says_that_there_is_more() -> None:
     out = call("query", "-m", "m.yaml", "SELECT range AS i FROM range(1001)").out.splitlines()
     assert out[-2].strip() == "999"

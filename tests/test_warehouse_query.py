@@ -250,6 +250,7 @@ def test_to_csv_comes_back_through_any_reader(query: Query) -> None:
         (-5, "-5"),
         (-0.5, "-0.5"),
         (Decimal("-1.10"), "-1.10"),
+        (Decimal("0E-12"), "0.000000000000"),
         (-math.inf, "-inf"),
         ("", ""),
         (None, ""),

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -87,10 +88,8 @@ def _to_stdout(result: Result, form: str, said: Said, path: Path) -> None:
 
 
 def _table(result: Result, said: Said, path: Path) -> None:
-    from chimera_batch.warehouse.result import text_cell
-
     found = list(islice(result, MOST_ROWS + 1))
-    rows = [[one_line(text_cell(value), CELL) for value in row] for row in found[:MOST_ROWS]]
+    rows = [[one_line(_shown(value), CELL) for value in row] for row in found[:MOST_ROWS]]
     showing.table([list(result.columns), *rows])
     count = f"the first {MOST_ROWS:,} rows; --format csv has all" if len(found) > MOST_ROWS else f"{len(rows):,} rows"
     showing.line(f"{count} · {path}" + (f" · {showing.REHEARSAL}" if said.rehearse else ""))
@@ -134,11 +133,17 @@ def _write(result: Result, form: str, file: Any) -> int:
         return result.to_json(file)
     if form == "csv":
         return result.to_csv(file)
-    from chimera_batch.warehouse.result import text_cell
-
-    rows = [[one_line(text_cell(value)) for value in row] for row in result]
+    rows = [[one_line(_shown(value)) for value in row] for row in result]
     file.writelines(f"{text}\n" for text in showing.aligned([list(result.columns), *rows]))
     return len(rows)
+
+
+def _shown(value: Any) -> str:
+    """A cell of a table for reading: a sum of dollars without the zeros at its end."""
+    from chimera_batch.warehouse.result import text_cell
+
+    text = text_cell(value)
+    return text.rstrip("0").rstrip(".") if isinstance(value, Decimal) and "." in text else text
 
 
 @contextmanager

@@ -95,8 +95,10 @@ def text_cell(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float | Decimal):
+    if isinstance(value, int | float):
         return str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")  # never 0E-12
     plain = json_value(value)
     return plain if isinstance(plain, str) else orjson.dumps(plain).decode()
 

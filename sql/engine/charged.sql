@@ -5,7 +5,8 @@ SELECT
     a.realm,
     a.stage,
     a.provider,
-    coalesce(l.model, a.model) AS model,
+    -- a result without an answer names no model: it is counted with the others of its batch
+    coalesce(l.model, max(l.model) OVER (PARTITION BY l.shard, l.attempt), a.model) AS model,
     a.within,
     l.shard,
     l.attempt,
