@@ -136,6 +136,7 @@ def test_several_shards_share_the_room(tmp_path: Path, each: Decimal) -> None:
     assert not progress.over, "the rest of the last shard goes when its first part has landed"
 
 
+@pytest.mark.slow
 def test_a_retry_that_asks_for_more_room_goes_in_parts_too(tmp_path: Path, each: Decimal) -> None:
     def cut_off(line: dict[str, Any]) -> bytes:
         return answered(line["custom_id"], finish="length", tokens=(10, CEILING))
@@ -188,6 +189,7 @@ def test_room_that_another_runner_takes_meanwhile_is_not_sent_into(tmp_path: Pat
     assert len([a for _, a in facts.attempts() if a.owner != FAR_OWNER]) == 1, "it still sent what was left"
 
 
+@pytest.mark.slow
 def test_room_that_is_always_gone_is_waited_for(tmp_path: Path, each: Decimal, monkeypatch: pytest.MonkeyPatch) -> None:
     """A runner that loses every race comes back later, instead of saying that the money is spent."""
     one = made(tmp_path, 9, room_for(each, 4))
@@ -252,6 +254,7 @@ def two_stages(folder: Path, budget: str) -> Bench:
     return bench(write_project(folder, files), budget=budget)
 
 
+@pytest.mark.slow
 def test_stages_that_did_not_begin_are_named(tmp_path: Path, each: Decimal) -> None:
     one = two_stages(tmp_path, room_for(each, 0.5))
     document: dict[str, Any] = {}
@@ -260,6 +263,7 @@ def test_stages_that_did_not_begin_are_named(tmp_path: Path, each: Decimal) -> N
     assert "; not begun: two, dataset; " in error.message
 
 
+@pytest.mark.slow
 def test_the_budget_of_the_manifest_is_raised_there(tmp_path: Path, each: Decimal) -> None:
     one = two_stages(tmp_path, "0.00001")
     one.ctx = replace(one.ctx, project=replace(one.ctx.project, budget_usd=Decimal("0.00001")))
@@ -284,6 +288,7 @@ def test_the_line_that_goes_on_does(tmp_path: Path, each: Decimal) -> None:
     assert [attempt.requests for _, attempt in one.pairs] == [1, 8]
 
 
+@pytest.mark.slow
 def test_what_waits_for_its_canary_is_undone_too(tmp_path: Path) -> None:
     count = 510
     one = bench(write_project(tmp_path, rows(count), stage=", canary: 20"), budget="0.00001")
@@ -293,6 +298,7 @@ def test_what_waits_for_its_canary_is_undone_too(tmp_path: Path) -> None:
     assert left.least < left.usd / 100, "the canary is what goes on"
 
 
+@pytest.mark.slow
 def test_a_reservation_that_nobody_wants_any_more_is_waited_for(tmp_path: Path, each: Decimal) -> None:
     """The rows that are under way were edited away; their landing makes room for those that are wanted now."""
     one = made(tmp_path, 9, room_for(each, 9))
@@ -321,6 +327,7 @@ def test_one_step_of_a_run_that_waits_is_not_over_budget(tmp_path: Path, each: D
 # -- synchronous calls
 
 
+@pytest.mark.slow
 def test_synchronous_calls_go_in_parts_until_nothing_fits(tmp_path: Path, each: Decimal) -> None:
     whole = made(tmp_path / "whole", 9, None, stage=", window: now")
     whole.go()
@@ -355,6 +362,7 @@ def test_a_cap_of_the_day_is_free_again_the_next_day(tmp_path: Path, each: Decim
     assert [attempt.requests for _, attempt in one.pairs] == [4, 4]
 
 
+@pytest.mark.slow
 def test_a_shard_that_no_day_has_room_for_goes_day_by_day(tmp_path: Path, each: Decimal) -> None:
     """A day takes less than a tenth of it, on every day."""
     one = made(tmp_path, 40, None)
@@ -398,6 +406,7 @@ def test_the_caps_in_force(head: str, options: Options, run: str | None, day: st
     )
 
 
+@pytest.mark.slow
 def test_the_status_counts_today_alone(tmp_path: Path, each: Decimal) -> None:
     one = made(tmp_path, 9, room_for(each, 4))
     one.go()

@@ -66,6 +66,7 @@ def test_a_larger_sample_contains_the_smaller_one(tmp_path: Path) -> None:
     assert len(one.host.batches) == 2
 
 
+@pytest.mark.slow
 def test_a_sample_of_requests_that_are_packed_already(tmp_path: Path) -> None:
     one = piloted(tmp_path, 300, SAME)
     one.pack(one.draw())  # a run that was stopped before it sent anything
@@ -82,6 +83,7 @@ def test_a_stage_smaller_than_the_sample_is_simply_asked(tmp_path: Path) -> None
     assert found["output_tokens"]["mean"] > 0
 
 
+@pytest.mark.slow
 def test_truncated_answers_of_the_sample_are_asked_again_within_it(tmp_path: Path) -> None:
     one = piloted(tmp_path, 400, lognormal(5, 300, 1.0), max_output_tokens=400)
     found = sampled(one, 100)
@@ -123,6 +125,7 @@ def quoted_and_billed(folder: Path, seed: int, rows: int, ceiling: int = 20_000)
     return found["rest"]["usd"], float(charged(one) - before)
 
 
+@pytest.mark.slow
 def test_the_bill_lies_in_the_quoted_interval(tmp_path: Path) -> None:
     usd, rest = quoted_and_billed(tmp_path, 0, 1000)
     assert usd["low"] <= rest <= usd["high"] <= usd["ceiling"]
@@ -147,6 +150,7 @@ def test_the_ceiling_holds_even_if_everything_is_truncated(tmp_path: Path) -> No
 KEPT = "-- Half of them.\n-- reads: answers\nSELECT row_key, right(row_key, 1) IN ('0', '2', '4', '6', '8') AS kept "
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "rows"),
     [
@@ -168,6 +172,7 @@ def test_a_kept_row_has_its_price(tmp_path: Path, table: str, rows: range) -> No
     assert (kept["low"] is None) == (kept["rows"] > 40)
 
 
+@pytest.mark.slow
 def test_rows_kept_are_those_that_free_checks_leave(tmp_path: Path) -> None:
     table = "-- All.\n-- reads: answers\nSELECT row_key FROM answers WHERE outcome = 'ok'"
     less = "-- Some.\n-- reads: one\nSELECT row_key FROM one WHERE right(row_key, 1) = '3'"
@@ -200,6 +205,7 @@ def test_a_run_asks_again_after_the_sample(tmp_path: Path) -> None:
     assert piloting.converge(ctx, until=None, detach=False, confirm=lambda _: True).done
 
 
+@pytest.mark.slow
 def test_with_yes_the_rest_follows_by_itself(tmp_path: Path) -> None:
     one = piloted(tmp_path, 300, SAME)
     ctx = replace(one.ctx, pilot=Pilot(50))
@@ -207,6 +213,7 @@ def test_with_yes_the_rest_follows_by_itself(tmp_path: Path) -> None:
     assert [len(batch.lines) for batch in one.host.batches.values()] == [50, 250]
 
 
+@pytest.mark.slow
 def test_the_first_question_of_a_run_with_a_sample_is_about_the_sample(tmp_path: Path) -> None:
     one = piloted(tmp_path, 300, SAME, stage=", assume: {output_tokens: 1000}")
     offer = piloting.first_offer(replace(one.ctx, pilot=Pilot(50)))
@@ -227,6 +234,7 @@ def test_never_fewer_than_thirty(tmp_path: Path, requests: int) -> None:
         piloting.prepare(piloted(tmp_path, 300, SAME).ctx, None, requests)
 
 
+@pytest.mark.slow
 def test_too_few_answers_give_no_point_estimate(tmp_path: Path) -> None:
     found = sampled(piloted(tmp_path, 20, SAME), 30)
     assert found["n"] == 0
@@ -268,6 +276,7 @@ def test_a_stage_that_is_asked_at_once_has_no_sample(tmp_path: Path) -> None:
         piloting.prepare(one.ctx, None, 40)
 
 
+@pytest.mark.slow
 def test_the_sample_of_a_later_stage_asks_nothing_of_the_earlier_one(tmp_path: Path) -> None:
     one = piloted(tmp_path, 100, SAME, stage=TWO, files=TWO_FILES)
     assert runner.converge(one.ctx, until="one").unfinished == []

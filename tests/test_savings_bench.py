@@ -160,6 +160,7 @@ def test_the_papers_target_is_shared_out_by_quotas() -> None:
 
 
 @given(st.floats(0.02, 1))
+@pytest.mark.slow
 def test_targets_sum_up_at_every_scale(scale: float) -> None:
     targets = _pipelines.targets(scale)
     assert sum(targets.values()) == _pipelines.target(scale)

@@ -204,6 +204,7 @@ def test_one_pass_closes_a_wave_and_asks_the_next(tmp_path: Path) -> None:
     assert sent == [8, 8, 6, 6, 2]
 
 
+@pytest.mark.slow
 def test_what_waits_for_the_last_wave_is_unfinished(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path, judged=BY_A_MODEL))
     progress = one.go()
@@ -214,6 +215,7 @@ def test_what_waits_for_the_last_wave_is_unfinished(tmp_path: Path) -> None:
     assert one.go().unfinished == ["drafts", "judged", "good", "final"]
 
 
+@pytest.mark.slow
 def test_a_later_stage_that_reads_none_of_what_is_sized_waits_too(tmp_path: Path) -> None:
     """`final` reads the drafts themselves, so it must not see those of the first wave alone."""
     rows = FINAL_ROWS.replace("reads: good", "reads: drafts").replace("FROM good", "FROM drafts")
@@ -238,6 +240,7 @@ def test_nothing_is_done_again_once_there_are_enough(
     assert one.go().done and tables(one) == before and one.ctx.facts.ended == events
 
 
+@pytest.mark.slow
 def test_until_a_stage_inside_the_wave_is_one_wave(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path, judged=BY_A_MODEL))
     for _ in range(3):
@@ -246,6 +249,7 @@ def test_until_a_stage_inside_the_wave_is_one_wave(tmp_path: Path) -> None:
     assert progress.done and asked(one) == [8]
 
 
+@pytest.mark.slow
 def test_without_until_waves_go_on_as_long_as_there_is_something_new(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path, rounds="{max: 5, after: good}"))
     finish(one, minds(every_third))
@@ -270,6 +274,7 @@ def test_nothing_new_to_ask_ends_the_waves_and_says_so(tmp_path: Path) -> None:
     assert statusing.status(one.ctx)["notes"] == [said]
 
 
+@pytest.mark.slow
 def test_the_most_waves_end_the_waves_and_say_so(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path, rounds=WAVES.replace("max: 5", "max: 2")))
     finish(one, minds(every_third))
@@ -282,10 +287,12 @@ def test_the_most_waves_end_the_waves_and_say_so(tmp_path: Path) -> None:
     assert one.go().done and one.said == []  # it is said once
 
 
+@pytest.mark.slow
 def test_a_target_that_was_met_is_no_note(calm: Bench) -> None:
     assert statusing.status(calm.ctx)["notes"] == []
 
 
+@pytest.mark.slow
 def test_drafts_that_came_to_nothing_are_not_asked_again(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path))
     finish(one, minds(every_third, fails=lambda number: number in {3, 9}))
@@ -308,12 +315,14 @@ def test_a_higher_target_asks_one_more_wave_and_leaves_the_others(calm: Bench, t
     assert len(questions(two)) - sent == 4 + 1
 
 
+@pytest.mark.slow
 def test_a_lower_target_changes_nothing(calm: Bench, tmp_path: Path) -> None:
     before, sent = tables(calm), len(calm.host.batches)
     two = copied(calm, tmp_path, target=2)
     assert two.go().done and tables(two) == before and len(two.host.batches) == sent
 
 
+@pytest.mark.slow
 def test_more_waves_allowed_afterwards(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path / "one", rounds=WAVES.replace("max: 5", "max: 2")))
     finish(one, minds(every_third))
@@ -323,6 +332,7 @@ def test_more_waves_allowed_afterwards(tmp_path: Path) -> None:
     assert statusing.status(two.ctx)["notes"] == []
 
 
+@pytest.mark.slow
 def test_an_edited_rows_query_begins_anew_and_pays_nothing_twice(calm: Bench, tmp_path: Path) -> None:
     sent = len(calm.host.batches)
     edited = ROWS.replace("$round = 1, 8", "$round = 1, 16")
@@ -332,6 +342,7 @@ def test_an_edited_rows_query_begins_anew_and_pays_nothing_twice(calm: Bench, tm
     assert len(two.host.batches) == sent
 
 
+@pytest.mark.slow
 def test_an_edited_later_stage_keeps_the_waves(calm: Bench, tmp_path: Path) -> None:
     """What is kept changes; closed waves are facts, and what is missing now is asked on top."""
     stricter = GOOD.replace("text = 'good'", "text = 'good' AND row_key <> 'k000'")
@@ -342,6 +353,7 @@ def test_an_edited_later_stage_keeps_the_waves(calm: Bench, tmp_path: Path) -> N
     assert len(questions(two)) == len(set(questions(two)))
 
 
+@pytest.mark.slow
 def test_a_retry_keeps_the_waves(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path))
     finish(one, minds(every_third, fails=lambda number: number == 3))
@@ -351,6 +363,7 @@ def test_a_retry_keeps_the_waves(tmp_path: Path) -> None:
     assert asked(one) == waves_before and "k003" in keys(one)
 
 
+@pytest.mark.slow
 def test_a_param_that_shapes_rows_begins_anew(calm: Bench, tmp_path: Path) -> None:
     fingerprint = calm.ctx.facts.asked["tiny", "drafts"][1].fingerprint
     two = copied(calm, tmp_path, most=61)
@@ -362,6 +375,7 @@ def test_a_param_that_shapes_rows_begins_anew(calm: Bench, tmp_path: Path) -> No
 # -- several runners, and runs that end in the middle
 
 
+@pytest.mark.slow
 def test_two_runners_come_to_the_same_waves(calm: Bench, tmp_path: Path) -> None:
     project = pipeline(tmp_path)
     first = bench(project)
@@ -377,6 +391,7 @@ def test_two_runners_come_to_the_same_waves(calm: Bench, tmp_path: Path) -> None
     assert len(questions(first)) == len(set(questions(first)))
 
 
+@pytest.mark.slow
 def test_a_runner_that_is_behind_goes_on_from_the_wave_that_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +420,7 @@ def test_a_runner_that_is_behind_goes_on_from_the_wave_that_is_asked(
     assert len(keys(second)) == 6 and len(questions(second)) == len(set(questions(second)))
 
 
+@pytest.mark.slow
 def test_of_two_drawings_of_one_wave_the_first_stands(calm: Bench, tmp_path: Path) -> None:
     one = copied(calm, tmp_path)
     known = one.ctx.facts.asked["tiny", "drafts"][2]
@@ -470,6 +486,7 @@ def killed_everywhere(calm: Bench, folder: Path, matters: Callable[[str, bytes],
     raise AssertionError("it has no end")
 
 
+@pytest.mark.slow
 def test_killed_before_the_second_wave_is_a_fact(calm: Bench, tmp_path: Path) -> None:
     assert killed_everywhere(calm, tmp_path, of_the_second_wave, after=False) == 1
 
@@ -483,6 +500,7 @@ def test_killed_at_every_write_the_bytes_are_the_same(calm: Bench, tmp_path: Pat
 # -- what a manifest may say
 
 
+@pytest.mark.slow
 def test_kept_is_empty_in_the_first_wave_and_holds_rows_later(tmp_path: Path) -> None:
     rows = """\
 -- A row per wave, with what was kept before it.
