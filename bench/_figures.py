@@ -55,6 +55,11 @@ class Figures:
         """Share of the kept problems that should not have been kept."""
         return self.faulty / self.all_kept if self.all_kept else 0.0
 
+    @property
+    def sound(self) -> int:
+        """Kept problems less those that should not have been kept."""
+        return self.all_kept - self.faulty
+
     def on_target(self, target: int) -> Decimal:
         """Dollars less what the traces of problems above the target cost: as if the surplus had been thrown away in
         time. What the drafts and verdicts of the surplus cost stays in."""
@@ -177,20 +182,12 @@ def faults_among(rows: Iterable[Sequence[str]], planted: Mapping[str, str]) -> d
 def nights(batches: Sequence[Batch]) -> int:
     """How many batches had to wait for one another, at most: turnarounds, of up to a night each.
 
-    A batch waits for its shard's last attempt, for whatever other stages had landed when it was sent, and where its
-    shard is new (it follows a canary, or belongs to another round) for what its own stage had.
+    A shard that is asked again waits for its last attempt; a new one for all that had landed when it was sent: other
+    stages, a canary, an earlier wave.
     """
     level: list[int] = []
-    for number, (stage, shard, attempt, sent, _) in enumerate(batches):
-        level.append(
-            1
-            + max(
-                (
-                    level[place]
-                    for place, (other, its, _, _, landed) in enumerate(batches[:number])
-                    if landed <= sent and (its == shard or other != stage or attempt == 1)
-                ),
-                default=0,
-            )
-        )
+    for place, (_, shard, attempt, sent, _) in enumerate(batches):
+        before = zip(level, batches[:place], strict=True)
+        waited = [its for its, one in before if one[4] <= sent and (attempt == 1 or one[1] == shard)]
+        level.append(1 + max(waited, default=0))
     return max(level, default=0)

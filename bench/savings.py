@@ -116,11 +116,18 @@ def _together(found: Found, targets: Mapping[str, int]) -> Iterator[str]:
         "the naive batch run": (every.usd, naive.usd),
         "the naive run at synchronous prices": (every.usd, naive.standard),
         "the naive batch run, for each kept problem": (every.usd / every.all_kept, naive.usd / naive.all_kept),
+        "the naive batch run, for each sound one": (every.usd / every.sound, naive.usd / naive.sound),
         "the naive batch run, no traces above the target": (every.on_target(wanted), naive.on_target(wanted)),
     }
+    if "routing" in found:  # the largest of them, and the only one that depends on what a host happens to charge
+        lines["the naive batch run, with everything but routing"] = found["routing"].usd, naive.usd
     for said, (less, more) in lines.items():
-        yield f"{saved(less, more):6.1%} cheaper than {said}: {less:,.4g} and {more:,.4g} dollars"
+        yield f"{saved(less, more):6.1%} cheaper than {said}: {_usd(less)} and {_usd(more)} dollars"
     yield f"kept, at least: {', '.join(f'{subject} {least}' for subject, least in targets.items())}"
+
+
+def _usd(amount: Decimal) -> str:
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}"
 
 
 def document(found: Found, targets: Mapping[str, int], short: list[str]) -> dict[str, Any]:

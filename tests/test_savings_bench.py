@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -329,10 +330,10 @@ def batch(stage: str, shard: str, attempt: int, sent: float, landed: float) -> _
         ([("a", "a1", 1, 0, 1), ("a", "a1", 2, 1.1, 2), ("b", "b1", 1, 2.1, 3)], 3),  # asked again, then the next stage
         # two shards asked again, one after the other by the clock: both would be asked again in one night
         ([("a", "a1", 1, 0, 1), ("a", "a2", 1, 0, 3), ("a", "a1", 2, 1.1, 2), ("a", "a2", 2, 3.1, 4)], 2),
-        (
-            [("a", "a1", 1, 0, 1), ("b", "b1", 1, 1.1, 2), ("a", "a2", 1, 2.1, 3), ("b", "b2", 1, 3.1, 4)],
-            4,
-        ),  # two waves
+        # two stages side by side, asked again in turn by the clock: they do not wait for one another
+        ([("a", "a1", 1, 0, 1), ("b", "b1", 1, 0.1, 2), ("a", "a1", 2, 1.1, 1.9), ("b", "b1", 2, 2.1, 3)], 2),
+        # two waves
+        ([("a", "a1", 1, 0, 1), ("b", "b1", 1, 1.1, 2), ("a", "a2", 1, 2.1, 3), ("b", "b2", 1, 3.1, 4)], 4),
     ],
 )
 def test_nights_are_batches_that_wait_for_one_another(batches: list[Any], expected: int) -> None:
@@ -357,6 +358,7 @@ def test_traces_of_the_surplus_can_be_left_out() -> None:
     one = figures("naive")
     assert one.all_kept == 100
     assert one.rate == 0.02
+    assert one.sound == 98
     assert one.on_target(100) == one.on_target(200) == 100
     assert one.on_target(80) == 90  # a fifth of the 50 dollars for traces
     assert figures("none", kept={}).rate == 0.0
@@ -410,7 +412,9 @@ def test_the_table_names_every_saving_and_its_dollars() -> None:
         assert f"`all` without {name} | 75.50" in text
         assert f"| {name} | {_pipelines.bench()['techniques'][name]['does']} | 15.50 | 20.5% |" in text
     assert "| batch | half price, and an answer by tomorrow | 60.00 | 50.0% |" in text
-    assert "20.5% cheaper than the naive batch run: 60 and 75.50 dollars" in text
+    assert "20.5% cheaper than the naive batch run: 60.00 and 75.50 dollars" in text
+    assert "0.0% cheaper than the naive batch run, with everything but routing: 75.50 and 75.50 dollars" in text
+    assert "20.5% cheaper than the naive batch run, for each kept problem: 0.6000 and 0.7550 dollars" in text
     assert "60.3% cheaper than the naive run at synchronous prices" in text
 
 
@@ -450,3 +454,51 @@ def test_it_exits_with_1_if_it_falls_short(
     monkeypatch.setattr(sys, "argv", ["savings", "--scale", "0.5", "--seed", "3", "--only", "all", "naive", "--json"])
     assert savings.main() == short
     assert len(json.loads(capsys.readouterr().out)["flaws"]) == (2 * len(PAPER) if short else 0)
+
+
+# -- the bench itself, small
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[int, dict[str, Any]]:
+    line = [sys.executable, "-m", "bench.savings", "--json", "--scale", "0.1"]
+    line += ["--only", "naive", "all", "cascade", "screening"]
+    ended = subprocess.run(line, cwd=ROOT, check=False, capture_output=True, text=True, timeout=900)
+    assert ended.stdout, ended.stderr[-3000:]
+    return ended.returncode, json.loads(ended.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_a_tenth_of_the_paper_keeps_the_promises(small: tuple[int, dict[str, Any]]) -> None:
+    code, told = small
+    assert told["flaws"] == []
+    assert code == 0
+    naive, every = (_figures.figures(run) for run in told["runs"][:2])
+    assert every.usd < naive.usd * Decimal("0.65")
+    assert every.usd < naive.standard * Decimal("0.35")
+    assert every.usd == every.ledger
+    for subject, target in _pipelines.targets(0.1).items():
+        assert min(every.kept[subject], naive.kept[subject]) >= target
+    assert every.faulty / every.all_kept < naive.faulty / naive.all_kept
+    assert naive.faults["duplicate_problem"] > 0 == every.faults.get("duplicate_problem", 0)
+
+
+@pytest.mark.slow
+def test_screening_and_cascade_keep_the_same_rows_for_less(small: tuple[int, dict[str, Any]]) -> None:
+    _, every, screening, cascade = (_figures.figures(run) for run in small[1]["runs"])
+    assert every.rows == screening.rows == cascade.rows
+    assert every.faults == screening.faults == cascade.faults
+    for one, stages in ((screening, ("verdict_a", "verdict_b")), (cascade, ("verdict_b",))):
+        changed = {stage for stage in one.stages if one.stages[stage] != every.stages[stage]}
+        assert changed == set(stages)
+        assert all(one.stages[stage] > every.stages[stage] for stage in stages)
+
+
+@pytest.mark.slow
+def test_dollars_are_spent_where_the_naive_run_wastes_them(small: tuple[int, dict[str, Any]]) -> None:
+    naive, every, *_ = (_figures.figures(run) for run in small[1]["runs"])
+    assert naive.drafts > every.drafts
+    assert naive.requests > every.requests
+    for stage in ("problems", "verdict_a", "verdict_b", "solutions", "judgements"):
+        assert naive.stages[stage] > every.stages[stage], stage
+    assert naive.standard == pytest.approx(naive.usd * 2, rel=Decimal("0.02"))  # all but the topics is batches
