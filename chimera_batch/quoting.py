@@ -85,7 +85,7 @@ def _facts(ctx: Context, stage: Stage, seen: Survey, warehouse: Warehouse, folde
         if walked.finished or facts.measured is not None:
             table = joining.build(ctx, stage, warehouse, folder)
     else:
-        facts = _answered(ctx, stage, known)
+        facts = _answered(ctx, stage, {**known, "drawn": above})
     if table is not None:
         seen.add(stage, table, _part(facts, above))
     return facts
@@ -148,9 +148,10 @@ def _known_nothing(ctx: Context, stage: Stage, reads: tuple[str, ...]) -> StageF
 
 
 def _answered(ctx: Context, stage: Stage, known: Mapping[str, Any]) -> StageFacts:
-    """A stage whose table is made; only further waves of it may still be asked."""
+    """A stage whose table is made of all that there is so far: only further waves of it may still be asked, and rows of
+    a stage above that is growing."""
     wanted, left = sum(ctx.facts.tables[ctx.run, stage.name].standing.values()), waves_left(ctx, stage)
-    measured = measuring.of_stage(ctx, stage, known["terms"]) if left else None
+    measured = measuring.of_stage(ctx, stage, known["terms"]) if left or known["drawn"] else None
     return StageFacts(**known, tally=Tally(known["terms"]), wanted=wanted, rounds=1 + left, measured=measured)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import piloting, quoting, runner
+from chimera_batch import piloting, project, quoting, runner
 from chimera_batch.context import Pilot
 from chimera_batch.errors import InputError, NeedsDecision
-from tests.pilot_kit import Answering, lognormal, piloted
+from tests.pilot_kit import HEAD, Answering, lognormal, many, piloted
 from tests.support import Bench
 
 SAME = lognormal(1, 300, 0.8)
@@ -303,3 +303,15 @@ def test_a_later_stage_is_quoted_from_the_rows_of_the_sample(tmp_path: Path) -> 
     known = {stage["stage"]: stage for stage in quoting.quote(one.ctx)["stages"]}["two"]
     assert known["requests"] == 500
     assert two["usd"]["low"] <= known["usd"]["likely"] <= two["usd"]["high"]
+
+
+def test_a_stage_below_one_that_grows_is_not_called_answered(tmp_path: Path) -> None:
+    one = piloted(tmp_path, 100, SAME, stage=TWO, files=TWO_FILES)
+    assert runner.converge(one.ctx).unfinished == []
+    (tmp_path / "sql/tiny/one_rows.sql").write_text(HEAD + many(150))
+    edited = replace(one.ctx, project=project.load(one.ctx.project.path))
+    found = {stage["stage"]: stage for stage in quoting.quote(edited)["stages"]}
+    assert (found["one"]["requests"], found["two"]["requests"]) == (50, 50)
+    assert (found["two"]["basis"], found["two"]["usd"]["low"] > 0) == ("pilot of 100", True)
+    assert runner.converge(edited).unfinished == []
+    assert quoting.quote(edited)["total"]["ceiling"] == 0
