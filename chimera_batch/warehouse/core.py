@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,6 +50,7 @@ class Warehouse:
         self._connect = partial(edge.connect, temp, memory_limit=memory_limit, threads=threads)
         self._connected: Connection | None = None
         self._open: set[Connection] = set()
+        self._kinds: dict[str, str] = {}  # names that were made, in lower case as DuckDB compares them: TABLE or VIEW
 
     @property
     def _connection(self) -> Connection:
@@ -74,13 +74,13 @@ class Warehouse:
 
     def view(self, name: str, files: Sequence[Path]) -> None:
         """Make or replace a view over Parquet files (listed, no patterns). Raises ValueError without files."""
-        self._drop_other(name, "TABLE")
+        self._make(name, "VIEW")
         edge.view(self._connection, name, files)
 
     def define(self, name: str, source: SqlText) -> None:
         """Make or replace a view from a file of one statement without parameters; its tables may change later."""
         final = statements.last(source, statements.split(source))
-        self._drop_other(name, "TABLE")
+        self._make(name, "VIEW")
         _execute(self._connection, source, final, f"CREATE OR REPLACE VIEW {quote(name)} AS {final.text}", {})
 
     def load(self, name: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> int:
@@ -88,13 +88,15 @@ class Warehouse:
 
         Exact for any text. Raises InputError, naming the row, for a value that has no place in its column.
         """
-        self._drop_other(name, "VIEW")
+        self._make(name, "TABLE")
         return load(self._connection, self._temp, name, columns, rows)
 
-    def _drop_other(self, name: str, kind: str) -> None:
-        # a name may change from view to table: CREATE OR REPLACE alone refuses that, and so does DROP of the other kind
-        with suppress(duckdb.CatalogException):
-            self._connection.execute(f"DROP {kind} IF EXISTS {quote(name)}")
+    def _make(self, name: str, kind: str) -> None:
+        """A name may change from view to table and back, which CREATE OR REPLACE alone refuses."""
+        before = self._kinds.get(name.lower())
+        if before not in {None, kind}:
+            self._connection.execute(f"DROP {before} IF EXISTS {quote(name)}")
+        self._kinds[name.lower()] = kind
 
     # -- reading a file before it runs
 

@@ -30,7 +30,7 @@ def load(
     try:
         count, longest = _write(path, name, columns, rows)
         try:
-            connection.execute(_statement(path, name, columns, longest))
+            connection.execute(_statement(path, name, columns, longest) if count else _empty(name, columns))
         except duckdb.Error as error:
             raise InputError(f"table {name}: {message_of(error)}") from error
     finally:
@@ -88,6 +88,12 @@ def _statement(path: Path, name: str, columns: Mapping[str, str], longest: int) 
         f" format = 'newline_delimited', compression = 'uncompressed', columns = {{{read}}},"
         f" maximum_object_size = {max(_LEAST_OBJECT, longest + 1)})"
     )
+
+
+def _empty(name: str, columns: Mapping[str, str]) -> str:
+    """No file is read where there is none to speak of: many small tables stay empty in most passes."""
+    made = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
+    return f"CREATE OR REPLACE TABLE {quote(name)} ({made})"
 
 
 def _value(key: str, kind: str) -> str:
