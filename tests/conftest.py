@@ -26,13 +26,23 @@ SHARED = ROOT.parent / "shared"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
 _LEAKY = ("OPENAI_", "ANTHROPIC_", "AWS_", "CHIMERA_", *_PROXIES)
 _NUMBERS = itertools.count()
+_CIS = (  # the rehearsal's own tests, and whole runs of which parts are tested elsewhere
+    "test_rehearsal_",
+    "test_minds_",
+    "test_end_to_end_bills",
+    "test_end_to_end_reviews",
+    "test_spending",
+    "test_quoted",
+    "test_savings_bench",
+    "test_budget_two_runners",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The rehearsal's own tests, half of all, are CI's: run them with ``-m slow`` after a change there."""
+    """Whole rooms that are CI's, so that the fast suite fits a minute: run them with ``-m slow`` after a change there."""
     for item in items:
-        if item.path.name.startswith(("test_rehearsal_", "test_minds_")):
+        if item.path.name.startswith(_CIS):
             item.add_marker(pytest.mark.slow)
 
 

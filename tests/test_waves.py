@@ -195,6 +195,7 @@ def test_waves_go_on_until_enough_is_kept_and_later_stages_wait_for_the_last(tmp
     ]
 
 
+@pytest.mark.slow
 def test_one_pass_closes_a_wave_and_asks_the_next(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path, judged=BY_A_MODEL))
     sent = []
@@ -231,6 +232,7 @@ def test_the_first_wave_may_be_enough(tmp_path: Path) -> None:
     assert asked(one) == [8] and len(keys(one)) == 8
 
 
+@pytest.mark.slow
 def test_nothing_is_done_again_once_there_are_enough(
     calm: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +263,7 @@ def test_without_until_waves_go_on_as_long_as_there_is_something_new(tmp_path: P
 # -- the target is missed
 
 
+@pytest.mark.slow
 def test_nothing_new_to_ask_ends_the_waves_and_says_so(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path, most=12))
     finish(one, minds(every_third))
@@ -520,6 +523,7 @@ WHERE $target > 0
     ]
 
 
+@pytest.mark.slow
 def test_the_estimate_and_check_write_nothing_and_see_the_waves(tmp_path: Path) -> None:
     one = bench(pipeline(tmp_path, files={"prompts/tiny/one.md": "{{ q }}\n"}))
     assert checking.check(one.ctx)["stages"][0] == {"stage": "drafts", "requests": 8, "distinct": 8}
