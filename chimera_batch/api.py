@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def run(
 
     with open_run(manifest, options, write=True) as ctx:
         checking.check_files(ctx)
-        shown = _agree(ctx, manifest, confirm)
+        shown = _agree(ctx, confirm, until)
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()), resume=resume)
         quoted.at_start(ctx, shown)
         progress = piloting.converge(ctx, until=until, detach=detach, confirm=confirm)
@@ -71,16 +72,16 @@ def run(
         if not statusing.balances(document):
             raise ChimeraError("the ledger does not balance", hint="report this as a bug, with status --json")
         if not progress.done:
-            raise _short(ctx, progress, document)
+            raise _short(ctx, progress, document, until)
         return document
 
 
-def _agree(ctx: Context, manifest: Manifest, confirm: Confirm | None) -> Entries | None:
+def _agree(ctx: Context, confirm: Confirm | None = None, until: str | None = None) -> Entries | None:
     """Ask before anything is sent; returns what was quoted, if the whole run was.
 
     Raises NeedsDecision for a no, InputError for a missing key.
     """
-    from chimera_batch import piloting, quoted, quoting  # noqa: PLC0415 - see check
+    from chimera_batch import budgeting, piloting, quoted, quoting  # noqa: PLC0415 - see check
 
     missing, found = missing_keys(ctx), None
     if confirm is not None and not ctx.rehearse:
@@ -89,7 +90,7 @@ def _agree(ctx: Context, manifest: Manifest, confirm: Confirm | None) -> Entries
         shown["warnings"] += [error.message for error in missing]
         usd = shown.get("total") or shown["usd"]
         if usd["ceiling"] > 0 and not confirm(shown):
-            raise NeedsDecision("nothing was sent", hint=f"chimera-batch run {manifest} --yes")
+            raise NeedsDecision("nothing was sent", hint=f"{budgeting.terms(ctx, until).command()} --yes")
     if missing:
         raise missing[0]
     return found
@@ -107,14 +108,16 @@ def pilot(
 
     Its answers count. Returns the document of ``pilot --json``; raises like ``run``, and InputError below 30 requests.
     """
-    from chimera_batch import checking, piloting, quoted, statusing  # noqa: PLC0415 - see check
+    from chimera_batch import budgeting, checking, piloting, quoted, statusing  # noqa: PLC0415 - see check
+    from chimera_batch.context import Pilot  # noqa: PLC0415 - see check
 
-    with open_run(manifest, options, write=True) as ctx:
-        checking.check_files(ctx)
-        chosen, offer = piloting.prepare(ctx, stage, requests)
+    with open_run(manifest, options, write=True) as opened:
+        checking.check_files(opened)
+        chosen, offer = piloting.prepare(opened, stage, requests)
+        ctx = replace(opened, pilot=Pilot(requests, chosen.name))
         if confirm is not None and not ctx.rehearse and offer["pilot"] and not confirm(offer):
-            raise NeedsDecision("nothing was sent", hint=f"chimera-batch pilot {manifest} --stage {chosen.name} --yes")
-        _agree(ctx, manifest, None)
+            raise NeedsDecision("nothing was sent", hint=f"{budgeting.terms(ctx).command()} --yes")
+        _agree(ctx)
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()))
         progress = piloting.sample(ctx, chosen, requests)
         if chosen.name not in {*progress.piloted, *progress.tables}:
@@ -129,18 +132,18 @@ def advance(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
     return run(manifest, options, detach=True, resume=False)
 
 
-def _short(ctx: Context, progress: Progress, document: dict[str, Any]) -> ChimeraError:
+def _short(ctx: Context, progress: Progress, document: dict[str, Any], until: str | None = None) -> ChimeraError:
     """Why a run stopped before its end, as the error of its exit code."""
     from chimera_batch import budgeting  # noqa: PLC0415 - see check
 
-    again = budgeting.terms(ctx).command()
+    again = budgeting.terms(ctx, until).command()
     error: ChimeraError
     if progress.stuck:
         error = NeedsDecision("; ".join(progress.stuck), hint=_choices(ctx))
     elif progress.halted:
         error = NeedsDecision("the run was cancelled; what was finished is kept", hint=again)
     elif progress.out_of_money:
-        error = budgeting.over(ctx, progress, document)
+        error = budgeting.over(ctx, progress, document, until=until)
     else:
         waits = "; ".join(dict.fromkeys(progress.waits)) or f"{progress.in_flight:,} requests are with a provider"
         error = NotFinished(f"unfinished: {', '.join(progress.unfinished)} ({waits})", hint=again)

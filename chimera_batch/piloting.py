@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import joining, keeping, measuring, planning, quoted, quoting, runner, sampling
+from chimera_batch import budgeting, joining, keeping, measuring, planning, quoted, quoting, runner, sampling
 from chimera_batch.context import Context, Pilot
 from chimera_batch.errors import InputError, NeedsDecision
 from chimera_batch.estimate import StageFacts
@@ -37,7 +37,7 @@ def converge(
             quoted.after_sample(ctx, documents[-1]["estimate"])
             if not confirm({**documents[-1]["estimate"], "pilots": documents}):
                 named = ", ".join(progress.piloted)
-                again = f"chimera-batch run {ctx.project.path} --yes"
+                again = f"{budgeting.terms(ctx, until).command()} --yes"
                 raise NeedsDecision(f"the sample of {named} is in; the rest was not sent", hint=again)
         ctx.pilot.agreed.update(progress.piloted)
 

@@ -392,6 +392,12 @@ def test_pilot_says_what_a_request_and_a_kept_row_cost(stand_in: Callable[..., R
     assert "next:  chimera-batch run m.yaml" in out
 
 
+def test_the_rest_of_a_pilot_goes_to_the_same_store_under_the_same_cap(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("pilot", pilot_document())
+    out = call("pilot", "m.yaml", "--yes", "--store", "s 1", "--max-usd", "12.50").out
+    assert out.splitlines()[-1] == "next:  chimera-batch run --store 's 1' m.yaml --max-usd 12.50"
+
+
 def test_a_pilot_of_lists_says_rows_a_request(stand_in: Callable[..., Recorder]) -> None:
     stand_in("pilot", pilot_document(kept={"rows": 700, "low": None, "mean": 7.0, "high": None}))
     assert re.search(r"rows a request\s+7\.00\s+700 rows", call("pilot", "m.yaml", "--yes").out)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import piloting, project, quoting, runner
+from chimera_batch import budgeting, piloting, project, quoting, runner
 from chimera_batch.context import Pilot
 from chimera_batch.errors import InputError, NeedsDecision
 from tests.pilot_kit import HEAD, Answering, lognormal, many, piloted
@@ -48,6 +48,7 @@ def test_only_the_sample_is_sent_and_it_counts(tmp_path: Path) -> None:
     assert len(one.host.batches) == 2  # and no canary after a pilot
 
 
+@pytest.mark.slow
 def test_the_sample_is_those_with_the_smallest_ids(tmp_path: Path) -> None:
     one = piloted(tmp_path, 100, SAME)
     sampled(one)
@@ -76,6 +77,7 @@ def test_a_sample_of_requests_that_are_packed_already(tmp_path: Path) -> None:
     assert [len(batch.lines) for batch in one.host.batches.values()] == [40, 260]
 
 
+@pytest.mark.slow
 def test_a_stage_smaller_than_the_sample_is_simply_asked(tmp_path: Path) -> None:
     one = piloted(tmp_path, 35, SAME)
     found = sampled(one, 100)
@@ -139,6 +141,7 @@ def test_at_least_nine_bills_of_ten_lie_in_the_quoted_interval(tmp_path: Path, c
     assert all(rest <= usd["ceiling"] for usd, rest in found)
 
 
+@pytest.mark.slow
 def test_the_ceiling_holds_even_if_everything_is_truncated(tmp_path: Path) -> None:
     one = piloted(tmp_path, 60, constant(10**6), max_output_tokens=500, stage=", breaker: 0")
     quoted = quoting.quote(one.ctx)["total"]["ceiling"]
@@ -197,7 +200,7 @@ def test_a_run_asks_again_after_the_sample(tmp_path: Path) -> None:
 
     with pytest.raises(NeedsDecision, match="the sample of one is in; the rest was not sent") as caught:
         piloting.converge(ctx, until=None, detach=False, confirm=no)
-    assert "--yes" in str(caught.value.hint)
+    assert str(caught.value.hint) == f"chimera-batch run {ctx.project.path} --pilot -n 50 --yes"
     assert [len(batch.lines) for batch in one.host.batches.values()] == [50]
     assert asked[0]["pilots"][0]["n"] == 50
     assert asked[0]["stages"][0]["requests"] == 250
@@ -223,6 +226,22 @@ def test_the_first_question_of_a_run_with_a_sample_is_about_the_sample(tmp_path:
     assert offer["usd"]["likely"] == pytest.approx(whole["likely"] / 6, rel=0.01)
     assert offer["usd"]["ceiling"] == pytest.approx(whole["ceiling"] / 6, rel=0.01)
     assert piloting.first_offer(one.ctx) is None
+
+
+@pytest.mark.parametrize(
+    ("pilot", "until", "words"),
+    [
+        (None, None, "run {} --max-usd 2"),
+        (None, "one", "run {} --until one --max-usd 2"),
+        (Pilot(50), None, "run {} --pilot -n 50 --max-usd 2"),
+        (Pilot(50, "one"), None, "pilot {} --stage one -n 50 --max-usd 2"),
+    ],
+)
+def test_a_line_to_paste_sends_no_more_than_was_asked_for(
+    pilot: Pilot | None, until: str | None, words: str, tmp_path: Path
+) -> None:
+    ctx = replace(piloted(tmp_path, 50, SAME).ctx, pilot=pilot, budget_usd=Decimal(2))
+    assert budgeting.terms(ctx, until).command() == f"chimera-batch {words.format(ctx.project.path)}"
 
 
 # -- what cannot be sampled
@@ -288,6 +307,7 @@ def test_the_sample_of_a_later_stage_asks_nothing_of_the_earlier_one(tmp_path: P
     assert len(one.host.batches) == 3
 
 
+@pytest.mark.slow
 def test_a_later_stage_is_quoted_from_the_rows_of_the_sample(tmp_path: Path) -> None:
     half = TWO_FILES | {
         "sql/tiny/two_rows.sql": "-- Rows.\n-- reads: one\nSELECT row_key, 'again ' || row_key AS q FROM one "
