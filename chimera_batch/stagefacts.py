@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from chimera_batch import sampling
 from chimera_batch.measured import Measured
 from chimera_batch.stage import Assume
 from chimera_batch.tally import Span, Tally, Terms, Work
@@ -22,12 +23,23 @@ class Drawn:
     wanted: Span
 
     def more(self, rows: int) -> Span:
-        """Rows still to come where ``rows`` came of those answered, with the uncertainty of a sample."""
-        each = Decimal(rows) / self.answered
-        spread = each * (1 - each) if each < 1 else each
-        error = Decimal(2) * (spread / self.answered).sqrt()
+        """Rows still to come where ``rows`` came of those answered, with the luck of the sample and of the rest."""
         left = Span(*(max(Decimal(0), part - self.answered) for part in self.wanted.parts()))
-        return left * Span(max(Decimal(0), each - error), each, each + error, max(Decimal(1), each + error))
+        each, (low, high) = Decimal(rows) / self.answered, self._each(rows)
+        luck = (1 + self.answered / left.likely).sqrt() if left.likely else Decimal(1)
+        low, high = max(Decimal(0), each - (each - low) * luck), each + (high - each) * luck
+        if rows <= self.answered:
+            high = min(Decimal(1), high)
+        return left * Span(low, each, high, max(Decimal(1), high))
+
+    def _each(self, rows: int) -> tuple[Decimal, Decimal]:
+        """What a request gives on average, from and to: a share, or a count where it may give several rows."""
+        if rows <= self.answered:
+            low, _, high = sampling.share(rows, self.answered)
+            return Decimal(str(low)), Decimal(str(high))
+        each = Decimal(rows) / self.answered
+        error = 2 * (each / self.answered).sqrt()
+        return max(Decimal(0), each - error), each + error
 
 
 @dataclass(frozen=True, slots=True)

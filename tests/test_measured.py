@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import measured
+from chimera_batch import measured, sampling
 from chimera_batch.chain import chain
 from chimera_batch.measured import Measured, Took
 from chimera_batch.prices import load
@@ -119,9 +119,19 @@ def test_rows_of_a_sample_are_scaled_up_with_their_uncertainty() -> None:
     drawn = Drawn(100, Span.exactly(1000))
     more = drawn.more(50)
     assert more.likely == 450
-    assert more.low == pytest.approx(Decimal(900) * (Decimal("0.5") - 2 * Decimal("0.05")))
+    low, _, high = sampling.share(50, 100)
+    luck = (1 + 100 / 900) ** 0.5  # that of the rest: there are 900 of them
+    assert float(more.low) == pytest.approx(900 * (0.5 - (0.5 - low) * luck))
+    assert float(more.high) == pytest.approx(900 * (0.5 + (high - 0.5) * luck))
     assert more.ceiling == 900  # all of those still to come could be kept
-    assert drawn.more(0).parts() == (0, 0, 0, 900)
+    assert 30 < drawn.more(0).high < 40  # none of a hundred is not none at all
+    assert drawn.more(0).low == drawn.more(0).likely == 0
+    assert 860 < drawn.more(100).low < 870
+    assert drawn.more(100).high == 900
+    assert drawn.more(200).low < 1800 < drawn.more(200).high
+    few = Drawn(200, Span.exactly(220)).more(100)  # whether 5 or 15 of the last 20 are kept is luck
+    assert few.low < 6
+    assert few.high > 14
     assert Drawn(100, Span.exactly(100)).more(50).parts() == (0, 0, 0, 0)
 
 
