@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,12 +108,11 @@ def pilot(
     Its answers count. Returns the document of ``pilot --json``; raises like ``run``, and InputError below 30 requests.
     """
     from chimera_batch import budgeting, checking, piloting, quoted, statusing  # noqa: PLC0415 - see check
-    from chimera_batch.context import Pilot  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as opened:
         checking.check_files(opened)
         chosen, offer = piloting.prepare(opened, stage, requests)
-        ctx = replace(opened, pilot=Pilot(requests, chosen.name))
+        ctx = piloting.only(opened, chosen, requests)
         if confirm is not None and not ctx.rehearse and offer["pilot"] and not confirm(offer):
             raise NeedsDecision("nothing was sent", hint=f"{budgeting.terms(ctx).command()} --yes")
         _agree(ctx)

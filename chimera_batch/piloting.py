@@ -52,9 +52,14 @@ def first_offer(ctx: Context) -> dict[str, Any] | None:
         return None
 
 
+def only(ctx: Context, stage: Stage, requests: int) -> Context:
+    """The same run, of which only the sample of one stage may be sent."""
+    return replace(ctx, pilot=Pilot(requests, stage.name))
+
+
 def sample(ctx: Context, stage: Stage, requests: int) -> Progress:
     """Send the sample of one stage, and nothing else, and wait for it."""
-    return runner.converge(replace(ctx, pilot=Pilot(requests, stage.name)), until=stage.name)
+    return runner.converge(only(ctx, stage, requests), until=stage.name)
 
 
 def prepare(ctx: Context, name: str | None, requests: int) -> tuple[Stage, dict[str, Any]]:

@@ -45,7 +45,8 @@ def _of_stage(cost: StageCost, above: Sequence[StageCost]) -> Iterator[Saving]:
     facts, work = cost.facts, cost.work
     if work.sync_usd > work.usd.likely:
         saved = work.sync_usd - work.usd.likely
-        yield Saving(facts.stage, "batch instead of synchronous price", saved, "window: now")
+        how = "flex" if facts.terms and facts.terms.synchronous else "batch"
+        yield Saving(facts.stage, f"{how} instead of synchronous price", saved, "window: now")
     equal = facts.asked - facts.wanted
     if equal > 0:
         yield Saving(facts.stage, f"{equal:,} equal questions are asked once", equal * _each(cost), "samples: N")

@@ -43,6 +43,13 @@ def test_a_batch_costs_half() -> None:
     assert only.document == {"stage": "a", "saving": only.saving, "usd": 0.2, "switch": "window: now"}
 
 
+def test_what_flex_saves_is_not_called_a_batch() -> None:
+    tally = Tally(replace(TERMS, synchronous=True))
+    tally.add(1000, 1000, 4000)
+    (only,) = savings(chain([facts("a", 1, terms=tally.terms, tally=tally)]))
+    assert only == Saving("a", "flex instead of synchronous price", Decimal("0.002"), "window: now")
+
+
 def test_at_the_synchronous_price_nothing_is_saved() -> None:
     terms = Terms(PRICE, batch=False, output_tokens=200, synchronous=True)
     tally = Tally(terms)
