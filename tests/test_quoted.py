@@ -209,7 +209,7 @@ def test_a_sample_is_quoted_and_counts_from_then_on(tmp_path: Path) -> None:
 
 
 def test_the_same_sample_is_not_quoted_twice(tmp_path: Path) -> None:
-    one = piloted(tmp_path, 700, SAME)
+    one = piloted(tmp_path, 250, SAME)
     sampled(one, 50)
     sampled(one, 50)
     assert [quote.basis for quote in quotes(one)] == ["pilot of 50"]
@@ -218,7 +218,7 @@ def test_the_same_sample_is_not_quoted_twice(tmp_path: Path) -> None:
 
 
 def test_a_run_after_a_pilot_needs_no_quote(tmp_path: Path) -> None:
-    one = piloted(tmp_path, 300, SAME)
+    one = piloted(tmp_path, 110, SAME)
     sampled(one, 50)
     quoted.at_start(one.ctx, None)
     assert [quote.basis for quote in quotes(one)] == ["pilot of 50"]
@@ -226,16 +226,16 @@ def test_a_run_after_a_pilot_needs_no_quote(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_run_with_a_sample_quotes_the_rest(tmp_path: Path, asked: bool) -> None:
-    one = piloted(tmp_path, 300, SAME)
+    one = piloted(tmp_path, 110, SAME)
     ctx = replace(one.ctx, pilot=Pilot(50))
     quoted.at_start(ctx, None)
     confirm = (lambda _: True) if asked else None
     assert piloting.converge(ctx, until=None, detach=False, confirm=confirm).done
-    assert [(quote.basis, quote.requests) for quote in quotes(one)] == [("ceiling", 300), ("pilot of 50", 250)]
+    assert [(quote.basis, quote.requests) for quote in quotes(one)] == [("ceiling", 110), ("pilot of 50", 60)]
 
 
 def test_cron_with_a_sample_quotes_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = piloted(tmp_path, 300, SAME)
+    one = piloted(tmp_path, 110, SAME)
     for _ in range(2):  # send the sample; collect it and send the rest
         ctx = replace(one.ctx, pilot=Pilot(50))
         quoted.at_start(ctx, None)
@@ -248,7 +248,7 @@ def test_cron_with_a_sample_quotes_it_once(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_no_after_the_sample_keeps_what_it_said(tmp_path: Path) -> None:
-    one = piloted(tmp_path, 300, SAME)
+    one = piloted(tmp_path, 110, SAME)
     with pytest.raises(Exception, match="the sample of one is in"):
         piloting.converge(replace(one.ctx, pilot=Pilot(50)), until=None, detach=False, confirm=lambda _: False)
     assert [quote.basis for quote in quotes(one)] == ["pilot of 50"]

@@ -42,10 +42,12 @@ def usd(*tokens: tuple[int, int]) -> Decimal:
     return sum((Decimal(a + 4 * b) / 1_000_000 for a, b in tokens), Decimal(0))
 
 
-def mixed(folder: Path) -> Bench:
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Eight requests: one truncated and asked again, one refused with usage, one failed for nothing, five answered."""
     rows = "-- Rows.\nSELECT 'k' || i AS row_key, 'q' || i AS q FROM range(8) AS t(i)"
     stage = ", breaker: 0, retry: {truncated: {times: 1, ceiling: 2x}, error: 0}"
+    folder = tmp_path_factory.mktemp("mixed")
     one = bench(write_project(folder, {"sql/tiny/one_rows.sql": rows}, stage=stage))
     runner.advance(one.ctx)
     numbers = iter(range(8))
@@ -69,8 +71,8 @@ BILL = usd((10, 100), (10, 7), *[(10, 20)] * 5, (10, 150))
 WASTED = usd((10, 100), (10, 7))
 
 
-def test_what_bought_nothing_is_told_by_outcome(tmp_path: Path) -> None:
-    stage = money(mixed(tmp_path))
+def test_what_bought_nothing_is_told_by_outcome(mixed: Bench) -> None:
+    stage = money(mixed)
     assert stage["usd_spent"] == pytest.approx(float(BILL))
     assert stage["usd_wasted"] == pytest.approx(float(WASTED))
     assert stage["tokens_wasted"] == 127
@@ -81,8 +83,8 @@ def test_what_bought_nothing_is_told_by_outcome(tmp_path: Path) -> None:
     assert stage["outcomes"] == {"error": 1, "ok": 6, "refused": 1}
 
 
-def test_costs_tell_first_askings_from_further_ones(tmp_path: Path) -> None:
-    with tables(mixed(tmp_path)) as ask:
+def test_costs_tell_first_askings_from_further_ones(mixed: Bench) -> None:
+    with tables(mixed) as ask:
         found = ask("SELECT outcome, again, within, requests, output_tokens, usd FROM costs ORDER BY ALL")
         assert found == [
             ("error", False, "24h", 1, 0, Decimal(0)),
@@ -95,16 +97,15 @@ def test_costs_tell_first_askings_from_further_ones(tmp_path: Path) -> None:
         assert ask("SELECT usd_spent, rows_kept FROM stages") == [(BILL, 6)]
 
 
-def test_waste_and_costs_add_up(tmp_path: Path) -> None:
-    one = mixed(tmp_path)
-    with named(one, "waste") as found:
+def test_waste_and_costs_add_up(mixed: Bench) -> None:
+    with named(mixed, "waste") as found:
         assert [(row["stage"], row["reason"], row["usd"]) for row in found] == [
             ("one", "truncated", usd((10, 100))),
             ("one", "refused", usd((10, 7))),
             ("one", "error", Decimal(0)),
             ("all", None, WASTED),
         ]
-    with named(one, "costs") as found:
+    with named(mixed, "costs") as found:
         assert [(row["stage"], row["usd"], row["usd_for_nothing"], row["rows_kept"]) for row in found] == [
             ("one", BILL, WASTED, 6),
             ("all", BILL, WASTED, 6),
@@ -139,24 +140,28 @@ STAGES = (
 )
 
 
-def test_a_kept_row_has_its_price_in_status(tmp_path: Path) -> None:
-    one = piloted(tmp_path, 50, SAME, stage=STAGES, files=LATER)
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Fifty rows, of which a free check leaves 20, and what is asked about those 5."""
+    one = piloted(tmp_path_factory.mktemp("staged"), 50, SAME, stage=STAGES, files=LATER)
     assert runner.converge(one.ctx).done
-    first, less, second, _ = statusing.status(one.ctx)["stages"]
+    return one
+
+
+def test_a_kept_row_has_its_price_in_status(staged: Bench) -> None:
+    first, less, second, _ = statusing.status(staged.ctx)["stages"]
     assert (first["rows_kept"], second["rows_kept"]) == (20, 5)  # as far as nobody is asked again
     assert first["usd_per_kept_row"] == pytest.approx(first["usd_spent"] / 20, abs=1e-6)
     assert (less["rows_kept"], less["usd_per_kept_row"]) == (None, None)
-    with tables(one) as ask:
+    with tables(staged) as ask:
         assert ask("SELECT stage, rows_kept FROM stages WHERE rows_kept IS NOT NULL ORDER BY place") == [
             ("one", 20),
             ("two", 5),
         ]
 
 
-def test_what_was_rejected_later_is_waste_of_every_stage_that_saw_it(tmp_path: Path) -> None:
-    one = piloted(tmp_path, 50, SAME, stage=STAGES, files=LATER)
-    assert runner.converge(one.ctx).done
-    with tables(one) as ask:
+def test_what_was_rejected_later_is_waste_of_every_stage_that_saw_it(staged: Bench) -> None:
+    with tables(staged) as ask:
         fates = ask("SELECT stage, kept, looked_in, count(*) FROM outcomes GROUP BY ALL ORDER BY ALL")
         assert fates == [
             ("one", False, "final", 45),
@@ -165,7 +170,7 @@ def test_what_was_rejected_later_is_waste_of_every_stage_that_saw_it(tmp_path: P
             ("two", True, "final", 5),
         ]
         lost = dict(ask("SELECT stage, sum(usd) FROM outcomes WHERE NOT kept GROUP BY stage"))
-    with named(one, "waste") as found:
+    with named(staged, "waste") as found:
         assert {row["stage"]: (row["reason"], row["requests"], row["usd"]) for row in found} == {
             "one": ("rejected later", 45, lost["one"]),
             "two": ("rejected later", 15, lost["two"]),
