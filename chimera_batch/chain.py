@@ -47,31 +47,31 @@ def chain(stages: Sequence[StageFacts]) -> Chain:
     costs: list[StageCost] = []
     waits = Waits()
     for facts in stages:
-        waited = waits.before([*facts.reads, *(facts.assume.rows_per or ())[:1]])
         if facts.kind == "sql":
             done[facts.stage] = _Done(_rows_of_sql(facts, done), _growth_above(facts, done))
-            waits.add(facts.stage, waited)
+            waits.add(facts.stage, facts.reads, waits.before(facts.reads))
             continue
         cost = _unknown_rows(facts, done) if facts.tally is None else _known_rows(facts, facts.tally)
         costs.append(cost)
         before = int(cost.requests.likely) - cost.work.requests
         growth = Decimal(cost.work.requests) / before if before > 0 else Decimal(0)
         done[facts.stage] = _Done(cost.requests * Span.share(facts.assume.kept), growth)
-        _wait(cost, waited, waits)
+        _wait(cost, waits)
     return Chain(tuple(costs), waits.longest(), tuple(_assumptions(costs)))
 
 
-def _wait(cost: StageCost, waited: Waited, waits: Waits) -> None:
+def _wait(cost: StageCost, waits: Waits) -> None:
     """Add a stage's own turnarounds; its further rounds are its own, or go through the stages below as well."""
     facts, this, (likely, most) = cost.facts, cost.this, cost.further
+    reads = [*facts.reads, *(facts.assume.rows_per or ())[:1]]
     waves = facts.waves + (facts.canary_from is not None and cost.work.requests >= facts.canary_from)
     if not _terms(facts).batch or _terms(facts).synchronous:
         waves = 0
-    if facts.after is None:
-        waits.add(facts.stage, waited.then((this + likely, this + most), waves, facts.hours))
-        return
-    waits.add(facts.stage, waited.then((this, this), waves, facts.hours))
-    waits.repeat(facts.after, waited, (likely, most))
+    one = Waited().then((1, 1), min(1, waves), facts.hours)
+    rounds = (this, this) if facts.after else (this + likely, this + most)
+    waits.add(facts.stage, reads, waits.before(reads).then(rounds, waves, facts.hours), one)
+    if facts.after is not None:
+        waits.repeat(facts.after, reads, (likely, most))
 
 
 def _rows_of_sql(facts: StageFacts, done: dict[str, _Done]) -> Span | None:

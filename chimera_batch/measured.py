@@ -8,7 +8,7 @@ carried over from the sample, so a difference between prompts is no error of the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from chimera_batch import caching, sampling
@@ -24,12 +24,13 @@ BASES = ("pilot of", "measured on")
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """One settled request: its input as counted, and the usage of each asking that was billed."""
+    """One request that was heard of: its input as counted, and the usage of each asking that was billed."""
 
     counted: int
     usages: Sequence[Usage]
     truncated: bool  # an asking ended at its output ceiling
     ok: bool
+    pending: tuple[int, int] | None = None  # asked once more: the ceiling that it was cut at or 0, and the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,12 @@ class Measured:
 def measure(took: Iterable[Took], price: Price, *, batch: bool, random: bool) -> Measured:
     """Sum up; needs the figures of one sample in memory, not those of a stage."""
     found = list(took)
+    usual = Sample.of(_output(one) for one in found if one.pending is None).mean
+    found = [_finished(one, round(usual)) for one in found]
     paid, sync = ([_usd(one, price, batch=kind) for one in found] for kind in (batch, False))
     prompts = [Usage(one.counted) for one in found]
     input_usd, sync_input = ([float(price.cost(prompt, batch=kind)) for prompt in prompts] for kind in (batch, False))
-    outputs = [sum(usage.output_tokens for usage in one.usages) for one in found]
+    outputs = [_output(one) for one in found]
     return Measured(
         random=random,
         usd=Sample.of(paid),
@@ -81,6 +84,19 @@ def measure(took: Iterable[Took], price: Price, *, batch: bool, random: bool) ->
     )
 
 
+def _output(one: Took) -> int:
+    return sum(usage.output_tokens for usage in one.usages)
+
+
+def _finished(one: Took, usual: int) -> Took:
+    """With the asking that is still to come: leaving it out would leave out just those that take long."""
+    if one.pending is None:
+        return one
+    tried, room = one.pending
+    expected = Usage(one.counted, output_tokens=(tried + room) // 2 if tried else min(usual, room))
+    return replace(one, usages=[*one.usages, expected], pending=None)
+
+
 def _usd(one: Took, price: Price, *, batch: bool) -> float:
     return float(sum((price.cost(usage, batch=batch) for usage in one.usages), Decimal(0)))
 
@@ -92,15 +108,17 @@ def _saved(took: Took, price: Price, *, batch: bool) -> float:
 
 def work(tally: Tally, measured: Measured) -> Work:
     """What the tally's requests will cost if they are like the measured ones."""
-    plain, more = tally.work(), tally.requests
+    plain, fresh = tally.work(), tally.requests - tally.cut
     counted, sync = tally.counted(batch=tally.terms.batch), tally.counted(batch=False)
-    usd = [counted + _dollars(part) for part in sampling.total(measured.beyond, more)]
+    longer, longer_sync = tally.longer()
+    rest = [counted + _dollars(part) for part in sampling.total(measured.beyond, fresh)]
+    usd = [one + other for one, other in zip(rest, longer, strict=True)]
     return Work(
-        requests=more,
+        requests=tally.requests,
         input_tokens=round(plain.input_tokens * _ratio(measured)),
-        output_tokens=round(measured.output.mean * more),
+        output_tokens=round(measured.output.mean * fresh) + tally.longer_tokens,
         usd=_span(usd, plain.usd.ceiling, measured),
-        sync_usd=max(Decimal(0), sync + _dollars(measured.sync_beyond * more)),
+        sync_usd=max(Decimal(0), sync + longer_sync + _dollars(measured.sync_beyond * fresh)),
     )
 
 

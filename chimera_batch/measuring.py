@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 from chimera_batch import measured, standing
 from chimera_batch.context import Context, engine_sql
@@ -19,14 +18,14 @@ MOST = 5_000  # requests; more make no figure better that a person could tell
 
 
 def measure(warehouse: Warehouse, terms: Terms) -> Measured | None:
-    """None while too few requests are settled. The views ``asked``, ``standing`` and ``landed`` must be current.
+    """None while too few requests were heard of. The views of ``standing.take`` must be current.
 
     A random sample is preferred to more answers that are none: those that came first need not be like the rest.
     """
-    settled = list(_settled(warehouse))
-    sample = [took for sampled, took in settled if sampled]
+    heard = list(_heard(warehouse))
+    sample = [took for sampled, took in heard if sampled]
     random = len(sample) >= LEAST
-    found = sample if random else [took for _, took in settled]
+    found = sample if random else [took for _, took in heard]
     if len(found) < LEAST:
         return None
     return measured.measure(found, terms.price, batch=terms.batch, random=random)
@@ -43,15 +42,16 @@ def of_stage(ctx: Context, stage: Stage, terms: Terms) -> Measured | None:
         return measure(warehouse, terms)
 
 
-def _settled(warehouse: Warehouse) -> Iterator[tuple[bool, Took]]:
-    """(belongs to the sample, what it took) of each settled request."""
+def _heard(warehouse: Warehouse) -> Iterator[tuple[bool, Took]]:
+    """(belongs to the sample, what it took) of each request that was heard of."""
     rows = warehouse.rows(engine_sql("measured"), {"most": MOST})
-    for (_, sampled, ok, counted), askings in groupby(rows, key=lambda row: row[:4]):
-        heard = list(askings)
-        usages = [_usage(row) for row in heard if row[5] or row[9]]
-        yield bool(sampled), Took(counted, usages, truncated=any(row[4] for row in heard), ok=bool(ok))
+    for (_, sampled, ok, pending, tried, room, counted), askings in groupby(rows, key=lambda row: row[:7]):
+        heard = [row[7:] for row in askings]
+        usages = [usage for _, *tokens in heard if (usage := _usage(tokens)) != Usage()]
+        cut = any(truncated for truncated, *_ in heard)
+        yield bool(sampled), Took(counted, usages, cut, bool(ok), (tried, room) if pending else None)
 
 
-def _usage(row: tuple[Any, ...]) -> Usage:
-    given, cached, short, long, written = row[5:10]
+def _usage(tokens: Sequence[int]) -> Usage:
+    given, cached, short, long, written = tokens
     return Usage(given, cached, short, long, output_tokens=written)

@@ -107,26 +107,49 @@ class Tally:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self.requests = 0
+        self.cut = 0  # requests among them whose answer was cut, and which are asked for a longer one
         self.ceiling_tokens = 0  # output ceilings added up
-        self._sums: dict[int, _Sums] = {}  # by the price's tier
+        self._sums: dict[tuple[int, bool], _Sums] = {}  # by the price's tier, and whether an answer was cut
         self._most = Decimal(0)
 
-    def add(self, input_tokens: int, input_bound: int, ceiling: int | None) -> None:
-        """One request: its counted input, an upper bound of that, its output ceiling (None or 0: it has no output)."""
-        ceiling = ceiling or 0
-        price, assumed = self.terms.price, self.terms.output_tokens
-        likely = ceiling if assumed is None else min(assumed, ceiling)
-        sums = self._sums.setdefault(price.tier(input_tokens), _Sums())
+    def add(self, input_tokens: int, input_bound: int, ceiling: int | None, tried: int = 0) -> None:
+        """One request: its counted input, an upper bound of that, its output ceiling (None or 0: it has no output).
+
+        ``tried``: the lower ceiling that its answer was cut at: the next one is longer than that.
+        """
+        ceiling, price = ceiling or 0, self.terms.price
+        sums = self._sums.setdefault((price.tier(input_tokens), bool(tried)), _Sums())
+        low, likely, high = self._output(ceiling, min(tried, ceiling))
         sums.input += input_tokens
-        sums.low += likely if assumed is None else likely * _LOW // 10
-        sums.likely += likely
-        sums.high += min(ceiling, -(-likely * _HIGH // 10))
+        sums.low, sums.likely, sums.high = sums.low + low, sums.likely + likely, sums.high + high
         self.requests += 1
+        self.cut += bool(tried)
         self.ceiling_tokens += ceiling
         bound = max(input_tokens, input_bound)
         batch = self.terms.batch and not self.terms.synchronous
         for factor in (1.0, *(self.terms.reasks if ceiling else ())):
             self._most += price.most(bound, int(ceiling * factor), batch=batch, cache=self.terms.cache)
+
+    def _output(self, ceiling: int, tried: int) -> tuple[int, int, int]:
+        """Output tokens of one request: low, likely, high."""
+        if tried:
+            return tried, (tried + ceiling) // 2, ceiling
+        assumed = self.terms.output_tokens
+        if assumed is None:
+            return ceiling, ceiling, ceiling
+        likely = min(assumed, ceiling)
+        return likely * _LOW // 10, likely, min(ceiling, -(-likely * _HIGH // 10))
+
+    def longer(self) -> tuple[tuple[Decimal, Decimal, Decimal], Decimal]:
+        """What the requests whose answer was cut will cost: low, likely, high, and the likely synchronous price."""
+        batch = self.terms.batch
+        low, likely, high = (self._cost(name, batch=batch, cut=True) for name in ("low", "likely", "high"))
+        return (low, likely, high), self._cost("likely", batch=False, cut=True)
+
+    @property
+    def longer_tokens(self) -> int:
+        """Likely output tokens of the requests whose answer was cut."""
+        return sum(sums.likely for (_, cut), sums in self._sums.items() if cut)
 
     def work(self) -> Work:
         """All requests added so far."""
@@ -141,15 +164,18 @@ class Tally:
         )
 
     def counted(self, *, batch: bool) -> Decimal:
-        """What the input of all requests costs as it was counted, in dollars."""
-        return self._cost("none", batch=batch)
+        """What the input costs as it was counted, of all requests but those whose answer was cut; in dollars."""
+        return self._cost("none", batch=batch, cut=False)
 
-    def _cost(self, output: Literal["none", "low", "likely", "high"], *, batch: bool) -> Decimal:
+    def _cost(
+        self, output: Literal["none", "low", "likely", "high"], *, batch: bool, cut: bool | None = None
+    ) -> Decimal:
         parts = (
             self.terms.price.rates(tier=tier, batch=batch).cost(
                 Usage(sums.input, output_tokens=getattr(sums, output)),
             )
-            for tier, sums in self._sums.items()
+            for (tier, was_cut), sums in self._sums.items()
+            if cut in {None, was_cut}
         )
         return sum(parts, Decimal(0))
 

@@ -29,17 +29,19 @@ class Waited:
         most_hours = self.most_hours + more.most_hours
         return Waited(self.likely + more.likely, self.most + more.most, hours, most_hours)
 
-    def again(self, before: Waited, times: tuple[int, int]) -> Waited:
-        """With everything since ``before`` repeated (likely, most) times."""
-        one = Waited(
+    def since(self, before: Waited) -> Waited:
+        """What came after ``before``."""
+        return Waited(
             self.likely - before.likely,
             self.most - before.most,
             None if None in (self.likely_hours, before.likely_hours) else _less(self, before),
             self.most_hours - before.most_hours,
         )
-        likely, most = times
-        hours = None if one.likely_hours is None else one.likely_hours * likely
-        return self.plus(Waited(one.likely * likely, one.most * most, hours, one.most_hours * most))
+
+    def times(self, likely: int, most: int) -> Waited:
+        """The same over and over."""
+        hours = None if self.likely_hours is None else self.likely_hours * likely
+        return Waited(self.likely * likely, self.most * most, hours, self.most_hours * most)
 
     @staticmethod
     def longest(several: Iterable[Waited]) -> Waited:
@@ -58,24 +60,32 @@ def _less(one: Waited, before: Waited) -> float:
     return (one.likely_hours or 0.0) - (before.likely_hours or 0.0)
 
 
+NOTHING = Waited()
+
+
 @dataclass(slots=True)
 class Waits:
     """The wait up to each stage, added in the manifest's order."""
 
     done: dict[str, Waited] = field(default_factory=dict)
+    once: dict[str, Waited] = field(default_factory=dict)  # as if nothing were answered and every stage took one wave
     loops: dict[str, tuple[Waited, tuple[int, int]]] = field(default_factory=dict)  # by the stage that closes a round
 
     def before(self, reads: Iterable[str]) -> Waited:
         """The wait before a stage that reads these tables can start."""
         return Waited.longest(self.done[name] for name in reads if name in self.done)
 
-    def repeat(self, until: str, before: Waited, times: tuple[int, int]) -> None:
-        """Everything after ``before`` up to the stage ``until`` will be gone through (likely, most) times again."""
-        self.loops[until] = before, times
+    def repeat(self, until: str, reads: Iterable[str], times: tuple[int, int]) -> None:
+        """Everything from a stage that reads these tables to ``until`` will be gone through (likely, most) times again,
+        from the beginning: what of this round is answered already does not shorten the next one."""
+        self.loops[until] = Waited.longest(self.once[name] for name in reads if name in self.once), times
 
-    def add(self, stage: str, waited: Waited) -> None:
+    def add(self, stage: str, reads: Iterable[str], waited: Waited, one: Waited = NOTHING) -> None:
+        """``waited``: the wait up to and with this stage. ``one``: a single wave of it."""
+        self.once[stage] = Waited.longest(self.once[name] for name in reads if name in self.once).plus(one)
         if stage in self.loops:
-            waited = waited.again(*self.loops[stage])
+            before, times = self.loops[stage]
+            waited = waited.plus(self.once[stage].since(before).times(*times))
         self.done[stage] = waited
 
     def longest(self) -> Waited:

@@ -40,7 +40,7 @@ _CIS = (  # the rehearsal's own tests, and whole runs of which parts are tested 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole rooms that are CI's, so that the fast suite fits a minute: run them with ``-m slow`` after a change there."""
+    """Whole rooms are CI's, so that the fast suite fits a minute: run them with ``-m slow`` after a change there."""
     for item in items:
         if item.path.name.startswith(_CIS):
             item.add_marker(pytest.mark.slow)

@@ -354,7 +354,8 @@ DRAFTS = f"""{DRAFT_ROWS},
 def draft(number: int, question: str | None = None, answer: str = "42", **more: Any) -> Row:
     return {
         "row_key": f"m/t/{number}", "topic_id": "m/t", "subject": "Mathematics", "area": "Algebra", "topic": "T",
-        "slot": number, "focus": "f", "wave": 1, "question": question or f"Find the invariant number {number} of the group.",
+        "slot": number, "focus": "f", "wave": 1,
+        "question": question or f"Find the invariant number {number} of the group.",
         "reference_answer": answer, "answer_kind": "number", "original_solution": "because", "author_model": "author-1",
     } | more  # fmt: skip
 

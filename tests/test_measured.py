@@ -167,3 +167,44 @@ def test_hours_follow_one_another(
 ) -> None:
     waited = chain([facts(name, 10, reads=reads, hours=hours) for name, reads, hours in stages]).waited
     assert (waited.likely_hours, waited.most_hours) == (likely, most)
+
+
+# -- answers that were cut, and are asked for again
+
+
+def pending(tried: int, room: int, *usages: Usage) -> Took:
+    return Took(1000, usages, truncated=bool(tried), ok=False, pending=(tried, room))
+
+
+def test_what_is_still_to_be_asked_again_belongs_to_what_was_measured() -> None:
+    """Leaving out those that were cut would leave out just the long ones: the pilot would be too cheap."""
+    cut = pending(4000, 8000, Usage(1000, output_tokens=4000))
+    found = of(*[took(200)] * 35, *[cut] * 5)
+    whole = (2 * 1000 + (4000 + 6000) * 5) / 1e6  # half-way between the ceilings is what is expected
+    assert found.usd.mean == pytest.approx((35 * 0.002 + 5 * whole) / 40)
+    assert (found.n, found.truncated) == (40, 5)
+
+
+def test_an_answer_that_fits_no_schema_is_asked_again_as_usual() -> None:
+    bad = pending(0, 4000, Usage(1000, output_tokens=50))
+    found = of(*[took(200)] * 39, bad)
+    assert found.output.mean == pytest.approx((39 * 200 + 50 + 200) / 40)
+
+
+def test_a_cut_answer_that_is_left_costs_more_than_it_was_cut_at() -> None:
+    made = tally(10)
+    for _ in range(3):
+        made.add(1000, 1000, 8000, tried=4000)
+    work = measured.work(made, of(*[took(200)] * 40))
+    each = [Decimal(1000 + tokens * 5) / 10**6 for tokens in (4000, 6000, 8000)]
+    usual = 10 * Decimal(2000) / 10**6
+    assert [work.usd.low, work.usd.likely, work.usd.high] == [usual + 3 * one for one in each]
+    assert work.sync_usd == 2 * work.usd.likely
+    assert (work.requests, work.output_tokens) == (13, 10 * 200 + 3 * 6000)
+
+
+def test_without_a_measurement_a_cut_answer_is_longer_than_assumed() -> None:
+    made = Tally(Terms(PRICE, batch=True, output_tokens=100))
+    made.add(1000, 1000, 8000, tried=4000)
+    assert made.work().usd.likely == Decimal(1000 + 6000 * 5) / 10**6
+    assert made.cut == 1

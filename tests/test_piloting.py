@@ -335,3 +335,16 @@ def test_a_stage_below_one_that_grows_is_not_called_answered(tmp_path: Path) -> 
     assert (found["two"]["basis"], found["two"]["usd"]["low"] > 0) == ("pilot of 100", True)
     assert runner.converge(edited).unfinished == []
     assert quoting.quote(edited)["total"]["ceiling"] == 0
+
+
+def test_between_passes_the_cut_answers_are_neither_forgotten_nor_average(tmp_path: Path) -> None:
+    """The first passes are in, what was cut is not asked again yet: the estimate sees both."""
+    one = piloted(tmp_path, 200, lognormal(5, 300, 1.0), max_output_tokens=500, stage=", canary: 0")
+    runner.advance(one.ctx)
+    runner.polling.poll(one.ctx)  # lands the first batch; nobody has asked again
+    quoted = quoting.quote(one.ctx)["stages"][0]
+    assert 0 < quoted["requests"] < 60
+    assert quoted["basis"] == "pilot of 200"
+    before = charged(one)
+    assert runner.converge(one.ctx).done
+    assert quoted["usd"]["low"] <= float(charged(one) - before) <= quoted["usd"]["high"]

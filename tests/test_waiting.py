@@ -32,17 +32,25 @@ def test_side_by_side_the_longest_counts() -> None:
 
 def test_a_wave_goes_through_the_stages_below_as_well() -> None:
     """a, then b and c of one turnaround each; up to c everything is gone through once more, at most three times."""
-    waits = Waits()
-    waits.add("top", Waited().then((1, 1), 1, DAY))
-    before = waits.before(["top"])
-    waits.add("a", before.then((1, 1), 1, DAY))
-    waits.repeat("c", before, (1, 3))
-    waits.add("b", waits.before(["a"]).then((1, 1), 1, DAY))
-    waits.add("c", waits.before(["b"]))
-    waits.add("d", waits.before(["c"]).then((1, 1), 1, DAY))
+    waits, one = Waits(), Waited().then((1, 1), 1, DAY)
+    waits.add("top", [], one, one)
+    waits.add("a", ["top"], waits.before(["top"]).plus(one), one)
+    waits.repeat("c", ["top"], (1, 3))
+    waits.add("b", ["a"], waits.before(["a"]).plus(one), one)
+    waits.add("c", ["b"], waits.before(["b"]))
+    waits.add("d", ["c"], waits.before(["c"]).plus(one), one)
     assert waits.done["b"] == Waited(3, 3, 6.0, 72.0)
     assert waits.done["c"] == Waited(3 + 2, 3 + 6, 10.0, 216.0)
     assert waits.longest() == waits.done["d"] == Waited(6, 10, 12.0, 240.0)
+
+
+def test_a_further_wave_is_as_long_as_a_whole_one_though_this_one_is_half_over() -> None:
+    """a is answered and b is under way: this round waits for b alone, the next one for a and for b."""
+    waits, one = Waits(), Waited().then((1, 1), 1, DAY)
+    waits.add("a", [], Waited(), one)
+    waits.repeat("b", [], (1, 1))
+    waits.add("b", ["a"], waits.before(["a"]).plus(one), one)
+    assert waits.done["b"] == Waited(3, 3, 6.0, 72.0)
 
 
 def test_tables_that_nobody_makes_are_not_waited_for() -> None:
@@ -58,8 +66,8 @@ def test_waiting_longer_is_never_shorter(one: Waited, two: Waited) -> None:
     assert both == two.plus(one)
 
 
-@pytest.mark.parametrize("times", [(0, 0), (1, 2)])
-def test_again_repeats_only_what_came_since(times: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("likely", "most"), [(0, 0), (1, 2)])
+def test_what_came_since_and_over_and_over(likely: int, most: int) -> None:
     before, now = Waited(2, 3, 4.0, 72.0), Waited(4, 6, 8.0, 144.0)
-    likely, most = times
-    assert now.again(before, times) == Waited(4 + 2 * likely, 6 + 3 * most, 8.0 + 4 * likely, 144.0 + 72 * most)
+    assert now.since(before) == Waited(2, 3, 4.0, 72.0)
+    assert now.since(before).times(likely, most) == Waited(2 * likely, 3 * most, 4.0 * likely, 72.0 * most)

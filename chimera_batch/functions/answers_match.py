@@ -102,7 +102,12 @@ def _unnamed(one: str, other: str) -> tuple[str, str]:
     first, second = _NAMED.match(one), _NAMED.match(other)
     if first and second and first[1] != second[1]:
         return one, other
-    return (one[first.end() :].strip() if first else "") or one, (other[second.end() :].strip() if second else "") or other
+    return _behind(one, first), _behind(other, second)
+
+
+def _behind(text: str, name: re.Match[str] | None) -> str:
+    """What stands behind a name's sign; all of it where that is nothing."""
+    return (text[name.end() :].strip() if name else "") or text
 
 
 def _lists(one: str, other: str, depth: int) -> Verdict:

@@ -1,21 +1,29 @@
--- What settled requests of the stage took: one row for each asking, the requests with the smallest ids first.
--- sampled: no unsettled request has a smaller id, so these are a random sample of the stage (ids are digests).
--- reads: asked, standing, landed
+-- What requests of the stage that were heard of took: one row for each asking, the requests with the smallest ids first.
+-- sampled: every request with a smaller id was heard of too, so these are a random sample of the stage (ids are digests).
+-- pending: it is asked once more, with output ceiling `room`; tried: the ceiling that its answer was cut at, else 0.
+-- reads: asked, standing, history, landed
 -- $most: how many requests at most
-WITH unsettled AS (
-    SELECT min(request_id) AS first FROM standing WHERE state NOT IN ('answered', 'given_up')
+WITH unheard AS (
+    SELECT min(s.request_id) AS first
+    FROM standing AS s
+    LEFT JOIN history AS h ON h.request_id = s.request_id
+    WHERE h.request_id IS NULL
 ),
-settled AS (
-    SELECT request_id, state FROM standing
-    WHERE state IN ('answered', 'given_up')
-    ORDER BY request_id
+heard AS (
+    SELECT s.request_id, s.state, s.ceiling, if(h.last = 'truncated', h.last_ceiling, 0) AS tried
+    FROM standing AS s
+    JOIN history AS h ON h.request_id = s.request_id
+    ORDER BY s.request_id
     LIMIT $most
 ),
 counted AS (SELECT request_id, any_value(input_tokens) AS input_tokens FROM asked GROUP BY request_id)
 SELECT
-    s.request_id,
-    coalesce(s.request_id < u.first, true) AS sampled,
-    s.state = 'answered' AS ok,
+    h.request_id,
+    coalesce(h.request_id < u.first, true) AS sampled,
+    h.state = 'answered' AS ok,
+    h.state NOT IN ('answered', 'given_up') AS pending,
+    h.tried,
+    h.ceiling AS room,
     c.input_tokens AS counted,
     l.outcome = 'truncated' AS truncated,
     l.input_tokens,
@@ -23,8 +31,8 @@ SELECT
     l.cache_write_tokens,
     l.cache_write_long_tokens,
     l.output_tokens
-FROM settled AS s
-CROSS JOIN unsettled AS u
-JOIN counted AS c ON c.request_id = s.request_id
-JOIN landed AS l ON l.request_id = s.request_id
-ORDER BY s.request_id, l.attempt
+FROM heard AS h
+CROSS JOIN unheard AS u
+JOIN counted AS c ON c.request_id = h.request_id
+JOIN landed AS l ON l.request_id = h.request_id
+ORDER BY h.request_id, l.attempt
