@@ -117,6 +117,7 @@ def pilot(
             raise NeedsDecision("nothing was sent", hint=f"{budgeting.terms(ctx).command()} --yes")
         _agree(ctx)
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()))
+        quoted.at_start(ctx, None)
         progress = piloting.sample(ctx, chosen, requests)
         if chosen.name not in {*progress.piloted, *progress.tables}:
             raise _short(ctx, progress, statusing.status(ctx))

@@ -17,9 +17,9 @@ amounts are Decimal dollars until they are written into the document.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from chimera_batch.chain import Chain, chain
@@ -45,10 +45,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """The run's budget, and what it has committed already: spent, reserved and suspected. Dollars."""
+    """The run's budget, what it has committed already (spent, reserved and suspected), and its other caps. Dollars."""
 
     budget: Decimal | None = None
     committed: Decimal = Decimal(0)
+    day: Decimal | None = None  # of a UTC day
+    stages: Mapping[str, Decimal] = field(default_factory=dict)  # what the caps of stages leave
 
     @property
     def left(self) -> Decimal | None:
@@ -69,6 +71,7 @@ def document(
         (c.facts.terms.price, c.facts.terms.batch) for c in priced.costs if c.facts.terms and c.basis != "answered"
     ]
     said = [line for price, batch in prices for line in price.warnings(today, batch=batch)]
+    over = [*_over(total.usd, left), *_capped(priced, money)]
     dates = [price.as_of for price, _ in prices if price.as_of]
     return {
         "run": run,
@@ -82,8 +85,9 @@ def document(
         "savings": [saving.document for saving in savings(priced)],
         "budget": None if money.budget is None else _amount(money.budget),
         "budget_left": None if left is None else _amount(left),
+        "budget_day": None if money.day is None else _amount(money.day),
         "prices_as_of": min(dates).isoformat() if dates else None,
-        "warnings": list(dict.fromkeys([*warnings, *said, *priced.warnings, *_over(total.usd, left)])),
+        "warnings": list(dict.fromkeys([*warnings, *said, *priced.warnings, *over])),
     }
 
 
@@ -109,6 +113,7 @@ def _stage(cost: StageCost) -> dict[str, Any]:
         "provider": cost.facts.provider,
         "model": cost.facts.model,
         "requests": cost.work.requests,
+        "in_flight": cost.facts.in_flight,
         "input_tokens": cost.work.input_tokens,
         "output_tokens": cost.work.output_tokens,
         "usd": _amounts(cost.work.usd),
@@ -122,6 +127,19 @@ def _over(usd: Span, left: Decimal | None) -> Iterable[str]:
         yield f"the likely cost, {_dollars(usd.likely)}, is above the {_dollars(left)} that the budget leaves"
     elif left is not None and usd.high > left:
         yield f"the high estimate, {_dollars(usd.high)}, is above the {_dollars(left)} that the budget leaves"
+
+
+def _capped(priced: Chain, money: Money) -> Iterable[str]:
+    """Caps of stages that the likely cost passes, and how many days a cap of the day makes of it."""
+    for cost in priced.costs:
+        left, usd = money.stages.get(cost.facts.stage), cost.work.usd.likely
+        if left is not None and usd > left:
+            likely = f"{cost.facts.stage}: the likely cost, {_dollars(usd)},"
+            yield f"{likely} is above the {_dollars(left)} that its cap leaves"
+    total = sum((cost.work.usd.likely for cost in priced.costs), Decimal(0))
+    if money.day and total > money.day:
+        days = int((total / money.day).to_integral_value(ROUND_CEILING))
+        yield f"at {_dollars(money.day)} a day the likely cost takes {days} days at least"
 
 
 def _amounts(span: Span) -> dict[str, float]:

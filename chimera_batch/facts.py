@@ -221,10 +221,11 @@ class Facts:
         return sum((attempt.committed for attempt in mine), Decimal(0))
 
     def quoted(self, run: str, stage: str) -> Quoted | None:
-        """The quote that a stage's bill is held against: the last one that was made before half of the money was
-        committed, else the first. A quote of what is nearly over is no forecast."""
+        """The quote that a stage's bill is held against, of the manifest as it was quoted last: the last one made before
+        two thirds of the money were committed, else the first. A quote of what is nearly over is no forecast."""
         quotes, committed = self.quotes.get((run, stage), []), self.committed(run, stage)
-        early = [quote for quote in quotes if quote.spent * 2 <= committed] or quotes[:1]
+        quotes = [quote for quote in quotes if quote.fingerprint == quotes[-1].fingerprint]
+        early = [quote for quote in quotes if quote.spent * 3 <= committed * 2] or quotes[:1]
         return early[-1] if early else None
 
     def batch_ids(self, realm: str) -> set[str]:

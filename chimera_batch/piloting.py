@@ -80,7 +80,7 @@ def _stage_of(ctx: Context, name: str | None, facts: Mapping[str, StageFacts]) -
     found = next((stage for stage in stages if name or _to_send(stage, facts[stage.name])), None)
     if found is None:
         raise InputError("no stage has anything to send in batches now", where=str(ctx.project.path))
-    if found.kind == "sql" or found.window == "now":
+    if found.kind == "sql" or found.synchronous:
         why = "asks nobody" if found.kind == "sql" else "asks at once, so its price is known before long"
         raise InputError(f"{found.name} {why}: there is nothing to sample", where=found.where)
     if facts[found.name].tally is None or facts[found.name].drawn is not None:
@@ -109,8 +109,9 @@ def _offer(ctx: Context, stage: Stage, requests: int, seen: Survey, folder: Path
 
 
 def _to_send(stage: Stage, facts: StageFacts) -> bool:
-    known = facts.tally is not None and facts.drawn is None
-    return stage.kind == "ask" and stage.window != "now" and known and bool(facts.tally and facts.tally.requests)
+    if stage.kind == "sql" or stage.synchronous or facts.tally is None or facts.drawn is not None:
+        return False
+    return facts.tally.requests > 0 and facts.wanted >= sampling.LEAST  # fewer give no estimate, whatever they cost
 
 
 def _unfinished_above(ctx: Context, stage: Stage, facts: Mapping[str, StageFacts]) -> str:

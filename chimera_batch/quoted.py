@@ -52,10 +52,21 @@ def entries(ctx: Context, document: Mapping[str, Any]) -> Entries:
             "requests": stage["requests"],
             "usd": {name: money(Decimal(str(usd))) for name, usd in stage["usd"].items()},
             "basis": stage["basis"],
-            "spent": money(ctx.facts.committed(ctx.run, stage["stage"])),
+            "spent": money(_spent(ctx, stage)),
         }
         for stage in document["stages"]
     ]
+
+
+def _spent(ctx: Context, stage: Mapping[str, Any]) -> Decimal:
+    """What a stage had cost when it was quoted; what is with a provider counts like what is still to be sent, since its
+    reservation is far above what it will cost."""
+    run, name, facts = ctx.run, stage["stage"], ctx.facts
+    flying = facts.reserved(run, name)
+    if stage["requests"] and stage["in_flight"]:
+        each = Decimal(str(stage["usd"]["likely"])) / stage["requests"]
+        flying = min(flying, each * stage["in_flight"])
+    return facts.spent(run, name) + facts.suspected(run, name) + flying
 
 
 def take(ctx: Context) -> Entries | None:

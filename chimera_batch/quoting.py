@@ -52,9 +52,11 @@ def quote(ctx: Context) -> dict[str, Any]:
 
 
 def document(ctx: Context, facts: Sequence[StageFacts]) -> dict[str, Any]:
-    known = ctx.facts
-    committed = known.spent(ctx.run) + known.reserved(ctx.run) + known.suspected(ctx.run)
-    return estimate.document(ctx.run, facts, estimate.Money(ctx.budget_usd, committed), today=ctx.today)
+    known, run = ctx.facts, ctx.run
+    caps = {stage.name: stage.budget_usd for stage in ctx.project.stages if stage.budget_usd is not None}
+    left = {name: max(Decimal(0), cap - known.committed(run, name)) for name, cap in caps.items()}
+    money = estimate.Money(ctx.budget_usd, known.committed(run), ctx.budget_day_usd, left)
+    return estimate.document(run, facts, money, today=ctx.today)
 
 
 def survey(ctx: Context, folder: Path) -> Survey:

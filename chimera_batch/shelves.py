@@ -61,7 +61,7 @@ _KEY_COLUMNS = {
     "sample": "INTEGER",
     "request_id": "VARCHAR",
 }
-_MADE_COLUMNS = {"stage": "VARCHAR", "place": "INTEGER", "row_key": "VARCHAR"}
+_MADE_COLUMNS = {"stage": "VARCHAR", "place": "INTEGER", "asks": "BOOLEAN", "row_key": "VARCHAR"}
 
 
 @contextmanager
@@ -158,7 +158,8 @@ def _view_fates(ctx: Context, tables: Mapping[str, Made], warehouse: Warehouse, 
         if stage.name in tables:
             warehouse.view("stage_table", [tables[stage.name].path])
             paths.append(folder / f"{stage.name}.rows.parquet")
-            warehouse.write(engine_sql("made_rows"), {"stage": stage.name, "place": place}, paths[-1])
+            table = {"stage": stage.name, "place": place, "asks": stage.kind == "ask"}
+            warehouse.write(engine_sql("made_rows"), table, paths[-1])
     view_or_empty(warehouse, "made_rows", paths, _MADE_COLUMNS)
     warehouse.write(engine_sql("fates"), {}, folder / "fates.parquet")
     warehouse.view("fates", [folder / "fates.parquet"])

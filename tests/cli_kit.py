@@ -158,6 +158,7 @@ def estimate_document(**changes: Any) -> dict[str, Any]:
         "savings": [{"stage": "drafts", "saving": "batch price", "usd": 2.0, "switch": "window: now"}],
         "budget": 5.0,
         "budget_left": 4.5,
+        "budget_day": None,
         "prices_as_of": "2026-11-09",
         "warnings": ["a model will be shut down"],
         **changes,

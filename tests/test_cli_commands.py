@@ -426,6 +426,18 @@ def test_pilot_asks_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told["pilot"] == offer
 
 
+def test_a_size_without_a_pilot_is_refused() -> None:
+    done = call("run", "m.yaml", "-n", "5")
+    assert (done.code, "-n goes with --pilot" in done.err) == (2, True)
+
+
+def test_estimate_names_the_caps(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("plan", estimate_document(budget_day=2.0))
+    assert "budget $5.00, of which $4.50 is left, $2.00 a day" in call("estimate", "m.yaml").out
+    stand_in("plan", estimate_document(budget=None, budget_left=None, budget_day=2.0))
+    assert "no budget is set but a cap of the day: $2.00 a day" in call("estimate", "m.yaml").out
+
+
 def test_run_with_a_pilot_shows_what_the_sample_said(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 

@@ -101,9 +101,9 @@ def test_cron_quotes_once_for_each_manifest(sixty: Rehearsed) -> None:
 def test_a_pilot_and_the_run_after_it(sixty: Rehearsed) -> None:
     with sixty.place():
         pilot = api.pilot(sixty.manifest, None, 30, sixty.options)
-    assert bases(sixty) == ["pilot of 30"]
+    assert bases(sixty) == [ASSUMED, "pilot of 30"]
     stage = sixty.run()["stages"][0]
-    assert bases(sixty) == ["pilot of 30"]  # the run that follows has it already
+    assert bases(sixty) == [ASSUMED, "pilot of 30"]  # the run that follows has it already
     rest = pilot["rest"]["usd"]
     assert stage["quoted"]["likely"] == pytest.approx(rest["likely"] + pilot["usd_spent"], abs=2e-6)
     assert stage["quoted"]["basis"] == "pilot of 30"

@@ -87,8 +87,8 @@ def sql(name: str, *reads: str, rows: int | None = None) -> StageFacts:
 
 
 def quote(*stages: StageFacts, **more: Any) -> dict[str, Any]:
-    money = Money(more.pop("budget", None), more.pop("committed", Decimal(0)))
-    return document("r", stages, money, **{"today": TODAY, **more})
+    caps = {name: more.pop(name) for name in ("budget", "committed", "day", "stages") if name in more}
+    return document("r", stages, Money(**caps), **{"today": TODAY, **more})
 
 
 def usd(low: str, likely: str, high: str, ceiling: str) -> Span:
@@ -409,12 +409,23 @@ def test_the_document_has_the_keys_of_the_contract_and_is_json() -> None:
     said = quote(ask("a", 10), sql("s", "a"), ask("b", reads=("s",)), budget=Decimal("12.5"), warnings=("mind this",))
     assert list(said) == [
         *("run", "currency", "stages", "total", "sync_total", "turnarounds", "hours", "now", "savings"),
-        *("budget", "budget_left", "prices_as_of", "warnings"),
+        *("budget", "budget_left", "budget_day", "prices_as_of", "warnings"),
     ]
     assert (said["run"], said["currency"], said["budget"]) == ("r", "USD", 12.5)
     for stage in said["stages"]:
         assert set(stage) == {
-            *("stage", "provider", "model", "requests", "input_tokens", "output_tokens", "usd", "basis", "sync_usd")
+            *(
+                "stage",
+                "provider",
+                "model",
+                "requests",
+                "in_flight",
+                "input_tokens",
+                "output_tokens",
+                "usd",
+                "basis",
+                "sync_usd",
+            )
         }
         assert list(stage["usd"]) == ["low", "likely", "high", "ceiling"]
         assert isinstance(stage["requests"], int)
@@ -541,3 +552,14 @@ def test_a_stage_below_one_that_grows_grows_too() -> None:
     (_, cost) = chain([above, below]).costs
     assert cost.work.requests == 72 * 6 // 24
     assert cost.basis == "assumed"
+
+
+def test_caps_that_the_likely_cost_passes_are_said() -> None:
+    """Ten requests are likely to cost six cents."""
+    said = quote(ask("a", 10), stages={"a": Decimal("0.05")}, day=Decimal("0.04"))["warnings"]
+    assert "a: the likely cost, $0.0600, is above the $0.0500 that its cap leaves" in said
+    assert "at $0.0400 a day the likely cost takes 2 days at least" in said
+
+
+def test_caps_that_suffice_are_not_said() -> None:
+    assert quote(ask("a", 10), stages={"a": Decimal("0.06")}, day=Decimal("0.06"))["warnings"] == []

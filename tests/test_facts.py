@@ -267,8 +267,8 @@ def test_a_quote_is_of_the_whole_stage() -> None:
         (["0", "0"], None, 1),  # the manifest changed: the last word
         (["0", "3"], "20", 1),  # after a sample
         (["0", "3", "15"], "20", 1),  # and one when nearly all was spent
-        (["0", "10"], "20", 1),  # half of it counts still
-        (["0", "10.01"], "20", 0),
+        (["0", "10"], "15", 1),  # two thirds of it count still
+        (["0", "10.01"], "15", 0),
         (["12", "15"], "20", 0),  # quoted late only: the first
     ],
 )

@@ -255,7 +255,12 @@ def test_never_fewer_than_thirty(tmp_path: Path, requests: int) -> None:
 
 @pytest.mark.slow
 def test_too_few_answers_give_no_point_estimate(tmp_path: Path) -> None:
-    found = sampled(piloted(tmp_path, 20, SAME), 30)
+    one = piloted(tmp_path, 20, SAME)
+    with pytest.raises(InputError, match="no stage has anything to send in batches"):
+        piloting.prepare(one.ctx, None, 30)  # nobody is led into paying for it
+    stage, _ = piloting.prepare(one.ctx, "one", 30)
+    piloting.sample(one.ctx, stage, 30)
+    found = piloting.document(one.ctx, stage)
     assert found["n"] == 0
     assert "no point estimate" in found["basis"]
     assert "usd_per_request" not in found

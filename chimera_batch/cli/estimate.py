@@ -82,10 +82,11 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"window: now for {entry['stage']} would save {_nights(entry['turnarounds_saved'])} and cost " + (
                 f"{dollars(entry['usd_extra'])} more"
             )
+    day = f", {dollars(found['budget_day'])} a day" if found["budget_day"] is not None else ""
     if budget is not None:
-        yield f"budget {dollars(budget)}, of which {dollars(found['budget_left'])} is left"
+        yield f"budget {dollars(budget)}, of which {dollars(found['budget_left'])} is left{day}"
     else:
-        yield "no budget is set"
+        yield f"no budget is set{day and ' but a cap of the day: ' + day[2:]}"
     if found["prices_as_of"]:
         yield f"prices as of {found['prices_as_of']}"
     for warning in found["warnings"]:

@@ -25,10 +25,10 @@ from chimera_batch.cli.summary import summary, what_next
 @spending
 @click.option("--until", metavar="STAGE", help="Stop when this stage's table is made.")
 @click.option("--pilot", is_flag=True, help="Send a random sample of each stage first; ask before the rest.")
-@click.option("-n", "requests", type=int, default=DEFAULT, show_default=True, help="Requests in a sample of --pilot.")
+@click.option("-n", "requests", type=int, help=f"Requests in a sample of --pilot.  [default: {DEFAULT}]")
 @click.option("--detach", is_flag=True, help="Send what can be sent, do not wait for it, exit 5.")
 @click.pass_obj
-def run(said: Said, /, *, manifest: Path, yes: bool, pilot: bool, requests: int, **how: Any) -> None:
+def run(said: Said, /, *, manifest: Path, yes: bool, pilot: bool, requests: int | None, **how: Any) -> None:
     """Ask what is missing, wait, make the tables.
 
     Resumes by itself: stop it at any moment and type the same again.
@@ -38,7 +38,9 @@ def run(said: Said, /, *, manifest: Path, yes: bool, pilot: bool, requests: int,
     from chimera_batch import api
 
     confirm = None if yes or said.rehearse else asked.confirm(said)
-    options = replace(said.options(), sample=requests if pilot else None)
+    if requests is not None and not pilot:
+        raise click.UsageError("-n goes with --pilot")
+    options = replace(said.options(), sample=(requests or DEFAULT) if pilot else None)
     _finish(said, manifest, api.run(manifest, options, confirm=confirm, **how))
 
 

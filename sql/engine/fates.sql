@@ -1,5 +1,6 @@
 -- What became of the rows that stages asked about, as far as their keys tell: are they in the last table, from the
--- stage's own on, that has rows of this stage at all? A further sample of a row is looked for as KEY-SAMPLE where that
+-- stage's own on, that has rows of this stage at all? Tables of later stages that ask do not count: asking about a part
+-- of the rows rejects none of the others. A further sample of a row is looked for as KEY-SAMPLE where that
 -- table has such rows, else as its row.
 -- reads: keys, made_rows
 WITH named AS (
@@ -10,7 +11,7 @@ WITH named AS (
 lasts AS (
     SELECT n.stage, max(m.place) AS place
     FROM named AS n
-    JOIN made_rows AS m ON m.row_key = n.name AND m.place >= n.place
+    JOIN made_rows AS m ON m.row_key = n.name AND (m.place = n.place OR (m.place > n.place AND NOT m.asks))
     GROUP BY n.stage
 ),
 found AS (

@@ -2,4 +2,5 @@
 -- reads: stage_table
 -- $stage: whose table it is
 -- $place: its number, in the manifest's order
-SELECT $stage AS stage, $place::INTEGER AS place, row_key FROM stage_table
+-- $asks: whether the stage asks a model
+SELECT $stage AS stage, $place::INTEGER AS place, $asks::BOOLEAN AS asks, row_key FROM stage_table
