@@ -221,7 +221,7 @@ class Facts:
         return sum((attempt.committed for attempt in mine), Decimal(0))
 
     def quoted(self, run: str, stage: str) -> Quoted | None:
-        """The quote that a stage's bill is held against, of the manifest as it was quoted last: the last one made before
+        """The quote that a stage's bill is held against, of the manifest as quoted last: the last one made before
         two thirds of the money were committed, else the first. A quote of what is nearly over is no forecast."""
         quotes, committed = self.quotes.get((run, stage), []), self.committed(run, stage)
         quotes = [quote for quote in quotes if quote.fingerprint == quotes[-1].fingerprint]
