@@ -104,7 +104,24 @@ def _read(path: Path) -> list[Price]:
     starts = [n for n, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*price\s*\]\]", line)]
     if not isinstance(rows, list) or len(starts) != len(rows):
         raise InputError('every price row starts with the line "[[price]]"', where=str(path))
-    return [from_row(raw, f"{path}:{line}") for raw, line in zip(rows, starts, strict=True)]
+    places = [f"{path}:{line}" for line in starts]
+    found = [from_row(raw, place) for raw, place in zip(rows, places, strict=True)]
+    _no_twins(found, places)
+    return found
+
+
+def _no_twins(rows: Iterable[Price], places: Iterable[str]) -> None:
+    """Refuse two prices of one model from the same day on: which of them holds would be an accident of their order."""
+    seen: dict[tuple[str, str, date], str] = {}
+    for row, place in zip(rows, places, strict=True):
+        for name in sorted(row.names):
+            first = seen.setdefault((row.provider, name, _since(row)), place)
+            if first != place:
+                raise InputError(
+                    f"a second price of {row.provider}/{name} from the same day on; the first is at {first}",
+                    where=place,
+                    hint="keep one of them, or give the later one its effective_from",
+                )
 
 
 def _from_option(text: str) -> Price:

@@ -645,3 +645,17 @@ def test_a_file_that_is_no_price_table(tmp_path: Path, text: str, words: str) ->
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.toml"):
         load(tmp_path / "nowhere.toml")
+
+
+def test_two_prices_of_one_model_from_the_same_day_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(row() + row(input='"3"'), "utf-8")
+    with pytest.raises(InputError, match="a second price of acme/m from the same day on; the first is at") as caught:
+        load(path)
+    assert caught.value.where == f"{path}:6"
+
+
+def test_two_prices_of_one_model_from_different_days_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(row() + row(input='"3"', effective_from="2026-11-01"), "utf-8")
+    assert load(path).price("acme", "m", TODAY).standard.input == 3
