@@ -104,7 +104,7 @@ def _savings(found: Found) -> Iterator[str]:
     for name, said in _pipelines.bench()["techniques"].items():
         if name in found:
             usd = found[name].usd
-            yield f"| {name} | {said['does']} | {usd - every.usd:,.2f} | {saved(every.usd, usd):.1%} |"
+            yield f"| {name} | {said['does']} | {_cents(usd - every.usd):,} | {saved(every.usd, usd) * 100:z.1f}% |"
     more = every.standard - every.usd
     yield f"| batch | half price, and an answer by tomorrow | {more:,.2f} | {saved(every.usd, every.standard):.1%} |"
 
@@ -124,6 +124,10 @@ def _together(found: Found, targets: Mapping[str, int]) -> Iterator[str]:
     for said, (less, more) in lines.items():
         yield f"{saved(less, more):6.1%} cheaper than {said}: {_usd(less)} and {_usd(more)} dollars"
     yield f"kept, at least: {', '.join(f'{subject} {least}' for subject, least in targets.items())}"
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return round(amount, 2) + 0  # no minus before a zero
 
 
 def _usd(amount: Decimal) -> str:

@@ -74,7 +74,7 @@ ASKED = ["topics", "problems", "verdict_a", "verdict_b", "solutions", "judgement
 DIFFERENCES = {
     "screening": (set(), {"candidates", "verified"}),
     "cascade": (set(), {"verdict_b_rows"}),
-    "waves": ({"params.problems"}, set()),
+    "waves": ({"params.problems", "params.problems_per_topic"}, set()),
     "retries": (
         {
             f"{stage}.retry.{rule}"
@@ -109,7 +109,8 @@ def test_all_is_the_shipped_pipeline_with_nothing_but_savings_on_top() -> None:
     rehearsed = {path for path in found if path.startswith(("rehearsal", "providers"))} | {"run", "budget", "prices"}
     assert found - rehearsed <= {
         "models.solver", "models.verifier_a.cache", "models.verifier_b.cache", "models.judge.cache", "solutions.route",
-        *(f"{stage}.retry" for stage in ASKED), *(f"{stage}.retry.truncated.pays" for stage in ASKED),
+        "params.problems_per_topic", *(f"{stage}.retry" for stage in ASKED),
+        *(f"{stage}.retry.truncated.pays" for stage in ASKED),
     }  # fmt: skip
     assert _pipelines.manifest("all")["models"]["solver"][0] == shipped["models"]["solver"][0]
 
@@ -199,6 +200,8 @@ def test_the_scale_shrinks_topics_and_target_alike() -> None:
     assert topics[1] / topics[0] == pytest.approx(0.25, rel=0.02)
     assert quarter["params"]["problems"] == 2306
     assert _pipelines.manifest("waves", 0.25)["params"]["problems"] is None
+    for name, most in (("all", 16), ("waves", 12), ("naive", 12)):
+        assert _pipelines.manifest(name)["params"]["problems_per_topic"] == most
     assert min(one["topics"] for one in _pipelines.manifest("all", 0.001)["params"]["subjects"]) == 1
 
 
@@ -415,6 +418,9 @@ def test_the_table_names_every_saving_and_its_dollars() -> None:
     assert "20.5% cheaper than the naive batch run: 60.00 and 75.50 dollars" in text
     assert "0.0% cheaper than the naive batch run, with everything but routing: 75.50 and 75.50 dollars" in text
     assert "20.5% cheaper than the naive batch run, for each kept problem: 0.6000 and 0.7550 dollars" in text
+    assert "-0" not in "\n".join(
+        savings.show({"all": figures("all"), "caching": figures("caching", "99.9999")}, TARGETS)
+    )
     assert "60.3% cheaper than the naive run at synchronous prices" in text
 
 
