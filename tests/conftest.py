@@ -26,9 +26,12 @@ SHARED = ROOT.parent / "shared"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
 _LEAKY = ("OPENAI_", "ANTHROPIC_", "AWS_", "CHIMERA_", *_PROXIES)
 _NUMBERS = itertools.count()
-_CIS = (  # the rehearsal's own tests, and whole runs of which parts are tested elsewhere
+_CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are tested elsewhere
     "test_rehearsal_",
     "test_minds_",
+    "test_store_s3",
+    "test_bad_nights",
+    "test_suspected",
     "test_end_to_end_bills",
     "test_end_to_end_reviews",
     "test_spending",
