@@ -192,13 +192,13 @@ def test_a_wave_is_sized_by_the_yield_of_its_subject() -> None:
 
 def test_nothing_kept_at_all_asks_for_all_that_is_left_and_then_ends() -> None:
     one = played({"a": 5, "b": 5}, 60).play(lambda _row: False)
-    assert sum(one.waves) == 10 * 12 and len(one.waves) == 2
-    assert one.enough and one.draw() == []
+    assert sum(one.waves) == 10 * 12 and one.waves[-1] == 0 and len(one.waves) == 3
+    assert not one.enough and one.draw() == []  # which ends the waves, with a note that the target was missed
 
 
 def test_more_drafts_than_there_are_slots_are_never_asked() -> None:
     one = played({"a": 5}, 1000).play(lambda _row: True)
-    assert one.waves == [60] and one.enough
+    assert one.waves == [60, 0] and not one.enough and one.draw() == []
 
 
 def test_a_higher_target_asks_what_is_missing() -> None:

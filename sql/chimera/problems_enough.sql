@@ -1,4 +1,5 @@
--- Are enough problems kept? True when every subject has its share of the target, or no draft left to ask for.
+-- Are enough problems kept? True when every subject has its share of the target; without a target, when every draft
+-- that there can be is asked for. A subject that has none left to ask for and not its share ends the waves with a note.
 -- reads: taxonomy, previous, kept
 -- $subjects: list of {subject, topics}: the target is shared out in proportion to these quotas
 -- $problems: how many problems to keep in all; NULL: every draft that there can be
@@ -39,8 +40,11 @@ so_far AS (
 SELECT
     coalesce(
         bool_and(
-            coalesce(coalesce(k.kept, 0) >= t.target, false)
-            OR coalesce(d.drafted, 0) >= t.topics * $problems_per_topic
+            if(
+                t.target IS NULL,
+                coalesce(d.drafted, 0) >= t.topics * $problems_per_topic,
+                coalesce(k.kept, 0) >= t.target
+            )
         ),
         true
     ) AS enough
