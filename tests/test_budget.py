@@ -205,6 +205,7 @@ def test_room_that_is_always_gone_is_waited_for(tmp_path: Path, each: Decimal, m
 # -- the end
 
 
+@pytest.mark.slow
 def test_the_run_goes_on_while_something_is_under_way(tmp_path: Path, each: Decimal) -> None:
     """Over budget is only a wait until the last reservation is released."""
     made = write_project(tmp_path, rows(9))
@@ -273,6 +274,7 @@ def test_the_budget_of_the_manifest_is_raised_there(tmp_path: Path, each: Decima
     assert command == f"chimera-batch run {one.ctx.project.path}"
 
 
+@pytest.mark.slow
 def test_the_line_that_goes_on_does(tmp_path: Path, each: Decimal) -> None:
     """With the least amount something is sent; with the other one everything that was counted."""
     one = bench(write_project(tmp_path, rows(9), max_output_tokens=100_000))  # dollars rather than parts of a cent
@@ -343,6 +345,7 @@ def test_synchronous_calls_go_in_parts_until_nothing_fits(tmp_path: Path, each: 
 # -- days
 
 
+@pytest.mark.slow
 def test_a_cap_of_the_day_is_free_again_the_next_day(tmp_path: Path, each: Decimal) -> None:
     one = made(tmp_path, 9, None)
     one.ctx = replace(one.ctx, budget_day_usd=each * 4)

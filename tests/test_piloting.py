@@ -58,6 +58,7 @@ def test_the_sample_is_those_with_the_smallest_ids(tmp_path: Path) -> None:
     assert everything != [row["request_id"] for path in one.draw() for row in one.parquet(path)]  # not the first rows
 
 
+@pytest.mark.slow
 def test_a_larger_sample_contains_the_smaller_one(tmp_path: Path) -> None:
     one = piloted(tmp_path, 500, SAME)
     sampled(one, 40)
@@ -342,6 +343,7 @@ def test_a_stage_below_one_that_grows_is_not_called_answered(tmp_path: Path) -> 
     assert quoting.quote(edited)["total"]["ceiling"] == 0
 
 
+@pytest.mark.slow
 def test_between_passes_the_cut_answers_are_neither_forgotten_nor_average(tmp_path: Path) -> None:
     """The first passes are in, what was cut is not asked again yet: the estimate sees both."""
     one = piloted(tmp_path, 200, lognormal(5, 300, 1.0), max_output_tokens=500, stage=", canary: 0")
