@@ -19,7 +19,7 @@ fix: .venv/.ready           ## mend what can be mended by itself
 	$(BIN)/ruff format .
 
 bench: .venv/.ready         ## every benchmark in bench/, one after the other
-	@set -e; for file in bench/[!_]*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
+	@set -e; for file in bench/[!_]*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python -m "bench.$$(basename "$$file" .py)" $(ARGS); done
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
