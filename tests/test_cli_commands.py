@@ -183,6 +183,7 @@ def bill(**changes: Any) -> list[str]:
         return [line for line in call("run", "m.yaml", "--yes").out.splitlines() if "drafts: $" in line]
 
 
+QUOTED = {"low": 2.0, "likely": 2.4, "high": 3.0, "ceiling": 9.0, "requests": 10}
 DONE = {"rows": 8, "answered": 9, "given_up": 1, "in_flight": 0, "packed": 0, "retryable": 0, "rows_kept": 8}
 
 
@@ -191,6 +192,16 @@ DONE = {"rows": 8, "answered": 9, "given_up": 1, "in_flight": 0, "packed": 0, "r
     [
         ({"usd_spent": 0.0}, []),
         ({"usd_spent": 1.99, "wasted": {}}, ["drafts: $1.99 of a quoted $2.00 to $3.00 (pilot of 200)"]),
+        (
+            {
+                **DONE,
+                "usd_spent": 1.99,
+                "wasted": {},
+                "usd_per_kept_row": None,
+                "quoted": {**QUOTED, "basis": "assumed"},
+            },
+            ["drafts: $1.99, below the quoted $2.00 to $3.00 (assumed)"],
+        ),
         ({"usd_spent": 3.01, "wasted": {}}, ["! drafts: $3.01, above the quoted $2.00 to $3.00 (pilot of 200)"]),
         (
             {**DONE, "usd_spent": 1.99, "wasted": {}, "usd_per_kept_row": 0.24875},

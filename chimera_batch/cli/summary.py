@@ -70,7 +70,9 @@ def _notes(status: Mapping[str, Any]) -> Iterator[str]:
 def _bill(stage: Mapping[str, Any]) -> str:
     """What a stage cost beside what it was said to cost, by kept row, and what of it bought no usable answer."""
     spent, quote, side = stage["usd_spent"], stage["quoted"], _outside(stage)
-    text = f"{'! ' if side else ''}{stage['stage']}: {dollars(spent)}"
+    # less than somebody assumed is no cause for alarm; less than was measured is
+    alarm = side == "above" or (side and quote["basis"].startswith(("pilot", "measured")))
+    text = f"{'! ' if alarm else ''}{stage['stage']}: {dollars(spent)}"
     if quote:
         span = f"{dollars(quote['low'])} to {dollars(quote['high'])} ({quote['basis']})"
         text += f", {side} the quoted {span}" if side else f" of a quoted {span}"
