@@ -92,6 +92,12 @@ def test_without_spread_every_answer_has_the_mean() -> None:
         assert set(of(lengths(default={"mean": 77, "cv": 0, "tail": tail}))) == {77}
 
 
+@pytest.mark.parametrize("tail", ["lognormal", "pareto", "mixture"])
+@pytest.mark.parametrize("cv", [5e-324, 1e-160, 1e-9, 1e-8])
+def test_hardly_any_spread_is_hardly_another_length(tail: str, cv: float) -> None:
+    assert Law(1000.0, cv, tail, 0.3).draw(0, KEY, 1) == 1000
+
+
 @given(st.floats(1, 1e6), st.floats(0, 4), st.sampled_from(["lognormal", "pareto", "mixture"]), st.floats(0, 1))
 def test_every_draw_is_a_token_count(mean: float, cv: float, tail: str, within: float) -> None:
     for attempt in range(1, 5):

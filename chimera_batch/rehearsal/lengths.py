@@ -19,6 +19,9 @@ _LONG: float = _USUAL["mixture"]["long"]
 _BETWEEN: float = _USUAL["mixture"]["between"]
 
 
+_NONE = 1e-9  # a spread this small changes no whole token, and its square is no number to divide by
+
+
 @dataclass(frozen=True, slots=True)
 class Law:
     """The distribution of one kind of answers. ``mean`` and ``cv`` hold for whole draws, whatever ``within`` is."""
@@ -32,7 +35,7 @@ class Law:
         """Output tokens of one attempt at a request; the same for every ceiling."""
         own, now = uniforms(seed, "length", key), uniforms(seed, "length", key, attempt)
         z = math.sqrt(1 - self.within) * normal(own[0]) + math.sqrt(self.within) * normal(now[0])
-        value = _TAILS[self.tail](self, z, own[1]) if self.cv else self.mean
+        value = _TAILS[self.tail](self, z, own[1]) if self.cv > _NONE else self.mean
         return max(1, round(value))
 
 
