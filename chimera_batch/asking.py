@@ -13,10 +13,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 
-from chimera_batch import collecting, recovery, wire
+from chimera_batch import collecting, preparing, recovery, wire
 from chimera_batch.collecting import Known
 from chimera_batch.context import Context
-from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import ProviderDown, ProviderError
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.project import Stage
@@ -85,10 +84,8 @@ def _wire_lines(ctx: Context, shard: Shard, attempt: Attempt, folder: Path) -> I
     with ctx.warehouse() as (warehouse, _):
         ceilings = collecting.sent_ceilings(ctx, shard, attempt, warehouse)
     path = folder / "now.jsonl"
-    endpoint, marks = ENDPOINTS[shard.endpoint], shard.cache if attempt.cache is None else attempt.cache
-    edit = wire.edit_of(endpoint, shard.window, (shard.cache, marks))
-    letter = wire.Letter.of(attempt.nonce, ceilings, shard.ceiling, edit)
-    wire.build(ctx.store.fetch(shard.key), path, letter, endpoint.with_ceiling)
+    letter = preparing.letter_of(shard, attempt.nonce, ceilings, marks=shard.marked(attempt))
+    preparing.write(ctx, shard, letter, path)
     return wire.read_lines(path)
 
 

@@ -12,7 +12,7 @@ from decimal import ROUND_CEILING, Decimal
 from chimera_batch import measured
 from chimera_batch.errors import InputError
 from chimera_batch.stagefacts import INPUT_TOKENS, StageCost, StageFacts
-from chimera_batch.tally import NOTHING, Span, Tally, Terms, Work, assumed
+from chimera_batch.tally import NOTHING, Span, Tally, Work, assumed
 from chimera_batch.waiting import Waited, Waits
 
 
@@ -65,7 +65,7 @@ def _wait(cost: StageCost, waits: Waits) -> None:
     facts, this, (likely, most) = cost.facts, cost.this, cost.further
     reads = [*facts.reads, *(facts.assume.rows_per or ())[:1]]
     waves = facts.waves + (facts.canary_from is not None and cost.work.requests >= facts.canary_from)
-    if not _terms(facts).batch or _terms(facts).synchronous:
+    if not facts.priced_at.batch or facts.priced_at.synchronous:
         waves = 0
     one = Waited().then((1, 1), min(1, waves), facts.hours)
     rounds = (this, this) if facts.after else (this + likely, this + most)
@@ -111,7 +111,7 @@ def _known_rows(facts: StageFacts, tally: Tally) -> StageCost:
 
 def _unseen(facts: StageFacts, requests: Span) -> Work:
     """Requests that do not exist yet: like those that were measured, else as assumed."""
-    work = assumed(_terms(facts), requests, _input_tokens(facts), facts.ceiling)
+    work = assumed(facts.priced_at, requests, _input_tokens(facts), facts.ceiling)
     if facts.measured is None or not work.usd.ceiling:
         return work
     return measured.expected(facts.measured, requests, work.usd.ceiling / requests.whole().ceiling)
@@ -168,16 +168,11 @@ def _basis(facts: StageFacts, left: Span, *, known: bool) -> str:
     if facts.drawn is not None:
         return f"assumed, rows from {facts.drawn.answered:,} answers"
     text = facts.tally.ceiling_tokens if facts.tally and facts.tally.requests else facts.ceiling
-    if text and _terms(facts).output_tokens is None:
+    if text and facts.priced_at.output_tokens is None:
         return "ceiling"
     if not known or not left.likely:
         return "assumed"
     return "counted input, assumed output" if text else "counted input"
-
-
-def _terms(facts: StageFacts) -> Terms:
-    assert facts.terms is not None, facts.stage  # noqa: S101 - the caller prices every ask stage
-    return facts.terms
 
 
 def _assumptions(costs: Iterable[StageCost]) -> Iterable[str]:

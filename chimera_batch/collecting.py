@@ -17,13 +17,12 @@ from typing import Any
 
 import orjson
 
-from chimera_batch import decoding, prices, reconciling, wire
+from chimera_batch import decoding, reconciling, wire
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.decoding import Sent, Tally
 from chimera_batch.errors import AccountRefused, ProviderError
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.ledger import doubt, money
-from chimera_batch.prices import Price
 from chimera_batch.reconciling import Fear, Terms, Unbilled
 from chimera_batch.records import BatchState, Outcome, Problem, Usage
 from chimera_batch.standing import LANDED_COLUMNS
@@ -88,7 +87,7 @@ class _Landing:
     folder: Path
 
     def sent(self, absent: Outcome | None) -> Sent:
-        shard, price = self.shard, price_of(self.ctx, self.shard, self.attempt)
+        shard, price = self.shard, self.ctx.claimed_price(self.shard, self.attempt)
         ceilings = sent_ceilings(self.ctx, shard, self.attempt, self.warehouse)
         batch, tier = shard.batch_priced, wire.tier_of(shard.window)
         number, nonce = self.attempt.number, self.attempt.nonce
@@ -207,16 +206,10 @@ def _note(out: Any, record: dict[str, Any]) -> None:
     out.write(orjson.dumps(record) + b"\n")
 
 
-def price_of(ctx: Context, shard: Shard, attempt: Attempt) -> Price:
-    """The price that an attempt was claimed at, whatever the table says now."""
-    return prices.from_row(attempt.price, f"the claim of {shard.id}") if attempt.price else ctx.price(shard)
-
-
 def terms_of(ctx: Context, shard: Shard, attempt: Attempt) -> Terms:
     """What an attempt's requests may have been charged at: a flex call may have been served at the standard rates."""
-    cache = shard.cache if attempt.cache is None else attempt.cache
     batch = shard.batch_priced and not shard.synchronous
-    return Terms(price_of(ctx, shard, attempt), batch=batch, cache=cache)
+    return Terms(ctx.claimed_price(shard, attempt), batch=batch, cache=shard.marked(attempt))
 
 
 def sent_ceilings(ctx: Context, shard: Shard, attempt: Attempt, warehouse: Warehouse) -> dict[str, int]:

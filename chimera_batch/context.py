@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Attempt, Facts, Shard
 from chimera_batch.ledger import Ledger
-from chimera_batch.prices import Price, PriceBook
+from chimera_batch.prices import Price, PriceBook, from_row
 from chimera_batch.project import Project, Source, Stage, shipped_root
 from chimera_batch.providers.base import Profile, Provider
 from chimera_batch.routing import Ranked
@@ -132,6 +132,10 @@ class Context:
     def price(self, shard: Shard) -> Price:
         """The price in force today for a shard's model. Raises InputError for an unknown one."""
         return self.price_of(shard.provider, shard.model)
+
+    def claimed_price(self, shard: Shard, attempt: Attempt) -> Price:
+        """The price that an attempt was claimed at, whatever the table says now."""
+        return from_row(attempt.price, f"the claim of {shard.id}") if attempt.price else self.price(shard)
 
     def price_of(self, provider: str, model: str) -> Price:
         return self.prices.price(provider, model, self.today)

@@ -23,6 +23,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from chimera_batch.chain import Chain, chain
+from chimera_batch.money import dollars
 from chimera_batch.savings import savings
 from chimera_batch.stagefacts import StageCost, StageFacts
 from chimera_batch.tally import Span, Tally, Terms, Work, assumed
@@ -124,9 +125,9 @@ def _stage(cost: StageCost) -> dict[str, Any]:
 
 def _over(usd: Span, left: Decimal | None) -> Iterable[str]:
     if left is not None and usd.likely > left:
-        yield f"the likely cost, {_dollars(usd.likely)}, is above the {_dollars(left)} that the budget leaves"
+        yield f"the likely cost, {dollars(usd.likely)}, is above the {dollars(left)} that the budget leaves"
     elif left is not None and usd.high > left:
-        yield f"the high estimate, {_dollars(usd.high)}, is above the {_dollars(left)} that the budget leaves"
+        yield f"the high estimate, {dollars(usd.high)}, is above the {dollars(left)} that the budget leaves"
 
 
 def _capped(priced: Chain, money: Money) -> Iterable[str]:
@@ -134,12 +135,12 @@ def _capped(priced: Chain, money: Money) -> Iterable[str]:
     for cost in priced.costs:
         left, usd = money.stages.get(cost.facts.stage), cost.work.usd.likely
         if left is not None and usd > left:
-            likely = f"{cost.facts.stage}: the likely cost, {_dollars(usd)},"
-            yield f"{likely} is above the {_dollars(left)} that its cap leaves"
+            likely = f"{cost.facts.stage}: the likely cost, {dollars(usd)},"
+            yield f"{likely} is above the {dollars(left)} that its cap leaves"
     total = sum((cost.work.usd.likely for cost in priced.costs), Decimal(0))
     if money.day and total > money.day:
         days = int((total / money.day).to_integral_value(ROUND_CEILING))
-        yield f"at {_dollars(money.day)} a day the likely cost takes {days} days at least"
+        yield f"at {dollars(money.day)} a day the likely cost takes {days} days at least"
 
 
 def _amounts(span: Span) -> dict[str, float]:
@@ -148,11 +149,6 @@ def _amounts(span: Span) -> dict[str, float]:
 
 def _amount(usd: Decimal) -> float:
     return float(round(usd, 6))
-
-
-def _dollars(usd: Decimal | float) -> str:
-    """For people: cents, or more digits where cents would say 0.00."""
-    return f"${usd:,.2f}" if usd >= 1 or not usd else f"${usd:.4f}"
 
 
 COLUMNS = ("stage", "model", "requests", "input", "output", "low", "likely", "high", "ceiling", "synchronous", "basis")
@@ -165,9 +161,9 @@ def table(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
         counts = (f"{stage[name]:,}" for name in ("requests", "input_tokens", "output_tokens"))
         usd = (*stage["usd"].values(), stage["sync_usd"])
         rows.append(
-            (stage["stage"], f"{stage['provider']}/{stage['model']}", *counts, *map(_dollars, usd), stage["basis"])
+            (stage["stage"], f"{stage['provider']}/{stage['model']}", *counts, *map(dollars, usd), stage["basis"])
         )
     counts = (f"{sum(s[name] for s in document['stages']):,}" for name in ("requests", "input_tokens", "output_tokens"))
     usd = (*document["total"].values(), document["sync_total"])
-    rows.append(("total", "", *counts, *map(_dollars, usd), ""))
+    rows.append(("total", "", *counts, *map(dollars, usd), ""))
     return rows

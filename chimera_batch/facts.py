@@ -105,6 +105,10 @@ class Shard:
     def batch_priced(self) -> bool:
         return batch_priced(self.window)
 
+    def marked(self, attempt: Attempt) -> bool:
+        """Whether an attempt's requests ask for prompt caching; claims of older versions say nothing of it."""
+        return self.cache if attempt.cache is None else attempt.cache
+
     @property
     def current(self) -> Attempt | None:
         """The attempt that is under way, if one is."""

@@ -108,17 +108,16 @@ def _saved(took: Took, price: Price, *, batch: bool) -> float:
 
 def work(tally: Tally, measured: Measured) -> Work:
     """What the tally's requests will cost if they are like the measured ones."""
-    plain, fresh = tally.work(), tally.requests - tally.cut
+    plain, longer, fresh = tally.work(), tally.work(only_cut=True), tally.requests - tally.cut
     counted, sync = tally.counted(batch=tally.terms.batch), tally.counted(batch=False)
-    longer, longer_sync = tally.longer()
     rest = [counted + _dollars(part) for part in sampling.total(measured.beyond, fresh)]
-    usd = [one + other for one, other in zip(rest, longer, strict=True)]
+    usd = [one + other for one, other in zip(rest, longer.usd.parts()[:3], strict=True)]
     return Work(
         requests=tally.requests,
         input_tokens=round(plain.input_tokens * _ratio(measured)),
-        output_tokens=round(measured.output.mean * fresh) + tally.longer_tokens,
+        output_tokens=round(measured.output.mean * fresh) + longer.output_tokens,
         usd=_span(usd, plain.usd.ceiling, measured),
-        sync_usd=max(Decimal(0), sync + longer_sync + _dollars(measured.sync_beyond * fresh)),
+        sync_usd=max(Decimal(0), sync + longer.sync_usd + _dollars(measured.sync_beyond * fresh)),
     )
 
 

@@ -33,13 +33,9 @@ def measure(warehouse: Warehouse, terms: Terms) -> Measured | None:
 
 def of_stage(ctx: Context, stage: Stage, terms: Terms) -> Measured | None:
     """The same for a stage as it was last asked, from the store alone."""
-    asked = ctx.facts.asked.get((ctx.run, stage.name), {})
-    if not asked:
-        return None
     with ctx.warehouse() as (warehouse, folder):
-        standing.prepare(ctx, stage, [ctx.store.fetch(asked[number].key) for number in sorted(asked)], warehouse)
-        standing.take(ctx, stage, warehouse, folder)
-        return measure(warehouse, terms)
+        counts = standing.as_asked(ctx, stage, warehouse, folder)
+        return measure(warehouse, terms) if counts else None
 
 
 def _heard(warehouse: Warehouse) -> Iterator[tuple[bool, Took]]:

@@ -21,6 +21,11 @@ NEAR = timedelta(days=60)
 _MEGA = -6  # rates are per million tokens; shifting the exponent is exact, dividing may not be
 
 
+def dollars(usd: Decimal | float) -> str:
+    """For people: cents, or more digits where cents would say 0.00."""
+    return f"${usd:,.2f}" if usd >= 1 or not usd else f"${usd:.4f}"
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """USD per million tokens, every kind of token with a rate of its own."""

@@ -122,7 +122,8 @@ def routed(
             return None
 
     def no_key(call: Call) -> str | None:
-        return None if rehearse else _missing_key(project.profiles[call.provider])
+        missing = None if rehearse else _missing_key(project.profiles[call.provider])
+        return missing.message if missing else None
 
     routes: dict[str, tuple[Ranked, ...]] = {}
     for stage in project.stages:
@@ -138,11 +139,12 @@ def _lacks(project: Project, stage: Stage, call: Call) -> str | None:
     return project.profiles[call.provider].lacks(stage.window)
 
 
-def _missing_key(profile: Profile) -> str | None:
+def _missing_key(profile: Profile) -> InputError | None:
+    """The error that names the variable to set, if it is not."""
     try:
         settings.api_key(profile)
     except InputError as error:
-        return error.message
+        return error
     return None
 
 
@@ -225,13 +227,9 @@ def missing_keys(ctx: Context) -> list[InputError]:
 
     A rehearsal needs none; nor does a provider that routing passes over.
     """
-    missing = []
-    for profile in () if ctx.rehearse else _needed(ctx):
-        try:
-            settings.api_key(profile)
-        except InputError as error:
-            missing.append(error)
-    return missing
+    if ctx.rehearse:
+        return []
+    return [missing for profile in _needed(ctx) if (missing := _missing_key(profile))]
 
 
 def _needed(ctx: Context) -> list[Profile]:

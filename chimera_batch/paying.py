@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from chimera_batch import caching, lengths, prices
+from chimera_batch import caching, lengths
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.lengths import Lengths
@@ -31,9 +31,7 @@ def marks(ctx: Context, stage: Stage, warehouse: Warehouse) -> bool:
     marked = [
         (shard.id, attempt.number)
         for shard, attempt in ctx.facts.attempts(ctx.run)
-        if attempt.stage == stage.name
-        and shard.model == call.model
-        and (shard.cache if attempt.cache is None else attempt.cache)
+        if attempt.stage == stage.name and shard.model == call.model and shard.marked(attempt)
     ]
     warehouse.load("marked", _MARKED_COLUMNS, marked)
     results, *tokens = next(iter(warehouse.rows(engine_sql("marked"), {})))
@@ -85,7 +83,7 @@ def _price(ctx: Context, stage: Stage) -> Price:
     """The price of the run's latest claim of the stage, so that a decision does not change with the price table."""
     call = stage.calls[0]
     claimed = [
-        (attempt.at, shard.id, attempt.price)
+        (attempt.at, shard.id, shard, attempt)
         for shard, attempt in ctx.facts.attempts(ctx.run)
         if attempt.stage == stage.name
         and attempt.price
@@ -93,5 +91,5 @@ def _price(ctx: Context, stage: Stage) -> Price:
     ]
     if not claimed:
         return ctx.price_of(call.provider, call.model)
-    _, shard_id, row = max(claimed, key=lambda one: one[:2])
-    return prices.from_row(row, f"the claim of {shard_id}")
+    _, _, shard, attempt = max(claimed, key=lambda one: one[:2])
+    return ctx.claimed_price(shard, attempt)

@@ -94,7 +94,7 @@ def _stage_of(ctx: Context, name: str | None, facts: Mapping[str, StageFacts]) -
 
 
 def _offer(ctx: Context, stage: Stage, requests: int, seen: Survey, folder: Path) -> dict[str, Any]:
-    call, work = stage.calls[0], Work()
+    known, work = seen.of(stage), Work()
     with ctx.warehouse() as (warehouse, _):
         inputs = inputs_of(stage, seen.tables, warehouse) or {}
         joining.view_inputs(inputs, warehouse)
@@ -102,9 +102,9 @@ def _offer(ctx: Context, stage: Stage, requests: int, seen: Survey, folder: Path
         if step.current() is None:
             step.walk(step.stand, keep=False)
             upto = planning.sample_end(warehouse, requests)
-            work = quoting.tally_of(warehouse, quoting.terms_of(ctx, stage), call.max_output_tokens, upto).work()
+            work = quoting.tally_of(warehouse, known.priced_at, known.ceiling, upto).work()
     usd = {"likely": float(round(work.usd.likely, 6)), "ceiling": float(round(work.usd.ceiling, 6))}
-    said = {"run": ctx.run, "stage": stage.name, "model": call.model, "warnings": []}
+    said = {"run": ctx.run, "stage": stage.name, "model": known.model, "warnings": []}
     return {**said, "pilot": work.requests, "usd": usd}
 
 
@@ -128,7 +128,8 @@ def document(ctx: Context, stage: Stage) -> dict[str, Any]:
     """
     with ctx.scratch() as folder:
         seen = quoting.survey(ctx, folder)
-        (facts,) = (facts for facts in seen.facts if facts.stage == stage.name)
+        facts = seen.of(stage)
+        measured = facts.measured or measuring.of_stage(ctx, stage, facts.priced_at)
         whole = quoting.document(ctx, seen.facts)
         rest = next(entry for entry in whole["stages"] if entry["stage"] == stage.name)
         return {
@@ -139,7 +140,7 @@ def document(ctx: Context, stage: Stage) -> dict[str, Any]:
             "model": facts.model,
             "wanted": facts.wanted,
             "left": facts.tally.requests if facts.tally else 0,
-            **_measured(ctx, stage, measuring.of_stage(ctx, stage, quoting.terms_of(ctx, stage)), seen),
+            **_measured(ctx, stage, measured, seen),
             "usd_spent": float(round(ctx.facts.spent(ctx.run, stage.name), 6)),
             "rest": rest,
             "estimate": whole,
@@ -164,15 +165,10 @@ def _measured(ctx: Context, stage: Stage, measured: Measured | None, seen: Surve
         "usd_per_kept_row": None,
     }
     if rows is not None and seen.tables[stage.name].rows:
-        found["kept"] = _kept(rows, facts_settled(seen, stage))
+        settled = seen.drawn[stage.name].answered if stage.name in seen.drawn else seen.of(stage).wanted
+        found["kept"] = _kept(rows, settled)
         found["usd_per_kept_row"] = round(usd.mean / found["kept"]["mean"], 9) if rows else None
     return found
-
-
-def facts_settled(seen: Survey, stage: Stage) -> int:
-    """Requests of the stage that its table was made of."""
-    facts = next(facts for facts in seen.facts if facts.stage == stage.name)
-    return seen.drawn[stage.name].answered if stage.name in seen.drawn else facts.wanted
 
 
 def _kept(rows: int, settled: int) -> dict[str, Any]:

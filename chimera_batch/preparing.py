@@ -6,7 +6,7 @@ Nothing here is a fact yet: ``submitting`` claims what is prepared, or throws it
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -93,14 +93,23 @@ def prepare(ctx: Context, sends: Open, warehouse: Warehouse, folder: Path) -> Pr
     """Write the exact bytes of an attempt that sends these requests."""
     shard, nonce = sends.shard, secrets.token_hex(4)
     ceilings = {line.identity: line.ceiling for line in sends.lines}
-    endpoint = ENDPOINTS[shard.endpoint]
-    edit = wire.edit_of(endpoint, shard.window, (shard.cache, sends.marks))
-    letter = wire.Letter.of(nonce, ceilings, shard.ceiling, edit)
+    letter = letter_of(shard, nonce, ceilings, marks=sends.marks)
     path = folder / f"{shard.id}.{nonce}.jsonl"
-    built = wire.build(ctx.store.fetch(shard.key), path, letter, endpoint.with_ceiling)
+    built = write(ctx, shard, letter, path)
     ids = None
     if len(ceilings) != shard.requests or letter.raised:
         ids = folder / f"{shard.id}.{nonce}.ids.parquet"
         warehouse.load("sent", _SENT_COLUMNS, sorted(ceilings.items()))
         warehouse.write(engine_sql("sent"), {}, ids)
     return Prepared(nonce, path, built, ids, sends)
+
+
+def letter_of(shard: Shard, nonce: str, ceilings: Mapping[str, int], *, marks: bool) -> wire.Letter:
+    """What an attempt makes of a shard's lines. ``ceilings``: the requests that it sends, with output ceilings."""
+    edit = wire.edit_of(ENDPOINTS[shard.endpoint], shard.window, (shard.cache, marks))
+    return wire.Letter.of(nonce, ceilings, shard.ceiling, edit)
+
+
+def write(ctx: Context, shard: Shard, letter: wire.Letter, path: Path) -> wire.Wire:
+    """The exact bytes of an attempt, from the shard's lines in the store; the same again for the same letter."""
+    return wire.build(ctx.store.fetch(shard.key), path, letter, ENDPOINTS[shard.endpoint].with_ceiling)

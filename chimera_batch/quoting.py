@@ -38,6 +38,9 @@ class Survey:
             self.drawn[stage.name] = part
         return table
 
+    def of(self, stage: Stage) -> StageFacts:
+        return next(facts for facts in self.facts if facts.stage == stage.name)
+
     def above(self, reads: tuple[str, ...]) -> Drawn | None:
         """The smallest part of which anything that is read was made."""
         parts = [self.drawn[name] for name in reads if name in self.drawn]

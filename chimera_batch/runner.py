@@ -105,8 +105,7 @@ def advance(ctx: Context, *, until: str | None = None) -> Progress:
 
 def _releasing(ctx: Context) -> list[str]:
     """What still holds a reservation although none of the requests under way is wanted any more."""
-    realms = ctx.realms()
-    moving = [a for s, a in ctx.facts.attempts(ctx.run) if a.is_open and a.stand != "stuck" and s.realm in realms]
+    moving = _moving(ctx, ctx.run)
     held = sum((attempt.usd for attempt in moving), Decimal(0))
     return [f"${held:.2f} is reserved for batches under way, whose end makes room"] if moving else []
 
@@ -129,9 +128,13 @@ def _stuck(ctx: Context, progress: Progress) -> list[tuple[Shard, Attempt]]:
     stuck = [pair for pair in ctx.stuck() if pair[1].run == ctx.run]
     if stuck or not progress.in_flight:
         return stuck
+    return [] if _moving(ctx) else ctx.stuck()
+
+
+def _moving(ctx: Context, run: str | None = None) -> list[Attempt]:
+    """Attempts under way at this run's hosts (``run``: of that run alone) that end by themselves."""
     realms = ctx.realms()
-    moving = any(a.is_open and a.stand != "stuck" for s, a in ctx.facts.attempts() if s.realm in realms)
-    return [] if moving else ctx.stuck()
+    return [a for s, a in ctx.facts.attempts(run) if a.is_open and a.stand != "stuck" and s.realm in realms]
 
 
 def stages_until(ctx: Context, until: str | None) -> list[Stage]:

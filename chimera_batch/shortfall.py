@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from chimera_batch.admission import Limit, Room
+from chimera_batch.money import dollars
 
 _CENT = Decimal("0.01")
 _KEYS: dict[Limit, str] = {"run": "usd", "stage": "budget_usd", "day": "usd_per_day"}
@@ -161,11 +162,6 @@ class Shortfall:
         elif not waits:
             lines.append(least)
         return "\n".join(lines)
-
-
-def dollars(usd: Decimal) -> str:
-    """For people: cents, or more digits where cents would say 0.00."""
-    return f"${usd:,.2f}" if usd >= 1 or not usd else f"${usd:.4f}"
 
 
 def _cents(usd: Decimal) -> Decimal:

@@ -74,6 +74,12 @@ class StageFacts:
     routes: tuple[tuple[str, Decimal], ...] = ()  # models that it may ask, the chosen one first: USD of a request
     hours: tuple[float | None, float] = (None, 0.0)  # of one turnaround: as past batches took, as the provider promises
 
+    @property
+    def priced_at(self) -> Terms:
+        """The terms of an ask stage."""
+        assert self.terms is not None, self.stage  # noqa: S101 - every ask stage is given terms
+        return self.terms
+
 
 @dataclass(frozen=True, slots=True)
 class StageCost:

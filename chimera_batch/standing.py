@@ -126,6 +126,16 @@ def take(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Stan
     return standing
 
 
+def as_asked(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Standing | None:
+    """How a stage stands as it was last asked, from the store alone, with its views; None before it asked anything."""
+    asked = ctx.facts.asked.get((ctx.run, stage.name), {})
+    if not asked:
+        return None
+    most = stage.rounds.max if stage.rounds else 1
+    prepare(ctx, stage, [ctx.store.fetch(asked[n].key) for n in sorted(asked) if n <= most], warehouse)
+    return take(ctx, stage, warehouse, folder)
+
+
 def keep_sample(warehouse: Warehouse, folder: Path, upto: str) -> bool:
     """Leave only the sample's requests, those with ids up to ``upto``, in the view ``standing``; are all settled?"""
     path = folder / "standing_sample.parquet"

@@ -112,15 +112,9 @@ def _quoted(quote: Quoted | None) -> dict[str, Any] | None:
 
 def stand(ctx: Context, stage: Stage) -> tuple[Standing, int]:
     """How a stage's requests stand, and how many answers it bought that no row of it asks for any more."""
-    asked = ctx.facts.asked.get((ctx.run, stage.name), {})
-    if not asked:
-        return _NOTHING, 0
-    most = stage.rounds.max if stage.rounds else 1
-    paths = [ctx.store.fetch(asked[number].key) for number in sorted(asked) if number <= most]
     with ctx.warehouse() as (warehouse, folder):
-        standing.prepare(ctx, stage, paths, warehouse)
-        counts = standing.take(ctx, stage, warehouse, folder)
-        return counts, _orphaned(ctx, stage, warehouse)
+        counts = standing.as_asked(ctx, stage, warehouse, folder)
+        return (counts, _orphaned(ctx, stage, warehouse)) if counts else (_NOTHING, 0)
 
 
 def _orphaned(ctx: Context, stage: Stage, warehouse: Warehouse) -> int:

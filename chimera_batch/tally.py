@@ -140,27 +140,17 @@ class Tally:
         likely = min(assumed, ceiling)
         return likely * _LOW // 10, likely, min(ceiling, -(-likely * _HIGH // 10))
 
-    def longer(self) -> tuple[tuple[Decimal, Decimal, Decimal], Decimal]:
-        """What the requests whose answer was cut will cost: low, likely, high, and the likely synchronous price."""
-        batch = self.terms.batch
-        low, likely, high = (self._cost(name, batch=batch, cut=True) for name in ("low", "likely", "high"))
-        return (low, likely, high), self._cost("likely", batch=False, cut=True)
-
-    @property
-    def longer_tokens(self) -> int:
-        """Likely output tokens of the requests whose answer was cut."""
-        return sum(sums.likely for (_, cut), sums in self._sums.items() if cut)
-
-    def work(self) -> Work:
-        """All requests added so far."""
-        batch = self.terms.batch
-        low, likely, high = (self._cost(name, batch=batch) for name in ("low", "likely", "high"))
+    def work(self, *, only_cut: bool = False) -> Work:
+        """All requests added so far, or only those whose answer was cut (their ceiling is then that of all)."""
+        batch, cut = self.terms.batch, True if only_cut else None
+        low, likely, high = (self._cost(name, batch=batch, cut=cut) for name in ("low", "likely", "high"))
+        sums = [one for (_, was_cut), one in self._sums.items() if was_cut or not only_cut]
         return Work(
-            requests=self.requests,
-            input_tokens=sum(sums.input for sums in self._sums.values()),
-            output_tokens=sum(sums.likely for sums in self._sums.values()),
+            requests=self.cut if only_cut else self.requests,
+            input_tokens=sum(one.input for one in sums),
+            output_tokens=sum(one.likely for one in sums),
             usd=Span(low, likely, high, max(high, self._most)),
-            sync_usd=self._cost("likely", batch=False),
+            sync_usd=self._cost("likely", batch=False, cut=cut),
         )
 
     def counted(self, *, batch: bool) -> Decimal:
