@@ -1,0 +1,334 @@
+"""Objects that go up and come down while the work goes on: in order, bounded, and never lost without a word."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chimera_batch.errors import MissingObject, NotFinished
+from chimera_batch.stores.base import Store
+from chimera_batch.stores.local import FolderStore
+from chimera_batch.stores.overlap import Uploads, prefetch
+
+NAP = 0.03  # seconds that a slow store takes over an object
+
+
+class Slow:
+    """A store whose puts and gets take ``NAP``; notes what is under way, and fails where it is told to."""
+
+    def __init__(self, store: Store, *, broken: str = "", nap: Callable[[str], float] = lambda key: NAP) -> None:
+        self.store, self.broken, self.nap = store, broken, nap
+        self.under_way, self.most, self.spent = 0, 0, 0.0
+        self.done: list[str] = []
+        self.threads: set[int] = set()
+        self.lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def _take(self, key: str, act: Callable[[], Any]) -> Any:
+        with self.lock:
+            self.threads.add(threading.get_ident())
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        began = time.monotonic()
+        time.sleep(self.nap(key))
+        try:
+            if key == self.broken:
+                raise NotFinished("the store is unreachable", where=key)
+            return act()
+        finally:
+            with self.lock:
+                self.under_way -= 1
+                self.spent += time.monotonic() - began
+                self.done.append(key)
+
+    def create(self, key: str, data: bytes) -> bool:
+        return bool(self._take(key, lambda: self.store.create(key, data)))
+
+    def create_file(self, key: str, path: Path) -> bool:
+        return bool(self._take(key, lambda: self.store.create_file(key, path)))
+
+    def fetch(self, key: str) -> Path:
+        found: Path = self._take(key, lambda: self.store.fetch(key))
+        return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"file-{n}" for n in range(8)]
+    for n, path in enumerate(paths):
+        path.write_bytes(b"%d" % n * 1000)
+    return paths
+
+
+def slow(store: FolderStore, **how: Any) -> Any:
+    return Slow(store, **how)
+
+
+def nap() -> float:
+    """The work: how long it took, which is more than ``NAP`` on a busy machine."""
+    began = time.monotonic()
+    time.sleep(NAP)
+    return time.monotonic() - began
+
+
+# -- up
+
+
+def test_uploads_overlap_with_the_work(folder: FolderStore, files: list[Path]) -> None:
+    """Work and upload of eight files, each as long as the other: a little more than the work alone."""
+    store = slow(folder)
+    began, work = time.monotonic(), 0.0
+    with Uploads(store) as uploads:
+        handles = []
+        for n, path in enumerate(files):
+            work += nap()
+            handles.append(uploads.create_file(f"raw/{n}", path))
+    took = time.monotonic() - began
+    assert took < (work + store.spent) * 0.75, "one after the other takes the sum"
+    assert [handle.result() for handle in handles] == [True] * 8
+    assert {key: folder.read(key) for key in folder.list("")} == {
+        f"raw/{n}": path.read_bytes() for n, path in enumerate(files)
+    }
+
+
+def test_several_go_up_at_once_and_no_more(folder: FolderStore, files: list[Path]) -> None:
+    store = slow(folder)
+    began = time.monotonic()
+    handed: list[float] = []
+    with Uploads(store, at_once=3) as uploads:
+        for n, path in enumerate(files):
+            uploads.create_file(f"raw/{n}", path)
+            handed.append(time.monotonic() - began)
+            assert store.under_way <= 3
+    assert store.most == 3
+    assert time.monotonic() - began < store.spent * 0.75
+    assert handed[3] >= NAP, "the fourth waits for room: what waits would lie on the disk"
+
+
+def test_who_was_first_is_told_exactly(folder: FolderStore, files: list[Path]) -> None:
+    assert folder.create("raw/1", b"another's")
+    with Uploads(slow(folder)) as uploads:
+        won = [uploads.create_file(f"raw/{n}", path) for n, path in enumerate(files[:3])]
+        again = uploads.create("raw/1", b"late")
+        small = uploads.create("schemas/1", b"{}")
+    assert [handle.result() for handle in (*won, again, small)] == [True, False, True, False, True]
+    assert folder.read("raw/1") == b"another's"
+
+
+def test_a_fact_comes_after_its_objects_and_in_order(folder: FolderStore, files: list[Path]) -> None:
+    """The second object is the fastest: its fact waits for the first all the same."""
+    naps = {"raw/0": 4 * NAP, "raw/1": 0.0, "raw/2": NAP}
+    store = slow(folder, nap=naps.__getitem__)
+    facts: list[tuple[int, list[str], bool]] = []
+    mine = threading.get_ident()
+
+    def fact(n: int) -> None:
+        facts.append((n, [key for key in (f"raw/{i}" for i in range(n + 1)) if folder.exists(key)], True))
+        assert threading.get_ident() == mine, "the ledger is not shared between threads"
+
+    with Uploads(store) as uploads:
+        for n, path in enumerate(files[:3]):
+            uploads.create_file(f"raw/{n}", path)
+            uploads.then(lambda n=n: fact(n))  # type: ignore[misc]  # a default binds the loop's number
+        assert facts == []
+    assert store.done[0] == "raw/1"
+    assert facts == [(0, ["raw/0"], True), (1, ["raw/0", "raw/1"], True), (2, ["raw/0", "raw/1", "raw/2"], True)]
+
+
+def test_a_fact_with_nothing_before_it_is_written_at_once(folder: FolderStore) -> None:
+    facts: list[int] = []
+    with Uploads(folder) as uploads:
+        uploads.then(lambda: facts.append(1))
+        assert facts == [1]
+
+
+def test_facts_are_written_while_the_work_goes_on(folder: FolderStore, files: list[Path]) -> None:
+    """Not only at the end: a run that is killed has kept what was done."""
+    facts: list[int] = []
+    with Uploads(folder, at_once=1) as uploads:
+        for n, path in enumerate(files):
+            uploads.create_file(f"raw/{n}", path)
+            uploads.then(lambda n=n: facts.append(n))  # type: ignore[misc]
+            assert len(facts) >= n - 1
+    assert facts == list(range(8))
+
+
+def test_waiting_is_for_all_that_was_handed_over(folder: FolderStore, files: list[Path]) -> None:
+    facts: list[int] = []
+    with Uploads(slow(folder)) as uploads:
+        uploads.wait()
+        for n, path in enumerate(files[:3]):
+            uploads.create_file(f"raw/{n}", path)
+        uploads.then(lambda: facts.append(1))
+        uploads.wait()
+        assert len(list(folder.list("raw/"))) == 3
+        assert facts == [1]
+        assert uploads.create("raw/late", b"").result() is True, "and on it goes"
+
+
+def test_a_failure_is_raised_by_the_next_call(folder: FolderStore, files: list[Path]) -> None:
+    store = slow(folder, broken="raw/1")
+    facts: list[int] = []
+    made = []
+    with pytest.raises(NotFinished, match="raw/1"), Uploads(store, at_once=2) as uploads:
+        for n, path in enumerate(files):
+            made.append(n)
+            uploads.create_file(f"raw/{n}", path)
+            uploads.then(lambda n=n: facts.append(n))  # type: ignore[misc]
+            time.sleep(NAP)
+    assert made[-1] < 5, "the work does not go on for nothing"
+    assert 1 not in facts
+    assert facts in ([], [0]), "no fact of a later object either"
+    there = list(folder.list(""))
+    assert "raw/1" not in there
+    assert set(store.done) == {f"raw/{n}" for n in made[:-1]}, "what was under way was brought to its end"
+    assert set(there) == set(store.done) - {"raw/1"}
+
+
+def test_a_failure_of_the_last_one_is_raised_on_leaving(folder: FolderStore, files: list[Path]) -> None:
+    facts: list[int] = []
+    with pytest.raises(NotFinished, match="raw/7"), Uploads(slow(folder, broken="raw/7")) as uploads:
+        handles = [uploads.create_file(f"raw/{n}", path) for n, path in enumerate(files)]
+        uploads.then(lambda: facts.append(1))
+    assert facts == []
+    assert [handle.result() for handle in handles[:7]] == [True] * 7
+    with pytest.raises(NotFinished):
+        handles[7].result()
+    assert len(list(folder.list(""))) == 7, "the others are not lost"
+
+
+def test_a_caught_failure_is_raised_again(folder: FolderStore, files: list[Path]) -> None:
+    facts: list[int] = []
+    with pytest.raises(NotFinished), Uploads(slow(folder, broken="raw/0")) as uploads:
+        handle = uploads.create_file("raw/0", files[0])
+        with pytest.raises(NotFinished):
+            handle.result()
+        with pytest.raises(NotFinished):
+            uploads.create("raw/1", b"")
+        with pytest.raises(NotFinished):
+            uploads.then(lambda: facts.append(1))
+    assert facts == []
+    assert list(folder.list("")) == []
+
+
+def test_a_failing_fact_stops_the_later_ones(folder: FolderStore) -> None:
+    facts: list[int] = []
+
+    def halted() -> None:
+        raise MissingObject("halted")
+
+    with pytest.raises(MissingObject), Uploads(slow(folder)) as uploads:
+        uploads.create("a", b"")
+        uploads.then(halted)
+        uploads.create("b", b"")
+        uploads.then(lambda: facts.append(2))
+    assert facts == []
+
+
+def test_an_error_of_the_work_is_the_one_that_is_raised(folder: FolderStore, files: list[Path]) -> None:
+    facts: list[int] = []
+    store = slow(folder, broken="raw/1")
+    with pytest.raises(ZeroDivisionError), Uploads(store) as uploads:
+        for n, path in enumerate(files[:3]):
+            uploads.create_file(f"raw/{n}", path)
+        uploads.then(lambda: facts.append(1))
+        raise ZeroDivisionError
+    assert store.under_way == 0, "no thread goes on behind the caller's back"
+    assert facts == []
+    assert list(folder.list("")) == ["raw/0", "raw/2"]
+
+
+def test_files_that_are_there_can_be_dropped(folder: FolderStore, files: list[Path]) -> None:
+    """So that the disk holds a few shards and not the stage."""
+    store = slow(folder, broken="raw/2")
+    assert folder.create("raw/1", b"another's")
+    with pytest.raises(NotFinished), Uploads(store) as uploads:
+        for n, path in enumerate(files[:3]):
+            uploads.create_file(f"raw/{n}", path, drop=True)
+        uploads.create_file("raw/3", files[3])
+    assert [path.exists() for path in files[:4]] == [False, False, True, True], "what did not arrive stays"
+
+
+def test_a_file_that_is_not_there_is_an_error(folder: FolderStore, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), Uploads(folder) as uploads:
+        uploads.create_file("raw/0", tmp_path / "absent", drop=True)
+
+
+# -- down
+
+
+@pytest.fixture
+def kept(folder: FolderStore) -> list[str]:
+    keys = [f"answers/{n:02d}" for n in range(16)]
+    for key in keys:
+        assert folder.create(key, key.encode())
+    return keys
+
+
+def test_objects_come_down_together_and_in_order(folder: FolderStore, kept: list[str]) -> None:
+    store = slow(folder, nap=lambda key: NAP if int(key[-2:]) % 3 else 2 * NAP)
+    began = time.monotonic()
+    paths = list(prefetch(store, kept, at_once=8))
+    assert time.monotonic() - began < store.spent * 0.5
+    assert [path.read_bytes().decode() for path in paths] == kept
+    assert store.most == 8
+
+
+def test_objects_come_down_while_the_caller_works(folder: FolderStore, kept: list[str]) -> None:
+    store = slow(folder)
+    began = time.monotonic()
+    work = sum(nap() for _ in prefetch(store, kept[:8], at_once=2))
+    assert time.monotonic() - began < (work + store.spent) * 0.8
+
+
+def test_not_everything_comes_down_at_once(folder: FolderStore, kept: list[str]) -> None:
+    """A caller that stops early has not fetched a run's history; one that is slow is not overrun."""
+    store = slow(folder)
+    asked: list[str] = []
+
+    def keys() -> Iterator[str]:
+        for key in kept:
+            asked.append(key)
+            yield key
+
+    coming = prefetch(store, keys(), at_once=2)
+    assert asked == [], "nothing is fetched before something is wanted"
+    assert [path.name for path in islice(coming, 2)] == ["00", "01"]
+    assert len(asked) == 6
+    coming.close()  # type: ignore[attr-defined]  # a generator, which an Iterator need not be
+    assert store.under_way == 0
+    assert len(store.done) <= 6
+
+
+def test_a_missing_object_is_raised_in_its_place(folder: FolderStore, kept: list[str]) -> None:
+    keys = [*kept[:3], "answers/absent", *kept[3:]]
+    got: list[str] = []
+    store = slow(folder)
+    with pytest.raises(MissingObject, match="absent"):
+        got.extend(path.name for path in prefetch(store, keys, at_once=2))
+    assert store.under_way == 0
+    assert len(store.done) < len(keys)
+    paths = prefetch(folder, keys)
+    assert [next(paths).name for _ in range(3)] == ["00", "01", "02"]
+    with pytest.raises(MissingObject, match="absent"):
+        next(paths)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_key_or_none_needs_no_threads(folder: FolderStore, kept: list[str], count: int) -> None:
+    store = slow(folder)
+    assert [path.name for path in prefetch(store, kept[:count])] == ["00"][:count]
+    assert store.threads <= {threading.get_ident()}
