@@ -1,0 +1,3 @@
+-- The passages worth keeping.
+-- reads: drafts
+SELECT row_key, subject, topic, note FROM drafts WHERE kept
