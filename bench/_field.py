@@ -110,13 +110,12 @@ class Host:
 @contextmanager
 def host(folder: Path, job: Path) -> Iterator[Host]:
     line = [sys.executable, str(SCRIPTS / "host.py"), str(folder), str(job)]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
-    try:
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield Host(f"http://127.0.0.1:{int(process.stdout.readline())}")
-    finally:
-        process.kill()
-        process.wait()
+        try:
+            yield Host(f"http://127.0.0.1:{int(process.stdout.readline())}")
+        finally:
+            process.kill()
 
 
 # -- processes
@@ -144,7 +143,11 @@ def measure(
     limit: float = 900,
 ) -> Cost:
     """Run to its end. Raises Failed if it ends with another code or not within ``limit`` seconds."""
-    return Watched(line, folder, env).end(accept, limit)
+    process = Watched(line, folder, env)
+    try:
+        return process.end(accept, limit)
+    finally:
+        process.kill()
 
 
 class Watched:

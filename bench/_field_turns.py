@@ -135,10 +135,9 @@ def _joined(folder: Path, requests: int) -> None:
 def _send(at: Host, path: Path) -> None:
     import openai  # noqa: PLC0415 - only where a tool sends nothing by itself
 
-    client = openai.OpenAI(base_url=f"{at.url}/v1", api_key="none")
-    with path.open("rb") as file:
+    with openai.OpenAI(base_url=f"{at.url}/v1", api_key="none") as client, path.open("rb") as file:
         sent = client.files.create(file=file, purpose="batch")
-    client.batches.create(input_file_id=sent.id, endpoint="/v1/chat/completions", completion_window="24h")
+        client.batches.create(input_file_id=sent.id, endpoint="/v1/chat/completions", completion_window="24h")
 
 
 def _environment(folder: Path, at: Host | None) -> dict[str, str]:

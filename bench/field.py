@@ -1,15 +1,16 @@
 """Against the field: ``python -m bench.field`` from the root of a checkout (Linux; at first with a package index).
 
-Installs the best-known other batch tools (``bench/field/tools.toml``, exact versions in ``bench/field/pins/``), each in
-an environment of its own, and has each do the job that ``chimera-batch run`` and ``advance`` do: 100,000 rows of a
+Installs the best-known other batch tools (``bench/field/tools.toml``, exact versions in ``bench/field/pins/``), each
+in an environment of its own, and has each do the job that ``chimera-batch run`` and ``advance`` do: 100,000 rows of a
 JSONL file into chat requests of 1.5 KB, packaged and submitted to a host on 127.0.0.1 that speaks OpenAI's files and
-batches; then 100,000 results of 2 KB collected, parsed and joined with the rows. Every process is measured whole, imports and
-children included; the host is another process and not counted. It checks that each row was asked once, with the right
-text, and that each has its answer. A plain loop with a fast encoder is the floor: it sends and checks nothing.
+batches; then 100,000 results of 2 KB collected, parsed and joined with the rows. Every process is measured whole,
+imports and children included; the host is another process and not counted. It checks that each row was asked once,
+with the right text, and that each has its answer. A plain loop with a fast encoder is the floor: it sends and checks
+nothing.
 
 Exits 1 where ours needs more than a quarter of the CPU time of the best tool to package and submit, more than a third
-to collect, parse and join, or half of the smallest peak memory or more. The best is taken among tools that do the whole
-job at this size; what the others do of it, and why not the rest, stands below the table.
+to collect, parse and join, or half of the smallest peak memory or more. The best is taken among tools that do the
+whole job; what the others do of it, and why not the rest, stands below the table.
 """
 
 from __future__ import annotations
