@@ -10,13 +10,13 @@ no shard is as simple as it could be. The store is a rehearsal's, so that real c
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
-import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,29 +24,14 @@ from pathlib import Path
 import duckdb
 import yaml
 
+from bench._splicing import POOL, SpliceHost, pool
 from chimera_batch import checking, piloting
 from chimera_batch.context import Context, Timing
-from chimera_batch.errors import ProviderRefused
 from chimera_batch.opening import Options, open_run
-from chimera_batch.providers import openai_shapes
-from chimera_batch.providers.base import Profile, Provider
-from chimera_batch.records import BatchState, Intent, Reply
+from chimera_batch.providers.base import Provider
 
 HERE = Path(__file__).resolve().parent / "million"
 SPARE = 20_000  # rows of the file beyond those asked about, so that a store can be asked 100 more many times
-RARE = 1_000  # one request in so many fails for good; another one fails once
-_POOL = 1 << 16  # characters that texts are cut from
-_WORDS = ("amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "harbor", "inlet", "jasper", "kelp", "lagoon")
-_TEMPLATE = (
-    b'{"id":"batch_req_1","custom_id":"%b","response":{"status_code":200,"request_id":"req_1","body":{"id":"chatcmpl-1",'
-    b'"object":"chat.completion","created":1795000000,"model":"gpt-6-luna-2026-10-01","choices":[{"index":0,"message":'
-    b'{"role":"assistant","content":"{\\"keep\\":%b,\\"note\\":\\"%b\\"}","refusal":null},"logprobs":null,'
-    b'"finish_reason":"stop"}],"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}},"error":null}\n'
-)
-_FAILED = (
-    b'{"id":"batch_req_1","custom_id":"%b","response":{"status_code":%d,"request_id":"req_1","body":{"error":'
-    b'{"message":"the host could not do it","type":"error","code":"%b"}}},"error":null}\n'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,91 +41,6 @@ class Shape:
     requests: int
     passage_bytes: int = 1_200  # with the prompt and the body around it, a line of about 1.9 kB
     answer_bytes: int = 300
-
-
-def pool(seed: int = 1) -> str:
-    """Words to cut texts from."""
-    rng, text = random.Random(seed), ""
-    while len(text) < _POOL:
-        text += " ".join(rng.choices(_WORDS, k=12)).capitalize() + ". "
-    return text[:_POOL]
-
-
-# -- the host
-
-
-class SpliceHost:
-    """A provider in this process that answers at once. Uploads and results are files under ``folder``."""
-
-    def __init__(self, profile: Profile, folder: Path, answer_bytes: int) -> None:
-        self.profile = profile
-        self.realm = f"{profile.name}@rehearsal"
-        self._folder = folder
-        self._answer = answer_bytes
-        self._pool = (pool(2) * (2 + answer_bytes // _POOL)).encode()
-        self._batches: dict[str, BatchState] = {}
-        self._failed_once: set[bytes] = set()
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def upload(self, intent: Intent, path: Path) -> str | None:
-        shutil.copyfile(path, self._folder / intent.file_name)
-        return intent.file_name
-
-    def create(self, intent: Intent, path: Path, file_id: str | None) -> str:
-        batch = f"batch-{len(self._batches) + 1}"
-        self._batches[batch] = BatchState(
-            batch, "completed", "ended", intent.requests, intent.requests, (str(file_id),), nonce=intent.nonce
-        )
-        return batch
-
-    def find(self, intent: Intent) -> list[BatchState]:
-        return [batch for batch in self._batches.values() if batch.nonce == intent.nonce]
-
-    def state(self, batch_id: str) -> BatchState:
-        if batch_id not in self._batches:
-            raise ProviderRefused(f"there is no batch {batch_id}", status=404)
-        return self._batches[batch_id]
-
-    def fetch(self, batch: BatchState, folder: Path) -> Iterator[Path]:
-        target = folder / f"{batch.id}.jsonl"
-        with (self._folder / batch.files[0]).open("rb") as sent, target.open("wb", buffering=1 << 20) as out:
-            out.writelines(map(self._result, sent))
-        yield target
-
-    def _result(self, line: bytes) -> bytes:
-        begin = line.index(b'"custom_id":"') + 13
-        custom = line[begin : line.index(b'"', begin)]
-        identity = custom[-32:]
-        number = int(identity[:8], 16)
-        if number % RARE == 0:
-            return _FAILED % (custom, 400, b"invalid_request")
-        if number % RARE == 1 and identity not in self._failed_once:
-            self._failed_once.add(identity)
-            return _FAILED % (custom, 500, b"server_error")
-        place = number % _POOL
-        keep = b"false" if number % 10 == 3 else b"true"
-        given, written = len(line) // 4, self._answer // 4
-        note = self._pool[place : place + self._answer]
-        return _TEMPLATE % (custom, keep, note, given, written, given + written)
-
-    def decode(self, line: bytes) -> Reply:
-        return openai_shapes.decode(line)
-
-    def cancel(self, batch_id: str) -> None:
-        """There is nothing to stop: every batch is over at once."""
-
-    def discard(self, file_ids: Iterable[str]) -> None:
-        for file in file_ids:
-            (self._folder / file).unlink(missing_ok=True)
-
-    def find_uploads(self, intent: Intent) -> list[str]:
-        return [intent.file_name] if (self._folder / intent.file_name).exists() else []
-
-    def close(self) -> None:
-        """It holds nothing open."""
-
-    def ask(self, line: bytes) -> bytes:
-        return self._result(line)
 
 
 # -- the project and its store
@@ -178,16 +78,22 @@ class Made:
 
 def make(folder: Path, shape: Shape) -> Made:
     """The store of a shape in a folder of its own: as it is there already, else made now."""
-    done = folder / "done.json"
+    done, told = folder / "done.json", json.dumps([asdict(shape), _texts()])
     made = Made(folder / "manifests" / "million.yaml", 0.0)
-    if done.exists() and json.loads(done.read_text()) == asdict(shape):
+    if done.exists() and done.read_text() == told:
         return made
     shutil.rmtree(folder, ignore_errors=True)
     _project(folder, shape)
     began = time.monotonic()
     converge(made.manifest, shape)
-    done.write_text(json.dumps(asdict(shape)))
+    done.write_text(told)
     return replace(made, seconds=time.monotonic() - began)
+
+
+def _texts() -> str:
+    """A digest of the project's files: a store made from others is made anew."""
+    files = sorted(path for path in HERE.rglob("*") if path.is_file())
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _project(folder: Path, shape: Shape) -> None:
@@ -206,13 +112,13 @@ def passages(path: Path, rows: int, size: int) -> None:
     with duckdb.connect(config={"memory_limit": "512MB", "threads": "2", "temp_directory": str(path.parent)}) as db:
         db.execute("SET preserve_insertion_order = false")
         db.execute(
-            "CREATE TABLE words AS SELECT repeat($pool, $times) AS pool", {"pool": pool(), "times": 2 + size // _POOL}
+            "CREATE TABLE words AS SELECT repeat($pool, $times) AS pool", {"pool": pool(), "times": 2 + size // POOL}
         )
-        text = f"substr(pool, 1 + (hash(n) % {_POOL})::BIGINT, {size})"
+        text = f"substr(pool, 1 + (hash(n) % {POOL})::BIGINT, {size})"
         db.execute(
             "COPY (SELECT n AS number, 'p' || lpad(n::VARCHAR, 9, '0') AS row_key, 'subject ' || n % 8 AS subject,"
             f" 'topic ' || n % 1009 AS topic, n || ': \"' || {text} || '\"' || chr(10) || md5(n::VARCHAR) AS passage"
-            f" FROM range(1, {rows + 1}) AS t(n), words) TO '{path}' (COMPRESSION zstd)"
+            f" FROM range(1, {rows + 1}) AS t(n), words) TO '{path}' (COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
         )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench import _million
-from bench._million import RARE, Made, Shape, SpliceHost
+from bench._million import Made, Shape
+from bench._splicing import RARE, SpliceHost
 from chimera_batch import api, statusing
 from chimera_batch.providers import profiles
 from chimera_batch.records import BatchState, Intent
