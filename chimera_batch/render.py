@@ -16,7 +16,8 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from operator import add
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -63,38 +64,46 @@ def _escaped(data: bytes) -> bytes:
     return data
 
 
-def _encode_text(text: str) -> bytes:
-    """The inside of a JSON string. Asking the text first is 20 times cheaper than replacing in the bytes."""
-    data = orjson.dumps(text)[1:-1]
-    if text.isascii() or not any(separator in text for separator in _SEPARATORS):
-        return data
-    return _escaped(data)
+def _encode_texts(texts: Sequence[str]) -> list[bytes]:
+    """The insides of JSON strings. Asking a text first is 20 times cheaper than replacing in its bytes."""
+    encoded = [data[1:-1] for data in map(orjson.dumps, texts)]
+    if all(map(str.isascii, texts)):
+        return encoded
+    rare = [any(separator in text for separator in _SEPARATORS) for text in texts]
+    return [_escaped(data) if found else data for data, found in zip(encoded, rare, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests of one model in the order of their rows, each row's samples side by side.
+
+    ``texts``: of every message that differs from row to row, its text for each *row*; they are counted apart, by
+    ``Renderer.count``, since another thread can do that.
+    """
+
+    ids: list[str]
+    lines: list[bytes]  # each ends with a newline, and its custom_id is the request's id
+    texts: list[list[str]]
 
 
 class Renderer:
-    """Renders one stage's requests for one call. Not to be shared by threads.
+    """Renders one stage's requests for one call, many at once. ``count`` alone may be called from another thread.
 
     Raises InputError (file:line) for a prompt that cannot be used.
     """
 
     def __init__(self, call: Call, prompt: Source, params: Mapping[str, Any]) -> None:
-        from chimera_batch.template import Hole, parse  # noqa: PLC0415 - jinja2 is slow to import
+        from chimera_batch.template import parse  # noqa: PLC0415 - jinja2 is slow to import
 
         self._call = call
         self._prompt = prompt
         self._endpoint = ENDPOINTS[call.endpoint]
         self._messages = parse(prompt, params)
-        self._holes = [part for message in self._messages for part in message.parts if isinstance(part, Hole)]
-        number = itertools.count()
-        self._layout: list[list[str | int]] = [
-            [part if isinstance(part, str) else next(number) for part in message.parts] for message in self._messages
-        ]
-        self._line, self._line_slots, (first, *self._body), self._body_slots = self._compile()
-        self._body_slots = [(place - 1, hole) for place, hole in self._body_slots]
+        self._varying = [message for message in self._messages if not message.constant]
+        self._line, (first, *self._body) = self._compile()
+        self._before = _PREFIX + call.endpoint.encode() + b"\0", b"\0" + cast(bytes, first)
         self._starts: dict[int, Any] = {}  # by sample: the digest of everything before the first hole
-        self._before = _PREFIX + call.endpoint.encode() + b"\0", b"\0" + first
-        self._count = _TokenCount(call, self._messages, self._layout)
-        self._may_be_blank = [number for number, parts in enumerate(self._layout) if not _has_text(parts)]
+        self._count = _TokenCount(call, self._messages)
         self._checked = False
 
     @property
@@ -116,66 +125,95 @@ class Renderer:
         return self._count.counter.basis
 
     def render(self, row: Mapping[str, object], sample: int = 1) -> Rendered:
-        """One request for one row. ``row`` should hold ``row_key``: errors (InputError) name it."""
-        try:
-            values = [hole.fill(row) for hole in self._holes]
-        except InputError as error:
-            raise InputError(f"row {_key(row)}: {error.message}", where=error.where, hint=error.hint) from None
-        try:
-            filled = [_encode_text(value) for value in values]
-        except TypeError:
-            raise self._surrogate(row, values) from None
-        self._refuse_blank(row, values)
-        identity = self._identity(filled, sample)
-        filled.append(identity.encode())
-        line = _fill(self._line, self._line_slots, filled)
-        if not self._checked:
-            self._check(identity, values, line)
-        expected, most = self._count(values)
-        return Rendered(identity, line, expected, most)
+        """One request for one row."""
+        batch = self.batch(tuple(row), [tuple(row.values())], [sample])
+        ((expected, most),) = self.count(batch)
+        return Rendered(batch.ids[0], batch.lines[0], expected, most)
 
-    def _compile(self) -> tuple[list[bytes], list[tuple[int, int]], list[bytes], list[tuple[int, int]]]:
-        """The constant pieces of the line and of the digested body, and where the holes are in each."""
-        fixed = "".join(part for parts in self._layout for part in parts if isinstance(part, str)) + repr(self._call)
+    def batch(
+        self, columns: Sequence[str], rows: Sequence[tuple[object, ...]], samples: Sequence[int] = (1,)
+    ) -> Batch:
+        """Every sample of every row. ``columns`` should hold ``row_key``: errors (InputError) name the row by it."""
+        texts, filled = self._texts(columns, rows)
+        if len(samples) > 1:
+            filled = [[text for text in column for _ in samples] for column in filled]
+        ids = self._identities(filled, list(samples) * len(rows))
+        lines = _joined(self._line, [*filled, [identity.encode() for identity in ids]], len(ids))
+        if not self._checked and lines:
+            self._check(ids[0], [column[0] for column in texts], lines[0])
+        return Batch(ids, lines, texts)
+
+    def count(self, batch: Batch) -> list[tuple[int, int]]:
+        """(tokens to expect, tokens at most) of each row's requests."""
+        rows = len(batch.texts[0]) if batch.texts else len(batch.ids)
+        return self._count(batch.texts, rows)
+
+    def _texts(
+        self, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
+    ) -> tuple[list[list[str]], list[list[bytes]]]:
+        """The texts of all messages that vary, also as the insides of JSON strings.
+
+        Where one of many rows is at fault, each is looked at by itself.
+        """
+        try:
+            texts = [message.texts(columns, rows) for message in self._varying]
+            self._refuse_blank(texts)
+            return texts, [_encode_texts(column) for column in texts]
+        except (InputError, TypeError) as error:
+            if len(rows) > 1:
+                for row in rows:
+                    self._texts(columns, [row])
+            raise self._at_fault(dict(zip(columns, rows[0], strict=True)), error) from None
+
+    def _compile(self) -> tuple[list[bytes | int], list[bytes | int]]:
+        """The line and the digested body, in pieces: constant bytes, and numbers of what is filled in between."""
+        names = itertools.count()
+        fixed = repr(self._messages) + repr(self._call)
         mark = next(mark for n in itertools.count() if (mark := f"hole{n}x") not in fixed)
-        names = [f"{mark}{number:06}" for number in range(len(self._holes) + 1)]
-        messages = self._texts(names)
-        line = encode(self._endpoint.line(names[-1], self._endpoint.body(self._call, messages))) + b"\n"
+        texts = ["" if message.constant else f"{mark}{next(names):06}" for message in self._messages]
+        messages = self._filled([text for text in texts if text])
+        line = encode(self._endpoint.line(f"{mark}{next(names):06}", self._endpoint.body(self._call, messages))) + b"\n"
         body = encode(self._endpoint.body(replace(self._call, max_output_tokens=0, cache=False), messages))
         if not line.startswith(_LEAD):
             raise ChimeraError(f"{self._call.endpoint} does not put custom_id first")
-        return *_split(line, mark), *_split(body, mark)
+        return _split(line, mark), _split(body, mark)
 
-    def _texts(self, values: Sequence[str]) -> list[Message]:
+    def _filled(self, texts: Sequence[str]) -> list[Message]:
+        """All messages, given the texts of those that vary."""
+        varying = iter(texts)
         return [
-            Message(message.role, _join(parts, values))
-            for message, parts in zip(self._messages, self._layout, strict=True)
+            Message(message.role, _text(message) if message.constant else next(varying)) for message in self._messages
         ]
 
-    def _identity(self, filled: list[bytes], sample: int) -> str:
-        start = self._starts.get(sample)
-        if start is None:
-            before, first = self._before
-            start = self._starts[sample] = hashlib.sha256(before + str(sample).encode() + first)
-        digest = start.copy()
-        digest.update(_fill(self._body, self._body_slots, filled))
-        return str(digest.hexdigest()[:32])
+    def _identities(self, filled: list[list[bytes]], samples: Sequence[int]) -> list[str]:
+        ids = []
+        for sample, rest in zip(samples, _joined(self._body, filled, len(samples)), strict=True):
+            start = self._starts.get(sample)
+            if start is None:
+                before, first = self._before
+                start = self._starts[sample] = hashlib.sha256(before + str(sample).encode() + first)
+            digest = start.copy()
+            digest.update(rest)
+            ids.append(digest.hexdigest()[:32])
+        return ids
 
-    def _check(self, identity: str, values: Sequence[str], line: bytes) -> None:
+    def _check(self, identity: str, texts: Sequence[str], line: bytes) -> None:
         """Once, on the first row: the spliced line is the line that the endpoint would have built from the texts."""
-        body = self._endpoint.body(self._call, self._texts(values))
+        body = self._endpoint.body(self._call, self._filled(texts))
         if encode(self._endpoint.line(identity, body)) + b"\n" != line:
             raise ChimeraError(f"splicing {self._call.endpoint} does not give the endpoint's own bytes")
         self._checked = True
 
-    def _refuse_blank(self, row: Mapping[str, object], values: Sequence[str]) -> None:
+    def _refuse_blank(self, texts: list[list[str]]) -> None:
         """Providers refuse empty messages, one line at a time and after the wait."""
-        for number in self._may_be_blank:
-            if not _join(self._layout[number], values).strip():
-                where = self._messages[number].where
-                raise InputError(f"row {_key(row)}: the {self._messages[number].role} message is empty", where=where)
+        for message, column in zip(self._varying, texts, strict=True):
+            if message.may_be_blank and not all(map(str.strip, column)):
+                raise InputError(f"the {message.role} message is empty", where=message.where)
 
-    def _surrogate(self, row: Mapping[str, object], values: Sequence[str]) -> InputError:
+    def _at_fault(self, row: Mapping[str, object], error: InputError | TypeError) -> InputError:
+        """What is wrong with one row, with its key."""
+        if isinstance(error, InputError):
+            return InputError(f"row {_key(row)}: {error.message}", where=error.where, hint=error.hint)
         guilty = sorted(
             name for name in self.columns_used if isinstance(text := row.get(name), str) and not _encodable(text)
         )
@@ -190,46 +228,40 @@ class Renderer:
 class _TokenCount:
     """Tokens of a request: constant messages and the schema once, the others per row."""
 
-    def __init__(self, call: Call, messages: Sequence[MessageTemplate], layout: list[list[str | int]]) -> None:
+    def __init__(self, call: Call, messages: Sequence[MessageTemplate]) -> None:
         self.counter = tokens.counter(call.model)
-        fixed = [_join(parts, ()) for message, parts in zip(messages, layout, strict=True) if message.constant]
+        fixed = [_text(message) for message in messages if message.constant]
         schema = call.schema or ""  # hosts put it into the prompt in a form of their own: approximate
         format_only = 0 if call.endpoint == _EMBEDDINGS else tokens.overhead(len(messages))
         self.expected = format_only + sum(map(self.counter.count, [*fixed, schema]))
         self.most = format_only + sum(map(self.counter.bound, fixed)) + tokens.schema_bound(schema)
-        self.varying = [parts for message, parts in zip(messages, layout, strict=True) if not message.constant]
-        self.last: tuple[list[str], tuple[int, int]] | None = None
 
-    def __call__(self, values: list[str]) -> tuple[int, int]:
-        if self.last is not None and self.last[0] == values:  # the next sample of the same row
-            return self.last[1]
-        texts = [_join(parts, values) for parts in self.varying]
-        expected = sum(map(self.counter.count, texts))
-        most = expected if self.counter.exact else sum(map(self.counter.bound, texts))
-        self.last = values, (self.expected + expected, self.most + most)
-        return self.last[1]
+    def __call__(self, texts: list[list[str]], rows: int) -> list[tuple[int, int]]:
+        expected, most = [self.expected] * rows, [self.most] * rows
+        for column in texts:
+            counted = self.counter.counts(column)
+            expected = list(map(add, expected, counted))
+            most = list(map(add, most, self.counter.bounds(column, counted)))
+        return list(zip(expected, most, strict=True))
 
 
-def _split(data: bytes, mark: str) -> tuple[list[bytes], list[tuple[int, int]]]:
-    """Pieces with the holes left empty, and (place among the pieces, number of the hole)."""
+def _split(data: bytes, mark: str) -> list[bytes | int]:
+    """Constant pieces and, at every second place, the number of what is filled in."""
     pieces = re.split(mark.encode() + rb"(\d{6})", data)
-    slots = [(place, int(pieces[place])) for place in range(1, len(pieces), 2)]
-    return pieces, slots
+    return [int(piece) if place % 2 else piece for place, piece in enumerate(pieces)]
 
 
-def _fill(pieces: list[bytes], slots: list[tuple[int, int]], filled: list[bytes]) -> bytes:
-    whole = pieces.copy()
-    for place, hole in slots:
-        whole[place] = filled[hole]
-    return b"".join(whole)
+def _joined(pieces: Sequence[bytes | int], filled: Sequence[Sequence[bytes]], count: int) -> list[bytes]:
+    """``count`` times the pieces, each time with what belongs in between."""
+    if not pieces:
+        return [b""] * count
+    columns = [filled[piece] if isinstance(piece, int) else itertools.repeat(piece, count) for piece in pieces]
+    return list(map(b"".join, zip(*columns, strict=True)))
 
 
-def _join(parts: Sequence[str | int], values: Sequence[str]) -> str:
-    return "".join([part if isinstance(part, str) else values[part] for part in parts])
-
-
-def _has_text(parts: Sequence[str | int]) -> bool:
-    return any(isinstance(part, str) and part.strip() for part in parts)
+def _text(message: MessageTemplate) -> str:
+    """The text of a message without holes."""
+    return "".join(part for part in message.parts if isinstance(part, str))
 
 
 def _encodable(text: str) -> bool:

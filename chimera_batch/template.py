@@ -11,10 +11,12 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time, timedelta
 from decimal import Decimal
+from itertools import repeat
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, Literal, cast, get_args
 from uuid import UUID
@@ -81,6 +83,16 @@ class Hole:
     """A place in a message that each row fills. ``fill`` raises InputError naming file and line, not yet the row."""
 
     fill: Callable[[Row], str]
+    column: str | None = None  # the one column that it shows; None: a message with logic in it
+
+    def texts(self, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> Iterable[str]:
+        """What each row fills in."""
+        if self.column is None or self.column not in columns:
+            return [self.fill(dict(zip(columns, row, strict=True))) for row in rows]
+        values = list(map(itemgetter(columns.index(self.column)), rows))
+        if set(map(type, values)) <= {str}:  # all at once, and not a row at a time
+            return cast("list[str]", values)
+        return [self.fill({self.column: value}) for value in values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,17 @@ class MessageTemplate:
     @property
     def constant(self) -> bool:
         return not any(isinstance(part, Hole) for part in self.parts)
+
+    @property
+    def may_be_blank(self) -> bool:
+        return not any(isinstance(part, str) and part.strip() for part in self.parts)
+
+    def texts(self, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> list[str]:
+        """The message's text for each row. Raises InputError naming file and line, not yet the row."""
+        parts = [
+            repeat(part, len(rows)) if isinstance(part, str) else part.texts(columns, rows) for part in self.parts
+        ]
+        return list(map("".join, zip(*parts, strict=True)))
 
 
 def parse(prompt: Source, params: Mapping[str, Any]) -> tuple[MessageTemplate, ...]:
@@ -166,7 +189,7 @@ def _plain(tree: nodes.Template, prompt: Source, params: Mapping[str, Any]) -> t
             if isinstance(node, nodes.TemplateData):
                 part: str | Hole | None = node.data
             elif isinstance(node, nodes.Name) and node.name != "params":
-                part = Hole(_column(node.name, prompt.where(node.lineno)))
+                part = Hole(_column(node.name, prompt.where(node.lineno)), node.name)
             else:
                 part = _parameter(node, prompt, params)
             if part is None:
