@@ -6,10 +6,10 @@ from typing import Any
 
 from chimera_batch import joining
 from chimera_batch.context import Context, engine_sql, prices_of
+from chimera_batch.drawing import renderer
 from chimera_batch.errors import InputError
 from chimera_batch.joining import Made
 from chimera_batch.opening import missing_keys
-from chimera_batch.planning import renderer
 from chimera_batch.project import Stage
 from chimera_batch.stepping import OWN_VIEWS, Step, inputs_of, reads_of
 from chimera_batch.warehouse import Warehouse

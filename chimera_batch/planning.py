@@ -1,111 +1,35 @@
-"""Rows → requests → what is missing → shards. Everything that happens before money is involved.
+"""Requests → what is missing → shards. Nothing is packed that is known already.
 
-A round's requests are written down as one object (``asked``); what is missing from the realm is rendered again from
-that object and packed, so any machine can carry on from any point, and nothing is packed that is known already.
+The lines come from the process that has just drawn the round; any other renders them again from the rows that the round
+was written down with, so any machine can carry on from any point.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from chimera_batch.columns import check_rows
+from chimera_batch import drawing
+from chimera_batch.blocks import Blocks, BlockWriter
 from chimera_batch.context import Context, engine_sql
-from chimera_batch.endpoints import ENDPOINTS
-from chimera_batch.errors import InputError
-from chimera_batch.facts import Asked
 from chimera_batch.packing import Cutter, Limits
 from chimera_batch.project import Stage
-from chimera_batch.render import Renderer
 from chimera_batch.sampling import LEAST
-from chimera_batch.standing import MEMBER_COLUMNS
 from chimera_batch.warehouse import Warehouse
-from chimera_batch.wire import compress, nonced
+from chimera_batch.wire import NONCE_LENGTH
 
 CANARY_FROM = 500  # requests; below this a canary costs a turnaround and saves little
 CANARY = 50  # requests of the first, small shard: a random sample of the stage
 ALL = "~"  # behind every request id
-_NONCE = "0" * 8  # as long as a real one, for measuring
+_LEAD = NONCE_LENGTH + 1  # bytes that an attempt adds to each line
 
-_ID_COLUMNS = {
-    "position": "BIGINT",
-    "row_key": "VARCHAR",
-    "sample": "INTEGER",
-    "request_id": "VARCHAR",
-    "ceiling": "INTEGER",
-    "input_tokens": "INTEGER",
-    "input_bound": "INTEGER",
-}
+_Item = tuple[int, str, int, int]  # place of the line, request id, tokens to expect, tokens at most
 
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A round's requests as a local Parquet file, not yet a fact."""
-
-    path: Path
-    rows: int
-    requests: int
-
-
-def renderer(ctx: Context, stage: Stage) -> Renderer:
-    assert stage.prompt is not None  # noqa: S101 - the manifest gives every ask stage a prompt
-    return Renderer(stage.calls[0], stage.prompt, ctx.project.params)
-
-
-def draw(ctx: Context, stage: Stage, number: int, warehouse: Warehouse, folder: Path) -> Drawn:
-    """Run the rows query of a round, render every request, and write both down side by side.
-
-    Raises InputError naming the SQL line, the row key or the template line at fault.
-    """
-    assert stage.rows is not None  # noqa: S101 - the manifest gives every ask stage a rows query
-    fresh = folder / f"{stage.name}-{number}.rows.parquet"
-    params = {**ctx.project.params, "round": number}
-    count = warehouse.write(stage.rows, params, fresh)
-    warehouse.view("fresh_rows", [fresh])
-    check_rows(stage.rows, warehouse)
-    requests = 0
-
-    def ids() -> Iterator[tuple[Any, ...]]:
-        nonlocal requests
-        for identity in _identities(ctx, stage, warehouse):
-            requests += 1
-            yield identity
-
-    warehouse.load("ids", _ID_COLUMNS, ids())
-    path = folder / f"{stage.name}-{number}.asked.parquet"
-    warehouse.write(engine_sql("asked"), {"round": number}, path, metadata=ctx.marks)
-    return Drawn(path, count, requests)
-
-
-def _identities(ctx: Context, stage: Stage, warehouse: Warehouse) -> Iterator[tuple[Any, ...]]:
-    make = renderer(ctx, stage)
-    rows = warehouse.rows(engine_sql("fresh"), {})
-    ceiling = stage.calls[0].max_output_tokens
-    position = 0
-    for values in rows:
-        row = dict(zip(rows.columns, values, strict=True))
-        for sample in range(1, stage.samples + 1):
-            request = make.render(row, sample)
-            key = str(row["row_key"])
-            yield position, key, sample, request.request_id, ceiling, request.input_tokens, request.input_bound
-            position += 1
-
-
-def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn: Drawn) -> Asked:
-    """Make a drawn round a fact."""
-    with drawn.path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    key = f"runs/{ctx.run}/{stage.name}/asked-{number}-{content}.parquet"
-    ctx.store.create_file(key, drawn.path)
-    asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests)
-    ctx.ledger.asked(ctx.run, stage.name, asked)
-    return ctx.facts.asked[ctx.run, stage.name][number]  # another runner's, if it was first: both must ask the same
+_PACKED_COLUMNS = {"request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
 
 
 def sample_end(warehouse: Warehouse, requests: int) -> str:
@@ -121,22 +45,37 @@ def unpacked(warehouse: Warehouse, upto: str = ALL) -> int:
 @dataclass(frozen=True, slots=True)
 class Extent:
     """What is to be packed. ``upto``: the last id of the sample, or ALL. ``seen``: how many shards the realm had when
-    the views were made. ``answered``: requests of the stage that are known already, which make a canary needless."""
+    the views were made. ``answered``: requests of the stage that are known already, which make a canary needless.
+    ``lines``: the lines of one round by position, if this process has just rendered them."""
 
     seen: int
     upto: str = ALL
     answered: int = 0
+    lines: tuple[int, Blocks] | None = None
 
 
 def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent: Extent) -> bool:
     """Pack what no shard of the realm holds yet. The views ``asked`` and ``members`` must be current.
 
-    False when another runner packed since they were made: subtract again.
+    False when that has to be looked at again: another runner packed since, or some lines are not among those given.
     """
-    for number, packed in enumerate(_shards(ctx, stage, warehouse, folder, extent)):
-        if not _keep_shard(ctx, stage, packed, seen_packs=extent.seen + number):
-            return False
-    return True
+    bounds, sample = _sampled(ctx, stage, warehouse, extent)
+    path = folder / f"{stage.name}.todo.parquet"
+    warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path)
+    warehouse.view("fresh_todo", [path])
+    source = extent.lines or (None, _render_again(ctx, stage, warehouse, folder))
+    with suppress(_Elsewhere):
+        for number, items in enumerate(_cut(warehouse, Cutter(bounds), source)):
+            packed = _write_shard(ctx, stage, warehouse, folder, items, source[1])
+            canary = bounds.first is not None and number == 0
+            if not _keep_shard(ctx, stage, packed, seen_packs=extent.seen + number, canary=canary):
+                return False
+        return True
+    return False
+
+
+class _Elsewhere(Exception):
+    """A request whose line is not among those that were kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +87,6 @@ class _Packed:
     members: Path
     requests: int
     size: int
-    canary: bool
 
 
 def limits(ctx: Context, stage: Stage, missing: int, answered: int = 0) -> Limits:
@@ -167,18 +105,6 @@ def limits(ctx: Context, stage: Stage, missing: int, answered: int = 0) -> Limit
     )
 
 
-def _shards(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent: Extent) -> Iterator[_Packed]:
-    bounds, sample = _sampled(ctx, stage, warehouse, extent)
-    cutter = Cutter(bounds)
-    lead = len(_NONCE) + 1
-    rendered = _rendered(ctx, stage, warehouse, {"upto": extent.upto, "sample": sample})
-    numbered = ((cutter.add(len(line) + lead, member[1]), line, member) for line, member in rendered)
-    for number, group in groupby(numbered, key=lambda item: item[0]):
-        stem = folder / f"{stage.name}.shard-{number}"
-        canary = bounds.first is not None and number == 0
-        yield _write_shard(stage, warehouse, stem, ((line, member) for _, line, member in group), canary=canary)
-
-
 def _sampled(ctx: Context, stage: Stage, warehouse: Warehouse, extent: Extent) -> tuple[Limits, str]:
     """The limits of what is packed now, the first shard being what is missing of the sample, and the sample's end."""
     bounds = limits(ctx, stage, unpacked(warehouse, extent.upto), extent.answered)
@@ -188,61 +114,62 @@ def _sampled(ctx: Context, stage: Stage, warehouse: Warehouse, extent: Extent) -
     return replace(bounds, first=unpacked(warehouse, end) or None), end
 
 
-def _rendered(
-    ctx: Context, stage: Stage, warehouse: Warehouse, ends: Mapping[str, str]
-) -> Iterator[tuple[bytes, tuple[Any, ...]]]:
-    """Missing requests as (shard line, (id, input tokens, input bound)), linted as the provider would."""
-    make = renderer(ctx, stage)
-    profile = ctx.profile(stage)
-    endpoint = ENDPOINTS[stage.calls[0].endpoint]
-    for row, sample, identity, tokens, bound in warehouse.rows(engine_sql("todo"), ends):
-        request = make.render(row, sample)
-        sent = nonced(request.line, _NONCE)
-        problems = endpoint.problems(orjson.loads(sent))
-        if len(sent) > profile.max_line_bytes:
-            problems.append(f"is {len(sent):,} bytes; {profile.name} takes {profile.max_line_bytes:,} a request")
-        if request.request_id != identity:
-            problems.append("does not render to the same request twice")
-        if problems:
-            raise InputError(
-                f"{profile.name} would refuse the request: {'; '.join(problems)}",
-                where=f"stage {stage.name}, row {row['row_key']}",
-                hint=f"edit {stage.prompt.path if stage.prompt else 'the prompt'} or the rows query, then run again",
-            )
-        yield request.line, (identity, tokens, bound)
+def _render_again(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Blocks:
+    """The lines of the view ``fresh_todo`` by place, from the rows that were asked: another process drew them."""
+    rows = folder / f"{stage.name}.todo-rows.parquet"
+    warehouse.write(engine_sql("todo_rows"), {}, rows, order_by="place", scratch=True)
+    warehouse.view("fresh_rows", [rows])
+    with BlockWriter(folder / f"{stage.name}.todo.blocks") as kept:
+        drawing.render_again(ctx, stage, warehouse.rows(engine_sql("fresh"), {}), kept)
+    rows.unlink()
+    return kept.blocks
+
+
+def _cut(warehouse: Warehouse, cutter: Cutter, source: tuple[int | None, Blocks]) -> Iterator[list[_Item]]:
+    """The view ``todo`` shard by shard. Raises _Elsewhere for a request whose line the source does not hold."""
+    only, lines = source
+    items: list[_Item] = []
+    current = 0
+    for place, number, position, identity, tokens, bound in warehouse.rows(engine_sql("todo_requests"), {}):
+        at = place if only is None else position
+        size = lines.size(at) if only in {None, number} else None
+        if size is None:
+            raise _Elsewhere
+        shard = cutter.add(size + _LEAD, tokens)
+        if shard != current:
+            yield items
+            items, current = [], shard
+        items.append((at, identity, tokens, bound))
+    if items:
+        yield items
 
 
 def _write_shard(
-    stage: Stage,
-    warehouse: Warehouse,
-    stem: Path,
-    items: Iterator[tuple[bytes, tuple[Any, ...]]],
-    *,
-    canary: bool,
+    ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, items: list[_Item], lines: Blocks
 ) -> _Packed:
-    digest = hashlib.sha256()
-    members: list[tuple[Any, ...]] = []
-
-    def lines() -> Iterator[bytes]:
-        for line, member in items:
-            digest.update(line)
-            members.append(member)
-            yield line
-
-    path = stem.with_name(f"{stem.name}.jsonl.zst")
-    size = compress(lines(), path)
+    call, digest = stage.calls[0], hashlib.sha256()
+    # With these two, its requests' ids say all that is in its bytes.
+    digest.update(f"{call.max_output_tokens} {call.cache is True}".encode())
+    digest.update("".join([identity for _, identity, _, _ in items]).encode())
     name = f"{stage.name}-{digest.hexdigest()[:12]}"
-    ids = stem.with_name(f"{stem.name}.ids.parquet")
-    warehouse.load("fresh_members", MEMBER_COLUMNS, ((name, *member) for member in members))
-    warehouse.write(engine_sql("fresh_members"), {}, ids)
-    return _Packed(name, path, ids, len(members), size + len(members) * (len(_NONCE) + 1), canary)
+    path = folder / f"{name}.jsonl.zst"
+    with path.open("wb") as out:
+        size = lines.copy([place for place, _, _, _ in items], out)
+    listed, ids = folder / f"{name}.ids.csv", folder / f"{name}.ids.parquet"
+    with listed.open("w", encoding="ascii") as file:
+        file.writelines([f"{identity},{tokens},{bound}\n" for _, identity, tokens, bound in items])
+    warehouse.listed("fresh_packed", _PACKED_COLUMNS, listed)
+    warehouse.write(engine_sql("packed"), {"shard": name}, ids)
+    return _Packed(name, path, ids, len(items), size + len(items) * _LEAD)
 
 
-def _keep_shard(ctx: Context, stage: Stage, packed: _Packed, *, seen_packs: int) -> bool:
+def _keep_shard(ctx: Context, stage: Stage, packed: _Packed, *, seen_packs: int, canary: bool) -> bool:
     realm = ctx.realm(stage)
     stem = f"requests/{realm}/{packed.name}"
     ctx.store.create_file(f"{stem}.jsonl.zst", packed.bytes)
     ctx.store.create_file(f"{stem}.ids.parquet", packed.members)
+    for done in (packed.bytes, packed.members):
+        done.unlink()
     schema = _keep_schema(ctx, stage)
     call = stage.calls[0]
     shard: Mapping[str, Any] = {
@@ -260,7 +187,7 @@ def _keep_shard(ctx: Context, stage: Stage, packed: _Packed, *, seen_packs: int)
         "ceiling": call.max_output_tokens,
         "schema": schema,
         "cache": call.cache is True,
-        "canary": packed.canary,
+        "canary": canary,
     }
     return ctx.ledger.pack(shard, seen_packs=seen_packs)
 

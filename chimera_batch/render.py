@@ -130,9 +130,7 @@ class Renderer:
         ((expected, most),) = self.count(batch)
         return Rendered(batch.ids[0], batch.lines[0], expected, most)
 
-    def batch(
-        self, columns: Sequence[str], rows: Sequence[tuple[object, ...]], samples: Sequence[int] = (1,)
-    ) -> Batch:
+    def batch(self, columns: Sequence[str], rows: Sequence[tuple[object, ...]], samples: Sequence[int] = (1,)) -> Batch:
         """Every sample of every row. ``columns`` should hold ``row_key``: errors (InputError) name the row by it."""
         texts, filled = self._texts(columns, rows)
         if len(samples) > 1:

@@ -180,6 +180,8 @@ def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
 def _packed(step: Step, paths: list[Path]) -> tuple[Standing, str]:
     """Pack what may be sent: everything, or a sample while nobody has agreed to more; and where the sample ends."""
     ctx, stage = step.ctx, step.stage
+    number = len(paths)
+    lines = (number, step.lines[number]) if number in step.lines else None
     for _ in range(_PACK_TRIES):
         seen = ctx.facts.packs.get(ctx.realm(stage), 0)  # before the views are made that tell what is missing
         counts = step.stand(paths)
@@ -188,8 +190,9 @@ def _packed(step: Step, paths: list[Path]) -> tuple[Standing, str]:
             upto = planning.sample_end(step.warehouse, ctx.pilot.requests)
         if not counts.states["not_asked"] or not planning.unpacked(step.warehouse, upto):
             return counts, upto
-        extent = planning.Extent(seen, upto, counts.states["answered"])
-        planning.pack(ctx, stage, step.warehouse, step.folder, extent)
+        extent = planning.Extent(seen, upto, counts.states["answered"], lines)
+        if not planning.pack(ctx, stage, step.warehouse, step.folder, extent):
+            lines = None
     raise NotFinished(
         "other runners keep packing requests of the same host",
         where=f"stage {stage.name}",

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chimera_batch import fingerprints, joining, planning, standing
+from chimera_batch import drawing, fingerprints, joining, standing
+from chimera_batch.blocks import Blocks
 from chimera_batch.context import Context
 from chimera_batch.facts import Asked
 from chimera_batch.joining import Made
@@ -50,6 +51,7 @@ class Step:
     inputs: Mapping[str, Made]
     warehouse: Warehouse
     folder: Path
+    lines: dict[int, Blocks] = field(default_factory=dict)  # of rounds that this process has just drawn
 
     @property
     def fingerprint(self) -> str:
@@ -128,8 +130,10 @@ class Step:
         known = ctx.facts.asked.get((ctx.run, stage.name), {}).get(number)
         if known is not None and known.fingerprint == mark:
             return ctx.store.fetch(known.key)
-        drawn = planning.draw(ctx, stage, number, self.warehouse, self.folder)
+        drawn = drawing.draw(ctx, stage, number, self.warehouse, self.folder, keep_lines=keep)
         if not keep:
             return drawn.path
-        asked: Asked = planning.keep_asked(ctx, stage, number, mark, drawn)
+        asked = drawing.keep_asked(ctx, stage, number, mark, drawn)
+        if drawn.lines is not None and asked.key == drawing.key_of(ctx, stage, number, drawn):
+            self.lines[number] = drawn.lines
         return ctx.store.fetch(asked.key)

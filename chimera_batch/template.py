@@ -114,9 +114,7 @@ class MessageTemplate:
 
     def texts(self, columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> list[str]:
         """The message's text for each row. Raises InputError naming file and line, not yet the row."""
-        parts = [
-            repeat(part, len(rows)) if isinstance(part, str) else part.texts(columns, rows) for part in self.parts
-        ]
+        parts = [repeat(part, len(rows)) if isinstance(part, str) else part.texts(columns, rows) for part in self.parts]
         return list(map("".join, zip(*parts, strict=True)))
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from chimera_batch import fingerprints, joining, planning
+from chimera_batch import drawing, fingerprints, joining
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.drawing import Drawn
 from chimera_batch.facts import Ended
 from chimera_batch.joining import Made
-from chimera_batch.planning import Drawn
 from chimera_batch.project import Stage
 from chimera_batch.stage import Rounds
 from chimera_batch.stepping import Step, inputs_of
@@ -84,12 +84,12 @@ def _ask_or_end(step: Step, kept: Made, mark: str) -> Ended | None:
         return _end(ctx, stage, Ended(mark, len(asked), "enough"))
     if len(asked) >= _rounds(stage).max:
         return _end(ctx, stage, Ended(mark, len(asked), "max"))
-    drawn = planning.draw(ctx, stage, len(asked) + 1, step.warehouse, step.folder)
+    drawn = drawing.draw(ctx, stage, len(asked) + 1, step.warehouse, step.folder)
     drawn = _new(ctx, drawn, paths, step.warehouse, step.folder)
     if not drawn.rows:
         return _end(ctx, stage, Ended(mark, len(asked), "nothing new"))
     fingerprint = fingerprints.of_wave(step.mark(""), previous, kept.sha256)
-    wave = planning.keep_asked(ctx, stage, len(asked) + 1, fingerprint, drawn)
+    wave = drawing.keep_asked(ctx, stage, len(asked) + 1, fingerprint, drawn)
     ctx.say(f"{stage.name}: wave {wave.round} asks {wave.rows:,} further rows")
     return None
 

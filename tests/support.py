@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from chimera_batch import planning, prices, project, runner, settings
+from chimera_batch import drawing, planning, prices, project, runner, settings
 from chimera_batch.context import Context, Timing, realm_of
 from chimera_batch.errors import MissingObject, ProviderRefused
 from chimera_batch.facts import Attempt, Shard
@@ -411,8 +411,8 @@ class Bench:
     def draw(self) -> list[Path]:
         """Ask the first round of the first stage and make it a fact; its file."""
         with self.step() as step:
-            drawn = planning.draw(self.ctx, step.stage, 1, step.warehouse, step.folder)
-            asked = planning.keep_asked(self.ctx, step.stage, 1, step.fingerprint, drawn)
+            drawn = drawing.draw(self.ctx, step.stage, 1, step.warehouse, step.folder)
+            asked = drawing.keep_asked(self.ctx, step.stage, 1, step.fingerprint, drawn)
         return [self.ctx.store.fetch(asked.key)]
 
     def pack(self, paths: list[Path]) -> bool:

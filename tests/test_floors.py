@@ -16,12 +16,12 @@ from tests.conftest import ROOT
 FLOORS = {
     6: "cli __main__",
     5: "api",
-    4: "runner stepping planning standing paying submitting preparing polling recovery asking collecting joining"
-    " columns waves context opening budgeting fingerprints shortfall checking quoting quoted measuring piloting keeping"
+    4: "runner stepping drawing planning standing paying submitting preparing polling recovery asking collecting"
+    " joining columns waves context opening budgeting fingerprints shortfall checking quoting quoted measuring piloting keeping"
     " spending statusing shelves tracing deciding doctoring",
     3: "ledger journal folding facts admission retry routing pacing",
-    2: "warehouse functions stores providers spooling render template packing wire decoding reconciling estimate chain"
-    " tally caching lengths sampling measured stagefacts waiting savings",
+    2: "warehouse functions stores providers spooling render blocks template packing wire decoding reconciling estimate"
+    " chain tally caching lengths sampling measured stagefacts waiting savings",
     1: "manifest shape project stage schemas shipped settings prices pricerows money tokens endpoints"
     " providers.base providers.profiles",
     0: "records errors yamldoc",

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import planning, wire
+from chimera_batch import drawing, planning, wire
 from chimera_batch.columns import ANSWERS_OWN
 from chimera_batch.context import engine_sql
 from chimera_batch.errors import InputError
@@ -279,9 +279,8 @@ def test_a_request_that_is_too_long_names_its_row(tmp_path: Path) -> None:
     one = made(
         tmp_path, "SELECT 'short' AS row_key, 'x' AS q UNION ALL SELECT 'long', repeat('x', 500)", max_line_bytes=400
     )
-    paths = one.draw()
     with pytest.raises(InputError, match=r"is 7\d\d bytes; openai takes 400 a request") as caught:
-        one.pack(paths)
+        one.draw()
     assert caught.value.where == "stage one, row long"
     assert "one.md" in str(caught.value.hint)
     assert one.ctx.facts.shards == {}
@@ -313,8 +312,8 @@ def test_asked_is_a_fact_that_replaces_the_old_one(tmp_path: Path) -> None:
     one = made(tmp_path)
     one.draw()
     with one.step() as step:
-        drawn = planning.draw(one.ctx, step.stage, 1, step.warehouse, step.folder)
-        asked = planning.keep_asked(one.ctx, step.stage, 1, "new", drawn)
+        drawn = drawing.draw(one.ctx, step.stage, 1, step.warehouse, step.folder)
+        asked = drawing.keep_asked(one.ctx, step.stage, 1, "new", drawn)
     assert isinstance(asked, Asked)
     assert one.ctx.facts.asked["tiny", "one"] == {1: asked}
 

@@ -407,7 +407,7 @@ def test_what_runs_write_has_the_documented_fields(sample: Sample) -> None:
     ("name", "columns"),
     [
         ("answers", standing.LANDED_COLUMNS),
-        ("members", planning.MEMBER_COLUMNS),
+        ("members", standing.MEMBER_COLUMNS),
         ("members", standing.MEMBER_COLUMNS),
         ("sent", preparing._SENT_COLUMNS),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -98,6 +98,14 @@ def view(connection: Connection, name: str, files: Sequence[Path]) -> None:
         connection.execute(f"CREATE OR REPLACE VIEW {quote(name)} AS SELECT * FROM {reader}")  # noqa: S608 - quoted
     except duckdb.Error as error:
         raise InputError(f"table {name}: {message_of(error)}", where=str(files[0])) from error
+
+
+def listed(connection: Connection, name: str, columns: Mapping[str, str], file: Path) -> None:
+    """A view over a text file of comma-separated values without quotes, in the order of its lines."""
+    typed = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in columns.items())
+    form = f"header = false, auto_detect = false, quote = '', escape = '', delim = ',', columns = {{{typed}}}"
+    reader = f"read_csv({literal(str(file))}, {form})"
+    connection.execute(f"CREATE OR REPLACE VIEW {quote(name)} AS SELECT * FROM {reader}")  # noqa: S608 - quoted
 
 
 _POSITION = re.compile(r"\n\nLINE (\d+):.*", re.DOTALL)

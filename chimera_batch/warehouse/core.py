@@ -91,6 +91,14 @@ class Warehouse:
         self._make(name, "TABLE")
         return load(self._connection, self._temp, name, columns, rows)
 
+    def listed(self, name: str, columns: Mapping[str, str], path: Path) -> None:
+        """Make or replace a view over a local text file: a row on each line, values separated by commas, none quoted.
+
+        For ids and numbers that this process wrote itself: ten times as fast as ``load``.
+        """
+        self._make(name, "VIEW")
+        edge.listed(self._connection, name, columns, path)
+
     def _make(self, name: str, kind: str) -> None:
         """A name may change from view to table and back, which CREATE OR REPLACE alone refuses."""
         before = self._kinds.get(name.lower())
@@ -155,16 +163,18 @@ class Warehouse:
         *,
         order_by: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        scratch: bool = False,
     ) -> int:
         """Run a file into a Parquet file and return its rows. The same rows in the same order give the same bytes.
 
         ``order_by`` is SQL over the result's columns, and unlike an ORDER BY in the file it copes with more text than
-        memory. ``metadata`` becomes the file's key-value metadata. ``to`` appears whole and synced, or not at all.
+        memory. ``metadata`` becomes the file's key-value metadata. ``scratch``: it is soon thrown away, so
+        little is spent on making it small. ``to`` appears whole and synced, or not at all.
         """
         source = Inline(source) if isinstance(source, str) else source
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(to.name + ".part")
-        into = f"TO {literal(str(part))} ({OPTIONS}{_marks(metadata or {})})"
+        into = f"TO {literal(str(part))} ({SCRATCH if scratch else OPTIONS}{_marks(metadata or {})})"
         try:
             if order_by is None:
                 count = self._copy(source, params, into)

@@ -3,14 +3,22 @@
 -- reads: asked, members
 -- $upto: the last id that is wanted
 -- $sample: the last id of the sample
-WITH known AS (SELECT DISTINCT request_id FROM members),
-first_asked AS (
-    SELECT request_id, min(position) AS position, max(ceiling) AS ceiling
+WITH first_asked AS (
+    SELECT
+        request_id,
+        min(round::BIGINT * 1_000_000_000_000 + position) AS first,
+        any_value(input_tokens) AS input_tokens,
+        max(input_bound) AS input_bound
     FROM asked
-    WHERE request_id <= $upto AND request_id NOT IN (SELECT request_id FROM known)
+    WHERE request_id <= $upto AND request_id NOT IN (SELECT request_id FROM members)
     GROUP BY request_id
 )
-SELECT a.row, a.sample, a.request_id, a.input_tokens, a.input_bound
-FROM asked AS a
-JOIN first_asked AS f ON f.request_id = a.request_id AND f.position = a.position
-ORDER BY a.request_id > $sample, a.round, a.position
+SELECT
+    (row_number() OVER (ORDER BY request_id > $sample, first) - 1)::BIGINT AS place,
+    (first // 1_000_000_000_000)::INTEGER AS round,
+    first % 1_000_000_000_000 AS position,
+    request_id,
+    input_tokens,
+    input_bound
+FROM first_asked
+ORDER BY place

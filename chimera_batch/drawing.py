@@ -1,0 +1,172 @@
+"""Rows → requests: a round is drawn, every request of it rendered, linted and counted, and written down as one object.
+
+Rendering is the work of this thread, counting tokens and compressing that of two others: both leave Python alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from chimera_batch.blocks import Blocks, BlockWriter
+from chimera_batch.columns import check_rows
+from chimera_batch.context import Context, engine_sql
+from chimera_batch.endpoints import ENDPOINTS
+from chimera_batch.errors import InputError
+from chimera_batch.facts import Asked
+from chimera_batch.project import Stage
+from chimera_batch.render import Batch, Renderer
+from chimera_batch.warehouse import Warehouse
+from chimera_batch.wire import NONCE_LENGTH, nonced
+
+_BATCH = 1_000_000  # bytes of lines rendered at once: what a processor's cache holds
+_FIRST = 100  # rows of the first batch, before it is known how long they are
+_MOST = 4_000  # rows of a batch, however short their lines are
+_AHEAD = 2  # batches whose tokens are being counted, at most
+_NONCE = "0" * NONCE_LENGTH  # as long as a real one, for measuring
+
+_ID_COLUMNS = {"place": "BIGINT", "ids": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A round's requests as a local Parquet file, not yet a fact, and their lines by position where they were kept."""
+
+    path: Path
+    rows: int
+    requests: int
+    lines: Blocks | None = None
+
+
+def renderer(ctx: Context, stage: Stage) -> Renderer:
+    assert stage.prompt is not None  # noqa: S101 - the manifest gives every ask stage a prompt
+    return Renderer(stage.calls[0], stage.prompt, ctx.project.params)
+
+
+def draw(
+    ctx: Context, stage: Stage, number: int, warehouse: Warehouse, folder: Path, *, keep_lines: bool = False
+) -> Drawn:
+    """Run the rows query of a round, render every request, and write both down side by side.
+
+    Raises InputError naming the SQL line, the row key or the template line at fault.
+    """
+    assert stage.rows is not None  # noqa: S101 - the manifest gives every ask stage a rows query
+    stem = folder / f"{stage.name}-{number}"
+    fresh, ids, path = (stem.with_name(f"{stem.name}.{what}") for what in ("rows.parquet", "ids.csv", "asked.parquet"))
+    rows = warehouse.write(stage.rows, {**ctx.project.params, "round": number}, fresh, scratch=True)
+    warehouse.view("fresh_rows", [fresh])
+    check_rows(stage.rows, warehouse)
+    with ExitStack() as stack:
+        kept = stack.enter_context(BlockWriter(stem.with_name(f"{stem.name}.blocks"))) if keep_lines else None
+        out = stack.enter_context(ids.open("w", encoding="ascii", newline="\n"))
+        _render(ctx, stage, warehouse, out, kept)
+    warehouse.listed("ids", _ID_COLUMNS, ids)
+    ceiling = stage.calls[0].max_output_tokens
+    told = {"round": number, "samples": stage.samples, "ceiling": ceiling}
+    requests = warehouse.write(engine_sql("asked"), told, path, metadata=ctx.marks)
+    for done in (fresh, ids):
+        done.unlink()
+    return Drawn(path, rows, requests, kept.blocks if kept else None)
+
+
+def key_of(ctx: Context, stage: Stage, number: int, drawn: Drawn) -> str:
+    """Where a drawn round lies in the store: its name is its content."""
+    with drawn.path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return f"runs/{ctx.run}/{stage.name}/asked-{number}-{content}.parquet"
+
+
+def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn: Drawn) -> Asked:
+    """Make a drawn round a fact."""
+    key = key_of(ctx, stage, number, drawn)
+    ctx.store.create_file(key, drawn.path)
+    asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests)
+    ctx.ledger.asked(ctx.run, stage.name, asked)
+    return ctx.facts.asked[ctx.run, stage.name][number]  # another runner's, if it was first: both must ask the same
+
+
+def _render(ctx: Context, stage: Stage, warehouse: Warehouse, out: IO[str], kept: BlockWriter | None) -> None:
+    """Write the ids and tokens of the view ``fresh_rows`` down, a line for each row, and keep its requests' lines."""
+    make, samples = renderer(ctx, stage), range(1, stage.samples + 1)
+    rows = warehouse.rows(engine_sql("fresh"), {})
+    counting: deque[tuple[int, Batch, Future[list[tuple[int, int]]]]] = deque()
+    first, some = 0, _FIRST
+    with ThreadPoolExecutor(1) as counter:
+        while found := list(islice(rows, some)):
+            batch = make.batch(rows.columns, found, samples)
+            lint(ctx, stage, batch, lambda place: found[place // len(samples)][rows.columns.index("row_key")])
+            counting.append((first, batch, counter.submit(make.count, batch)))
+            if kept is not None:
+                kept.add(range(first * len(samples), (first + len(found)) * len(samples)), batch.lines)
+            if len(counting) > _AHEAD:
+                out.writelines(_noted(*counting.popleft(), len(samples)))
+            first, some = first + len(found), next_size(some, batch.lines)
+        while counting:
+            out.writelines(_noted(*counting.popleft(), len(samples)))
+
+
+def _noted(first: int, batch: Batch, counted: Future[list[tuple[int, int]]], samples: int) -> list[str]:
+    """What is kept of the rows of a batch: number, ids, tokens to expect, tokens at most."""
+    ids: Iterable[str] = batch.ids
+    if samples > 1:
+        ids = map(" ".join, zip(*[iter(batch.ids)] * samples, strict=True))
+    numbered = zip(itertools.count(first), ids, counted.result(), strict=False)
+    return [f"{number},{identity},{likely},{most}\n" for number, identity, (likely, most) in numbered]
+
+
+def render_again(ctx: Context, stage: Stage, asked: Iterable[tuple[Any, ...]], kept: BlockWriter) -> None:
+    """Keep the lines of requests that were drawn before, given as (place, request id, sample, row) by rising place."""
+    make, todo, some = renderer(ctx, stage), iter(asked), _FIRST
+    while found := list(islice(todo, some)):
+        lines: dict[int, bytes] = {}
+        for sample in {item[2] for item in found}:
+            mine = [item for item in found if item[2] == sample]
+            batch = make.batch(tuple(mine[0][3]), [tuple(row.values()) for _, _, _, row in mine], [sample])
+            for identity, (_, drawn, _, row) in zip(batch.ids, mine, strict=True):
+                if identity != drawn:  # something outside of the row shapes it: never sent under the old id
+                    raise _refused(stage, row["row_key"], "it does not render to the same request twice")
+            lint(ctx, stage, batch, lambda place: mine[place][3]["row_key"])  # noqa: B023 - called at once
+            lines |= zip((place for place, _, _, _ in mine), batch.lines, strict=True)
+        places = sorted(lines)
+        kept.add(places, [lines[place] for place in places])
+        some = next_size(some, list(lines.values()))
+
+
+def next_size(some: int, lines: Sequence[bytes]) -> int:
+    """How many rows make a batch of the wanted size, going by the lines of the last one."""
+    return max(1, min(_MOST, some * _BATCH // max(1, sum(map(len, lines)))))
+
+
+def lint(ctx: Context, stage: Stage, batch: Batch, key_of: Callable[[int], object]) -> None:
+    """Refuse what the provider would refuse. Raises InputError naming the row; ``key_of``: the key of a place's row.
+
+    Lines of one stage differ in their texts alone, which the renderer checks: so one of a batch stands for all, but for
+    its length.
+    """
+    profile, endpoint = ctx.profile(stage), ENDPOINTS[stage.calls[0].endpoint]
+    sizes = [len(line) for line in batch.lines]
+    longest = max(range(len(sizes)), key=sizes.__getitem__)
+    problems = endpoint.problems(orjson.loads(nonced(batch.lines[longest], _NONCE)))
+    size = sizes[longest] + len(_NONCE) + 1
+    if size > profile.max_line_bytes:
+        problems.append(f"is {size:,} bytes; {profile.name} takes {profile.max_line_bytes:,} a request")
+    if problems:
+        raise _refused(stage, key_of(longest), f"{profile.name} would refuse the request: {'; '.join(problems)}")
+
+
+def _refused(stage: Stage, key: object, why: str) -> InputError:
+    return InputError(
+        why,
+        where=f"stage {stage.name}, row {key}",
+        hint=f"edit {stage.prompt.path if stage.prompt else 'the prompt'} or the rows query, then run again",
+    )
