@@ -80,19 +80,18 @@ class Blocks:
         self._path = path
         self._blocks = blocks
         self._firsts = [block.first for block in blocks]
-        self._last: tuple[Block | None, dict[int, int]] = None, {}
 
-    def size(self, place: int) -> int | None:
-        """Bytes of the line, its newline included; None if it is not here. Quick for places that follow each other."""
-        block, sizes = self._last
-        if block is None or not block.first <= place <= block.last:
-            block = self._block(place)
-            if block is None:
-                return None
-            data = array("I", self._read(block.at, block.count * 8))
-            sizes = dict(zip(data[: block.count], data[block.count :], strict=True))
-            self._last = block, sizes
-        return sizes.get(place)
+    def sizes(self, places: Sequence[int]) -> list[int] | None:
+        """Bytes of lines, their newlines included; None if one of them is not here. Quick for rising places."""
+        found: list[int] = []
+        try:
+            for block, wanted in self._runs(places):
+                own, sizes = self._index(block)
+                whole = len(wanted) == len(own)
+                found += sizes if whole else map(dict(zip(own, sizes, strict=True)).__getitem__, wanted)
+        except KeyError:
+            return None
+        return found
 
     def copy(self, places: Sequence[int], out: BinaryIO) -> int:
         """Append lines to a ``.zst`` file in the order of ``places``, all of which must be here; returns their bytes.
@@ -101,8 +100,7 @@ class Blocks:
         """
         total = 0
         for block, wanted in self._runs(places):
-            data = array("I", self._read(block.at, block.count * 8))
-            own, sizes = data[: block.count], data[block.count :]
+            own, sizes = self._index(block)
             if len(wanted) == block.count:
                 out.write(self._read(block.at + block.count * 8, block.size))
                 total += sum(sizes)
@@ -112,6 +110,11 @@ class Blocks:
                 out.write(compressed(picked))
                 total += sum(map(len, picked))
         return total
+
+    def _index(self, block: Block) -> tuple[array[int], array[int]]:
+        """Places and sizes of a block's lines."""
+        data = array("I", self._read(block.at, block.count * 8))
+        return data[: block.count], data[block.count :]
 
     def _lines(self, block: Block, sizes: Sequence[int]) -> list[bytes]:
         data = zstandard.ZstdDecompressor().decompress(self._read(block.at + block.count * 8, block.size))
@@ -125,11 +128,11 @@ class Blocks:
             block = self._block(places[at])
             if block is None:
                 raise KeyError(places[at])
-            end = at + 1
-            while end < len(places) and places[end - 1] < places[end] <= block.last:
-                end += 1
-            yield block, places[at:end]
-            at = end
+            run = places[at : at + block.last - places[at] + 1]
+            if run[-1] - run[0] != len(run) - 1 or list(run) != list(range(run[0], run[-1] + 1)):
+                run = list(_rising(run, block.last))
+            yield block, run
+            at += len(run)
 
     def _block(self, place: int) -> Block | None:
         number = bisect_right(self._firsts, place) - 1
@@ -139,6 +142,16 @@ class Blocks:
         with self._path.open("rb") as file:
             file.seek(at)
             return file.read(size)
+
+
+def _rising(places: Sequence[int], last: int) -> Iterator[int]:
+    """Places from the first on, as long as they rise and are not behind ``last``."""
+    before = -1
+    for place in places:
+        if not before < place <= last:
+            return
+        yield place
+        before = place
 
 
 def compressed(lines: Sequence[bytes]) -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,30 +24,39 @@ class Cutter:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._shard = -1
+        self._shard = 0
         self._requests = self._bytes = self._tokens = 0
 
-    def add(self, size: int, tokens: int) -> int:
-        """The number of the shard, from 0, that takes a request of ``size`` bytes on the wire and ``tokens`` of prompt.
+    def split(self, sizes: Sequence[int], tokens: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """The next requests, of ``sizes`` bytes on the wire and ``tokens`` of prompt each, as (number of the shard from
+        0, how many of them it takes). They may be given in any portions: the cuts are the same.
 
         A single request larger than a limit gets a shard of its own (the linter has refused those that the provider
         would refuse).
         """
-        if self._shard < 0 or (self._requests and self._is_full_for(size, tokens)):
-            self._shard += 1
-            self._requests = self._bytes = self._tokens = 0
-        self._requests += 1
-        self._bytes += size
-        self._tokens += tokens
-        return self._shard
+        ends, spent = list(accumulate(sizes, initial=0)), list(accumulate(tokens, initial=0))
+        at = 0
+        while at < len(sizes):
+            count = self._fitting(ends, spent, at)
+            if not count and self._requests:
+                self._shard += 1
+                self._requests = self._bytes = self._tokens = 0
+                continue
+            count = max(1, count)
+            yield self._shard, count
+            self._requests += count
+            self._bytes += ends[at + count] - ends[at]
+            self._tokens += spent[at + count] - spent[at]
+            at += count
 
-    def _is_full_for(self, size: int, tokens: int) -> bool:
+    def _fitting(self, ends: Sequence[int], spent: Sequence[int], at: int) -> int:
+        """How many requests from ``at`` on the current shard still takes, given the running sums of all."""
         limits = self._limits
-        return (
-            self._requests >= self._most()
-            or self._bytes + size > limits.max_bytes
-            or (limits.max_tokens is not None and self._tokens + tokens > limits.max_tokens)
-        )
+        last = min(len(ends) - 1, at + self._most() - self._requests)
+        last = min(last, bisect_right(ends, ends[at] + limits.max_bytes - self._bytes) - 1)
+        if limits.max_tokens is not None:
+            last = min(last, bisect_right(spent, spent[at] + limits.max_tokens - self._tokens) - 1)
+        return max(0, last - at)
 
     def _most(self) -> int:
         """The most rows that the current shard may hold."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,7 @@ CANARY = 50  # requests of the first, small shard: a random sample of the stage
 ALL = "~"  # behind every request id
 _LEAD = NONCE_LENGTH + 1  # bytes that an attempt adds to each line
 
-_Item = tuple[int, str, int, int]  # place of the line, request id, tokens to expect, tokens at most
-
-_PACKED_COLUMNS = {"request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
+_PORTION = 2_000  # requests that are cut at once
 
 
 def sample_end(warehouse: Warehouse, requests: int) -> str:
@@ -63,12 +62,12 @@ def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent:
     path = folder / f"{stage.name}.todo.parquet"
     warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path)
     warehouse.view("fresh_todo", [path])
-    source = extent.lines or (None, _render_again(ctx, stage, warehouse, folder))
+    number, lines = extent.lines or (None, _render_again(ctx, stage, warehouse, folder))
     with suppress(_Elsewhere):
-        for number, items in enumerate(_cut(warehouse, Cutter(bounds), source)):
-            packed = _write_shard(ctx, stage, warehouse, folder, items, source[1])
-            canary = bounds.first is not None and number == 0
-            if not _keep_shard(ctx, stage, packed, seen_packs=extent.seen + number, canary=canary):
+        for place, shard in enumerate(_cut(warehouse, Cutter(bounds), lines, number)):
+            packed = _write_shard(stage, warehouse, folder, shard, lines)
+            canary = bounds.first is not None and place == 0
+            if not _keep_shard(ctx, stage, packed, seen_packs=extent.seen + place, canary=canary):
                 return False
         return True
     return False
@@ -125,42 +124,51 @@ def _render_again(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path
     return kept.blocks
 
 
-def _cut(warehouse: Warehouse, cutter: Cutter, source: tuple[int | None, Blocks]) -> Iterator[list[_Item]]:
-    """The view ``todo`` shard by shard. Raises _Elsewhere for a request whose line the source does not hold."""
-    only, lines = source
-    items: list[_Item] = []
-    current = 0
-    for place, number, position, identity, tokens, bound in warehouse.rows(engine_sql("todo_requests"), {}):
-        at = place if only is None else position
-        size = lines.size(at) if only in {None, number} else None
-        if size is None:
+@dataclass(slots=True)
+class _Cut:
+    """The requests of one shard: from which one of the view ``fresh_todo`` on, their ids, where their lines are."""
+
+    first: int
+    ids: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+
+
+def _cut(warehouse: Warehouse, cutter: Cutter, lines: Blocks, only: int | None) -> Iterator[_Cut]:
+    """The view ``fresh_todo`` shard by shard; ``only``: the lines are those of this round, by position.
+
+    Raises _Elsewhere for a request whose line is not there.
+    """
+    todo = iter(warehouse.rows(engine_sql("todo_requests"), {}))
+    cut, current = _Cut(0), 0
+    while some := list(islice(todo, _PORTION)):
+        places, rounds, positions, ids, tokens = (list(column) for column in zip(*some, strict=True))
+        at = places if only is None else positions
+        sizes = lines.sizes(at) if only is None or set(rounds) == {only} else None
+        if sizes is None:
             raise _Elsewhere
-        shard = cutter.add(size + _LEAD, tokens)
-        if shard != current:
-            yield items
-            items, current = [], shard
-        items.append((at, identity, tokens, bound))
-    if items:
-        yield items
+        done = 0
+        for shard, count in cutter.split([size + _LEAD for size in sizes], tokens):
+            if shard != current:
+                yield cut
+                cut, current = _Cut(places[done]), shard
+            cut.ids += ids[done : done + count]
+            cut.lines += at[done : done + count]
+            done += count
+    if cut.ids:
+        yield cut
 
 
-def _write_shard(
-    ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, items: list[_Item], lines: Blocks
-) -> _Packed:
-    call, digest = stage.calls[0], hashlib.sha256()
+def _write_shard(stage: Stage, warehouse: Warehouse, folder: Path, cut: _Cut, lines: Blocks) -> _Packed:
+    call = stage.calls[0]
     # With these two, its requests' ids say all that is in its bytes.
-    digest.update(f"{call.max_output_tokens} {call.cache is True}".encode())
-    digest.update("".join([identity for _, identity, _, _ in items]).encode())
-    name = f"{stage.name}-{digest.hexdigest()[:12]}"
-    path = folder / f"{name}.jsonl.zst"
+    told = f"{call.max_output_tokens} {call.cache is True} {''.join(cut.ids)}"
+    name = f"{stage.name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    path, ids = folder / f"{name}.jsonl.zst", folder / f"{name}.ids.parquet"
     with path.open("wb") as out:
-        size = lines.copy([place for place, _, _, _ in items], out)
-    listed, ids = folder / f"{name}.ids.csv", folder / f"{name}.ids.parquet"
-    with listed.open("w", encoding="ascii") as file:
-        file.writelines([f"{identity},{tokens},{bound}\n" for _, identity, tokens, bound in items])
-    warehouse.listed("fresh_packed", _PACKED_COLUMNS, listed)
-    warehouse.write(engine_sql("packed"), {"shard": name}, ids)
-    return _Packed(name, path, ids, len(items), size + len(items) * _LEAD)
+        size = lines.copy(cut.lines, out)
+    count = len(cut.ids)
+    warehouse.write(engine_sql("packed"), {"shard": name, "first": cut.first, "end": cut.first + count}, ids)
+    return _Packed(name, path, ids, count, size + count * _LEAD)
 
 
 def _keep_shard(ctx: Context, stage: Stage, packed: _Packed, *, seen_packs: int, canary: bool) -> bool:

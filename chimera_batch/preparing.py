@@ -9,12 +9,14 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from chimera_batch import wire
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.endpoints import ENDPOINTS
+from chimera_batch.errors import StoreConflict
 from chimera_batch.facts import Shard
 from chimera_batch.prices import Price
 from chimera_batch.warehouse import Warehouse
@@ -22,8 +24,7 @@ from chimera_batch.warehouse import Warehouse
 _SENT_COLUMNS = {"request_id": "VARCHAR", "ceiling": "INTEGER"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One open request: its output ceiling, its prompt tokens, and the most that it can cost in USD."""
 
     identity: str
@@ -78,15 +79,16 @@ def still_open(ctx: Context, shard: Shard, warehouse: Warehouse, *, marks: bool 
 
     A synchronous call is reserved at the standard rates: at the batch rates (flex) a host could still charge those.
     """
-    ceilings: dict[str, int] = dict(warehouse.rows(engine_sql("open"), {"shard": shard.id}))
     price, batch = ctx.price(shard), not shard.synchronous
     warehouse.view("fresh_members", [ctx.store.fetch(shard.members)])
-    lines = [
-        Line(identity, most, counted, price.most(bound, most, batch=batch, cache=marks))
-        for _, identity, counted, bound in warehouse.rows(engine_sql("fresh_members"), {})
-        if (most := ceilings.get(identity)) is not None
-    ]
-    return Open(shard, price, sorted(lines, key=lambda line: line.identity), marks)
+
+    @cache  # many requests are alike, and most of the time here would go into multiplying the same numbers
+    def cost(bound: int, ceiling: int) -> Decimal:
+        return price.most(bound, ceiling, batch=batch, cache=marks)
+
+    rows = warehouse.rows(engine_sql("open"), {"shard": shard.id})
+    lines = [Line(identity, ceiling, counted, cost(bound, ceiling)) for identity, ceiling, counted, bound in rows]
+    return Open(shard, price, lines, marks)
 
 
 def prepare(ctx: Context, sends: Open, warehouse: Warehouse, folder: Path) -> Prepared:
@@ -112,4 +114,14 @@ def letter_of(shard: Shard, nonce: str, ceilings: Mapping[str, int], *, marks: b
 
 def write(ctx: Context, shard: Shard, letter: wire.Letter, path: Path) -> wire.Wire:
     """The exact bytes of an attempt, from the shard's lines in the store; the same again for the same letter."""
-    return wire.build(ctx.store.fetch(shard.key), path, letter, ENDPOINTS[shard.endpoint].with_ceiling)
+    lines = ctx.store.fetch(shard.key)
+    if not letter.sends_all(shard.requests):
+        return wire.build(lines, path, letter, ENDPOINTS[shard.endpoint].with_ceiling)
+    built = wire.build_whole(lines, path, letter.nonce)
+    if built.requests != shard.requests:
+        raise StoreConflict(
+            f"the shard holds {built.requests} lines, not {shard.requests}",
+            where=shard.key,
+            hint="the object was changed or copied in part; restore the store from its backup",
+        )
+    return built

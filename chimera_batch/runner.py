@@ -164,7 +164,7 @@ def _join(step: Step, counts: Standing | None, asked: Sequence[str]) -> Made:
 def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
     """Pack and send what is missing; how the requests stand afterwards."""
     ctx, stage = step.ctx, step.stage
-    counts, upto = _packed(step, paths)
+    counts, upto = packed(step, paths)
     progress.halted = ctx.run in ctx.facts.halted
     left = counts.states["packed"] + counts.states["retryable"]
     if upto != planning.ALL and standing.keep_sample(step.warehouse, step.folder, upto):
@@ -177,7 +177,7 @@ def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
     return counts
 
 
-def _packed(step: Step, paths: list[Path]) -> tuple[Standing, str]:
+def packed(step: Step, paths: list[Path]) -> tuple[Standing, str]:
     """Pack what may be sent: everything, or a sample while nobody has agreed to more; and where the sample ends."""
     ctx, stage = step.ctx, step.stage
     number = len(paths)

@@ -13,16 +13,20 @@ from chimera_batch.packing import Cutter, Limits
 Request = tuple[int, int]  # bytes, tokens
 
 
-def cut(limits: Limits, requests: list[Request]) -> list[list[Request]]:
-    """The requests of each shard."""
+def cut(limits: Limits, requests: list[Request], portion: int = 7) -> list[list[Request]]:
+    """The requests of each shard, given to the cutter in portions."""
     cutter = Cutter(limits)
     shards: list[list[Request]] = []
-    for size, tokens in requests:
-        number = cutter.add(size, tokens)
-        assert number in {len(shards) - 1, len(shards)}, "shards are numbered without gaps, in order"
-        if number == len(shards):
-            shards.append([])
-        shards[number].append((size, tokens))
+    for begin in range(0, len(requests), portion):
+        some = requests[begin : begin + portion]
+        at = 0
+        for number, count in cutter.split([size for size, _ in some], [tokens for _, tokens in some]):
+            assert number in {len(shards) - 1, len(shards)}, "shards are numbered without gaps, in order"
+            if number == len(shards):
+                shards.append([])
+            shards[number] += some[at : at + count]
+            at += count
+        assert at == len(some)
     return shards
 
 

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 import zstandard
 
-from chimera_batch import api, collecting, folding, journal, planning, preparing, standing, wire
+from chimera_batch import api, collecting, folding, journal, preparing, standing, wire
 from chimera_batch.errors import InputError, MissingObject, NotFinished, StoreConflict
 from chimera_batch.facts import Asked, Ended, Facts, Table
 from chimera_batch.journal import FORMAT, Journal, event_key, segment_key
