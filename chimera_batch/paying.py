@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from chimera_batch import caching, lengths
 from chimera_batch.context import Context, engine_sql
@@ -71,12 +72,25 @@ def longer_tries(ctx: Context, stage: Stage, warehouse: Warehouse) -> LongerTrie
     found = next(iter(warehouse.rows(engine_sql("lengths"), {"ceiling": ceiling})))
     finished, truncated, deciles, given, usd, usable = found
     shares = tuple((place / 10, tokens) for place, tokens in enumerate(deciles or (), 1))
-    names = [one.name for one in ctx.project.stages]
-    above = names[: names.index(stage.name) + 1]
     # answers that another run has paid for are worth what they cost there
-    spent = max(usd, sum((ctx.facts.spent(ctx.run, name) for name in above), Decimal(0)))
+    spent = max(usd, _spent(ctx, stage))
     measured = Lengths(ceiling, finished, truncated, shares, given)
     return LongerTries(measured, _price(ctx, stage), stage.batch_priced, spent / usable if usable else None)
+
+
+def basis(ctx: Context, stage: Stage) -> list[Any]:
+    """What ``longer_tries`` rests on beside the views: it decides alike as long as this and they are the same."""
+    if not stage.longer_if_it_pays:
+        return []
+    ceiling, price = stage.calls[0].max_output_tokens, _price(ctx, stage).as_row()
+    return [ceiling, price, stage.batch_priced, str(_spent(ctx, stage))]
+
+
+def _spent(ctx: Context, stage: Stage) -> Decimal:
+    """USD billed to a stage and to those above it."""
+    names = [one.name for one in ctx.project.stages]
+    above = names[: names.index(stage.name) + 1]
+    return sum((ctx.facts.spent(ctx.run, name) for name in above), Decimal(0))
 
 
 def _price(ctx: Context, stage: Stage) -> Price:

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import spending
+from chimera_batch import recalling, spending
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import InputError
 from chimera_batch.joining import Made
 from chimera_batch.project import Source, shipped_root
 from chimera_batch.standing import STATES, view_or_empty
-from chimera_batch.statusing import stand
 from chimera_batch.warehouse import Query, Warehouse, open_query
 
 ENGINE_TABLES = ("outcomes", "costs", "batches", "stages", "quotes")
@@ -122,10 +121,10 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _stages(ctx: Context, tables: Mapping[str, Made]) -> Iterator[tuple[Any, ...]]:
-    worth = spending.kept(ctx, tables)
+    worth = spending.kept(ctx)
     for place, stage in enumerate(ctx.project.stages, 1):
         table, kept = tables.get(stage.name), worth[stage.name]
-        counts = stand(ctx, stage)[0].states if stage.kind == "ask" else dict.fromkeys(STATES, 0)
+        counts = recalling.counted(ctx, stage).standing.states if stage.kind == "ask" else dict.fromkeys(STATES, 0)
         states = [counts[state] for state in STATES]
         quote = ctx.facts.quoted(ctx.run, stage.name)
         usd = (kept.usd, ctx.facts.suspected(ctx.run, stage.name), *(quote.total()[:3] if quote else (None,) * 3))

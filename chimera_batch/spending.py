@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from chimera_batch import joining, keeping
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.facts import Attempt, Shard
+from chimera_batch.fingerprints import digest
 from chimera_batch.joining import Made
+from chimera_batch.remembering import code, recall, remember
 from chimera_batch.standing import LANDED_COLUMNS, view_or_empty
 from chimera_batch.warehouse import Warehouse
-
-_ATTEMPT_COLUMNS = {"realm": "VARCHAR", "stage": "VARCHAR", "shard": "VARCHAR", "attempt": "INTEGER"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,46 @@ Wasted = Mapping[str, Charged]
 
 
 def wasted(ctx: Context) -> Mapping[str, Wasted]:
-    """What the run was billed for no usable answer, by stage. One query a host, however many stages."""
+    """What the run was billed for no usable answer, by stage. Each landing is read once on a machine."""
+    heard = {_landing(attempt): (shard, attempt) for shard, attempt in _unusable(ctx)}
+    key, known = digest(code("charged_for")), recall(ctx, "wasted")
+    bills: dict[str, Any] = known[1] if known and known[0] == key else {}
+    if heard.keys() - bills.keys():
+        bills = {name: bill for name, bill in bills.items() if name in heard}
+        bills |= _billed(ctx, [pair for name, pair in heard.items() if name not in bills])
+        remember(ctx, "wasted", key, bills)
     found: dict[str, dict[str, Charged]] = defaultdict(dict)
+    for name, (_, attempt) in heard.items():
+        for outcome, requests, tokens, usd in bills[name]:
+            one = Charged(requests, tokens, Decimal(usd))
+            found[attempt.stage][outcome] = _plus(found[attempt.stage].get(outcome), one)
+    return {
+        stage: {outcome: one for outcome, one in sorted(by_outcome.items()) if one.tokens or one.usd}
+        for stage, by_outcome in found.items()
+    }
+
+
+def _unusable(ctx: Context) -> Iterator[tuple[Shard, Attempt]]:
+    """The run's attempts that landed anything but usable answers."""
+    for shard, attempt in ctx.facts.attempts(ctx.run):
+        if attempt.answers and attempt.outcomes.keys() != {"ok"}:
+            yield shard, attempt
+
+
+def _landing(attempt: Attempt) -> str:
+    """Names what an attempt landed: its keys hold a digest of their content."""
+    return " ".join(attempt.answers)
+
+
+def _billed(ctx: Context, pairs: Sequence[tuple[Shard, Attempt]]) -> dict[str, list[list[Any]]]:
+    """Of each landing, what every outcome but ``ok`` came to: requests, tokens, dollars as text."""
+    found: dict[str, list[list[Any]]] = {_landing(attempt): [] for _, attempt in pairs}
     with ctx.warehouse() as (warehouse, _):
-        pairs = ctx.facts.attempts(ctx.run)
-        warehouse.load("attempts", _ATTEMPT_COLUMNS, ((s.realm, a.stage, s.id, a.number) for s, a in pairs))
-        for realm, answers in _answers(ctx).items():
-            warehouse.view("landed", answers)
-            for stage, outcome, *amounts in warehouse.rows(engine_sql("charged_for"), {"realm": realm}):
-                if outcome != "ok" and any(amounts[1:]):
-                    found[stage][outcome] = _plus(found[stage].get(outcome), Charged(*amounts))
+        for realm in {shard.realm for shard, _ in pairs}:
+            mine = {(shard.id, attempt.number): attempt for shard, attempt in pairs if shard.realm == realm}
+            warehouse.view("landed", [ctx.store.fetch(key) for one in mine.values() for key in one.answers])
+            for shard, number, outcome, requests, tokens, usd in warehouse.rows(engine_sql("charged_for"), {}):
+                found[_landing(mine[shard, number])].append([outcome, requests, tokens, str(usd)])
     return found
 
 
@@ -88,7 +120,17 @@ class Kept:
         return self.usd / self.rows if self.rows else None
 
 
-def kept(ctx: Context, made: Mapping[str, Made]) -> dict[str, Kept]:
+def kept(ctx: Context) -> dict[str, Kept]:
     """Of each stage: rows that are kept, as far as the tables made so far can tell, and what they cost."""
-    rows = keeping.kept_of(ctx.project.stages, ctx, made)
+    rows = _kept_rows(ctx)
     return {s.name: Kept(rows.get(s.name), ctx.facts.spent(ctx.run, s.name)) for s in ctx.project.stages}
+
+
+def _kept_rows(ctx: Context) -> dict[str, int]:
+    made = {name: table.sha256 for (run, name), table in ctx.facts.tables.items() if run == ctx.run}
+    stages = [[stage.name, stage.kind, stage.table.text if stage.table else None] for stage in ctx.project.stages]
+    key, known = digest([code("every_row", "kept_own", "kept_later"), made, stages]), recall(ctx, "kept")
+    if known is None or known[0] != key:
+        known = key, keeping.kept_of(ctx.project.stages, ctx, tables(ctx))
+        remember(ctx, "kept", *known)
+    return dict(known[1])

@@ -6,14 +6,14 @@ decides what is asked again. The sums are checked here: a stage that does not ba
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import ChimeraError
-from chimera_batch.facts import Shard
+from chimera_batch.facts import Asked, Shard
 from chimera_batch.paying import LongerTries, longer_tries
 from chimera_batch.project import Stage
 from chimera_batch.retry import History, always, choose
@@ -60,6 +60,7 @@ class Standing:
     states: dict[str, int]
     outcomes: dict[str, int]
     reasons: tuple[str, ...] = ()  # why requests are given up that the manifest would ask again, for people
+    placed: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)  # of them by shard
 
     @property
     def wanted(self) -> int:
@@ -110,12 +111,15 @@ def take(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Stan
     _materialise(warehouse, folder, "standing")
     states = dict.fromkeys(STATES, 0)
     outcomes: dict[str, int] = {}
-    for state, outcome, requests in warehouse.rows(engine_sql("standing_counts"), {}):
+    placed: dict[str, int] = {}
+    for state, outcome, shard, requests in warehouse.rows(engine_sql("standing_counts"), {}):
         states[state] += requests
         if outcome:
             outcomes[outcome] = outcomes.get(outcome, 0) + requests
+        if shard is not None:
+            placed[shard] = placed.get(shard, 0) + requests
     reasons = tuple(why for _, why in sorted(tries.reasons.items())) if tries else ()
-    standing = Standing(states, dict(sorted(outcomes.items())), reasons)
+    standing = Standing(states, dict(sorted(outcomes.items())), reasons, placed)
     wanted = int(warehouse.scalar(engine_sql("wanted"), {}))
     if standing.wanted != wanted:
         raise ChimeraError(
@@ -126,13 +130,19 @@ def take(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Stan
     return standing
 
 
+def last_asked(ctx: Context, stage: Stage) -> list[Asked]:
+    """The rounds of a stage as they were last asked, as many as the manifest allows now; none before it asked any."""
+    asked = ctx.facts.asked.get((ctx.run, stage.name), {})
+    most = stage.rounds.max if stage.rounds else 1
+    return [asked[number] for number in sorted(asked) if number <= most]
+
+
 def as_asked(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Standing | None:
     """How a stage stands as it was last asked, from the store alone, with its views; None before it asked anything."""
-    asked = ctx.facts.asked.get((ctx.run, stage.name), {})
+    asked = last_asked(ctx, stage)
     if not asked:
         return None
-    most = stage.rounds.max if stage.rounds else 1
-    prepare(ctx, stage, [ctx.store.fetch(asked[n].key) for n in sorted(asked) if n <= most], warehouse)
+    prepare(ctx, stage, [ctx.store.fetch(one.key) for one in asked], warehouse)
     return take(ctx, stage, warehouse, folder)
 
 
@@ -141,8 +151,8 @@ def keep_sample(warehouse: Warehouse, folder: Path, upto: str) -> bool:
     path = folder / "standing_sample.parquet"
     warehouse.write(engine_sql("standing_sample"), {"upto": upto}, path)
     warehouse.view("standing", [path])
-    counts = {state: requests for state, _, requests in warehouse.rows(engine_sql("standing_counts"), {})}
-    return counts.keys() <= {"answered", "given_up"}
+    states = {state for state, *_ in warehouse.rows(engine_sql("standing_counts"), {})}
+    return states <= {"answered", "given_up"}
 
 
 def _materialise(warehouse: Warehouse, folder: Path, name: str) -> None:

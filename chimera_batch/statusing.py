@@ -6,20 +6,17 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch import spending, standing, waves
-from chimera_batch.context import Context, engine_sql
+from chimera_batch import recalling, spending, waves
+from chimera_batch.context import Context
 from chimera_batch.facts import Attempt, Quoted, Shard, day_of
 from chimera_batch.project import Stage
 from chimera_batch.spending import Kept, Wasted
-from chimera_batch.standing import STATES, Standing
-from chimera_batch.warehouse import Warehouse
-
-_NOTHING = Standing(dict.fromkeys(STATES, 0), {})
+from chimera_batch.standing import STATES
 
 
 def status(ctx: Context) -> dict[str, Any]:
     """Counts as of the last plan: rows queries are not run again. ``wanted`` is always the sum of the states."""
-    wasted, kept = spending.wasted(ctx), spending.kept(ctx, spending.tables(ctx))
+    wasted, kept = spending.wasted(ctx), spending.kept(ctx)
     stages = [
         _stage(ctx, stage) | _money(ctx, stage, wasted.get(stage.name, {}), kept[stage.name])
         for stage in ctx.project.stages
@@ -69,14 +66,15 @@ def _open(ctx: Context) -> list[tuple[Shard, Attempt]]:
 def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:
     table = ctx.facts.tables.get((ctx.run, stage.name))
     mine = [(shard, attempt) for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.stage == stage.name]
-    counts, orphaned = stand(ctx, stage) if stage.kind == "ask" else (_NOTHING, 0)
+    found = recalling.counted(ctx, stage) if stage.kind == "ask" else recalling.NOTHING
+    counts = found.standing
     return {
         "stage": stage.name,
         "kind": stage.kind,
         "rows": table.rows if table else None,
         "wanted": counts.wanted,
         **counts.states,
-        "orphaned": orphaned,
+        "orphaned": found.orphaned,
         "outcomes": counts.outcomes,
         "reasons": list(counts.reasons),
         "usd_spent": _dollars(ctx.facts.spent(ctx.run, stage.name)),
@@ -108,26 +106,6 @@ def _quoted(quote: Quoted | None) -> dict[str, Any] | None:
         return None
     usd = dict(zip(("low", "likely", "high", "ceiling"), map(_dollars, quote.total()), strict=True))
     return {**usd, "basis": quote.basis, "requests": quote.requests}
-
-
-def stand(ctx: Context, stage: Stage) -> tuple[Standing, int]:
-    """How a stage's requests stand, and how many answers it bought that no row of it asks for any more."""
-    with ctx.warehouse() as (warehouse, folder):
-        counts = standing.as_asked(ctx, stage, warehouse, folder)
-        return (counts, _orphaned(ctx, stage, warehouse)) if counts else (_NOTHING, 0)
-
-
-def _orphaned(ctx: Context, stage: Stage, warehouse: Warehouse) -> int:
-    realm = ctx.realm(stage)
-    keys = [
-        attempt.ids or shard.members
-        for shard, attempt in ctx.facts.attempts(ctx.run)
-        if shard.realm == realm and attempt.stage == stage.name and attempt.stand != "dropped"
-    ]
-    if not keys:
-        return 0
-    warehouse.view("sent", [ctx.store.fetch(key) for key in keys])
-    return int(warehouse.scalar(engine_sql("orphaned"), {}))
 
 
 def _batch(shard: Shard, attempt: Attempt) -> dict[str, Any]:

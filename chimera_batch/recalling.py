@@ -1,0 +1,120 @@
+"""How a stage stands, from the store alone: counted once, and remembered until anything that decides it has changed.
+
+A standing rests on what was asked, on the shards that hold it, on their attempts, and on the manifest's rules. An id
+belongs to one shard of a realm for ever, so once all requests have a shard no other one matters, and what other stages
+and runs do meanwhile makes nothing here out of date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from chimera_batch import paying, standing
+from chimera_batch.context import Context, engine_sql
+from chimera_batch.facts import Asked, Attempt, Shard
+from chimera_batch.fingerprints import digest
+from chimera_batch.project import Stage
+from chimera_batch.remembering import code, recall, remember
+from chimera_batch.standing import STATES, Standing
+from chimera_batch.warehouse import Warehouse
+
+_SQL = ("history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How the requests of a stage stand, and how many answers it bought that no row of it asks for any more."""
+
+    standing: Standing
+    orphaned: int
+
+
+NOTHING = Counted(Standing(dict.fromkeys(STATES, 0), {}), 0)
+"""Of a stage that has asked nothing yet."""
+
+
+def counted(ctx: Context, stage: Stage) -> Counted:
+    """How a stage stands as it was last asked."""
+    asked = standing.last_asked(ctx, stage)
+    if not asked:
+        return NOTHING
+    found = _recalled(ctx, stage, asked)
+    if found is not None:
+        return found
+    with ctx.warehouse() as (warehouse, folder):
+        counts = standing.as_asked(ctx, stage, warehouse, folder)
+        assert counts is not None, stage.name  # noqa: S101 - something was asked
+        found = Counted(counts, _orphaned(ctx, stage, counts, warehouse))
+    _remember(ctx, stage, asked, found)
+    return found
+
+
+def _recalled(ctx: Context, stage: Stage, asked: Sequence[Asked]) -> Counted | None:
+    known = recall(ctx, _name(stage))
+    if known is None:
+        return None
+    key, value = known
+    try:
+        shards = _shards(ctx, stage, value["shards"])
+        if key != basis(ctx, stage, asked, shards):
+            return None
+        counts = Standing(value["states"], value["outcomes"], tuple(value["reasons"]))
+        return Counted(counts, value["orphaned"])
+    except (KeyError, TypeError):  # of another version, or broken
+        return None
+
+
+def _remember(ctx: Context, stage: Stage, asked: Sequence[Asked], found: Counted) -> None:
+    counts = found.standing
+    names = None if counts.states["not_asked"] else sorted(counts.placed)
+    key = basis(ctx, stage, asked, _shards(ctx, stage, names))
+    told = {"states": counts.states, "outcomes": counts.outcomes, "reasons": counts.reasons}
+    remember(ctx, _name(stage), key, {**told, "orphaned": found.orphaned, "shards": names})
+
+
+def _name(stage: Stage) -> str:
+    return f"standing of {stage.name}"
+
+
+def _shards(ctx: Context, stage: Stage, names: Sequence[str] | None) -> list[Shard]:
+    """The shards of the realm that matter: those named, or all of them while some requests have none (None); and those
+    that the stage has sent."""
+    realm = ctx.facts.in_realm(ctx.realm(stage))
+    if names is None:
+        return list(realm)
+    known = set(names)
+    return [shard for shard in realm if shard.id in known or any(_sent(stage, one) for one in shard.attempts)]
+
+
+def basis(ctx: Context, stage: Stage, asked: Iterable[Asked], shards: Iterable[Shard]) -> str:
+    """The digest of everything that a standing rests on."""
+    mark = (ctx.run, stage.name)
+    seen = [[one.id, one.members, one.requests, [_told(attempt, mark) for attempt in one.attempts]] for one in shards]
+    rules = {name: asdict(rule) for name, rule in stage.retry.items()}
+    return digest([code(*_SQL), ctx.realm(stage), [one.key for one in asked], rules, paying.basis(ctx, stage), seen])
+
+
+def _told(one: Attempt, mark: tuple[str, str]) -> list[Any]:
+    told = [one.number, one.stage, one.stand, one.requests, one.ids, one.answers, one.outcomes]
+    return [*told, mark in one.forgiven]
+
+
+def _sent(stage: Stage, attempt: Attempt) -> bool:
+    return attempt.stage == stage.name and attempt.stand != "dropped"
+
+
+def _orphaned(ctx: Context, stage: Stage, counts: Standing, warehouse: Warehouse) -> int:
+    """Reads only what was sent of shards that are not wanted as a whole. The view ``asked`` must be current."""
+    keys = [
+        attempt.ids or shard.members
+        for shard in ctx.facts.in_realm(ctx.realm(stage))
+        if counts.placed.get(shard.id, 0) < shard.requests
+        for attempt in shard.attempts
+        if _sent(stage, attempt)
+    ]
+    if not keys:
+        return 0
+    warehouse.view("sent", [ctx.store.fetch(key) for key in keys])
+    return int(warehouse.scalar(engine_sql("orphaned"), {}))
