@@ -85,7 +85,7 @@ def _shards(ctx: Context, stage: Stage, names: Sequence[str] | None) -> list[Sha
     if names is None:
         return list(realm)
     known = set(names)
-    return [shard for shard in realm if shard.id in known or any(_sent(stage, one) for one in shard.attempts)]
+    return [shard for shard in realm if shard.id in known or any(_sent(ctx, stage, one) for one in shard.attempts)]
 
 
 def basis(ctx: Context, stage: Stage, asked: Iterable[Asked], shards: Iterable[Shard]) -> str:
@@ -97,12 +97,13 @@ def basis(ctx: Context, stage: Stage, asked: Iterable[Asked], shards: Iterable[S
 
 
 def _told(one: Attempt, mark: tuple[str, str]) -> list[Any]:
-    told = [one.number, one.stage, one.stand, one.requests, one.ids, one.answers, one.outcomes]
+    told = [one.number, one.run, one.stage, one.stand, one.requests, one.ids, one.answers, one.outcomes]
     return [*told, mark in one.forgiven]
 
 
-def _sent(stage: Stage, attempt: Attempt) -> bool:
-    return attempt.stage == stage.name and attempt.stand != "dropped"
+def _sent(ctx: Context, stage: Stage, attempt: Attempt) -> bool:
+    """Whether this stage of this run has bought what an attempt asked, or is about to."""
+    return (attempt.run, attempt.stage) == (ctx.run, stage.name) and attempt.stand != "dropped"
 
 
 def _orphaned(ctx: Context, stage: Stage, counts: Standing, warehouse: Warehouse) -> int:
@@ -112,7 +113,7 @@ def _orphaned(ctx: Context, stage: Stage, counts: Standing, warehouse: Warehouse
         for shard in ctx.facts.in_realm(ctx.realm(stage))
         if counts.placed.get(shard.id, 0) < shard.requests
         for attempt in shard.attempts
-        if _sent(stage, attempt)
+        if _sent(ctx, stage, attempt)
     ]
     if not keys:
         return 0

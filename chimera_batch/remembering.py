@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,17 @@ from chimera_batch.context import Context, engine_sql
 from chimera_batch.fingerprints import digest
 
 
-def recall(ctx: Context, name: str) -> tuple[str, Any] | None:
+def recall(ctx: Context, name: str) -> tuple[str, dict[str, Any]] | None:
     """(digest, value) as kept under a name of this run; None where there is nothing that can be read."""
     try:
         key, value = json.loads(_path(ctx, name).read_bytes())
     except (OSError, ValueError, TypeError):
         return None
-    return (key, value) if isinstance(key, str) else None
+    return (key, value) if isinstance(key, str) and isinstance(value, dict) else None
 
 
-def remember(ctx: Context, name: str, key: str, value: Any) -> None:
-    """Keep a JSON value in place of the one before. What cannot be written is worked out again next time."""
+def remember(ctx: Context, name: str, key: str, value: Mapping[str, Any]) -> None:
+    """Keep a JSON object in place of the one before. What cannot be written is worked out again next time."""
     path = _path(ctx, name)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     with suppress(OSError):
