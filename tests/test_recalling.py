@@ -58,6 +58,7 @@ def finish(one: Bench, answer: Callable[[str], bytes | None] = ok) -> None:
     one.go()
 
 
+@pytest.mark.slow
 def test_at_every_moment_of_a_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(3)
     answers = [ok, ok, ok, short, refused, bad, busy, late, nothing]
@@ -78,6 +79,7 @@ def test_at_every_moment_of_a_life(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert agrees(one, monkeypatch)["stages"][0]["packed"] == said[-1]["stages"][0]["given_up"] > 0
 
 
+@pytest.mark.slow
 def test_rows_that_were_edited_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = made(tmp_path, 4)
     finish(one)
