@@ -24,7 +24,8 @@ from tests.faults.pipeline import Ended, Pipeline, Place
 from tests.faults.proxies import When, Wire
 
 if TYPE_CHECKING:
-    from tests.s3 import Bucket, Server
+    from tests.s3 import Bucket
+    from tests.servers import Server
 
 pytest_plugins = ["tests.s3"]
 

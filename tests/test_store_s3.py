@@ -23,7 +23,8 @@ from chimera_batch.stores.s3 import CONFIG, S3Store
 from chimera_batch.stores.s3_errors import explain, fate_unknown, met_another
 
 if TYPE_CHECKING:
-    from tests.s3 import Bucket, Server
+    from tests.s3 import Bucket
+    from tests.servers import Server
 
 pytest_plugins = ["tests.s3"]
 
@@ -315,6 +316,7 @@ def test_a_cached_object_costs_one_small_request_and_then_none(bucket: Bucket, t
     assert first.create("t/a.parquet", b"p" * 1000)
     one, two = count_reads(first), count_reads(second)
     path = first.fetch("t/a.parquet")
+    first._cache.settle()  # as the process's end does
     assert one() == (1, 0), "cold: one GET"
     assert first.fetch("t/a.parquet") == path
     assert one() == (0, 0), "the same process: none"
@@ -429,8 +431,8 @@ def test_a_cache_that_cannot_be_written_says_so(bucket: Bucket, tmp_path: Path) 
 def test_the_cache_by_itself(tmp_path: Path) -> None:
     cache = ObjectCache(tmp_path)
     assert not cache.knows("http://h/b/k")
-    assert cache.save("http://h/b/k", "v1", [b"ab", b"c"], 4) is None
-    path = cache.save("http://h/b/k", "v1", [b"ab", b"c"], 3)
+    assert cache.save("http://h/b/k", "v1", lambda out: out.write(b"abc"), 4) is None
+    path = cache.save("http://h/b/k", "v1", lambda out: out.write(b"abc"), 3)
     assert path is not None
     assert path.read_bytes() == b"abc"
     assert cache.knows("http://h/b/k")
@@ -438,7 +440,7 @@ def test_the_cache_by_itself(tmp_path: Path) -> None:
     assert cache.find("http://h/b/k", "v1", 4) is None
     assert cache.find("http://h/b/k", "v2", 3) is None
     assert cache.find("http://h/b/other", "v1", 3) is None
-    assert cache.save("http://h/b/k", "v2", [b"xyz"], 3) != path
+    assert cache.save("http://h/b/k", "v2", lambda out: out.write(b"xyz"), 3) != path
     assert path.read_bytes() == b"abc", "a reader of the old version is not disturbed"
     cache.forget("http://h/b/k")
     assert not cache.knows("http://h/b/k")

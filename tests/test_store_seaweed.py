@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chimera_batch.errors import InputError
-from chimera_batch.stores import open_store, s3_puts
+from chimera_batch.stores import open_store, s3_gets, s3_puts
+from chimera_batch.stores.s3 import S3Store
 
 if TYPE_CHECKING:
     from tests.s3 import Bucket
@@ -51,6 +54,36 @@ def test_parts_make_one_object_once(seaweed_bucket: Bucket, tmp_path: Path, monk
     monkeypatch.setattr(s3_puts.Putter, "put_file", late)
     assert store.create_file("raw/other", big) is False
     assert store.read("raw/other") == b"theirs"
+    left = seaweed_bucket.server.client().list_multipart_uploads(Bucket=seaweed_bucket.name)
+    assert left.get("Uploads", []) == []
+
+
+def test_of_writers_of_one_large_file_one_wins(
+    seaweed_bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are past the first look before one has sent its parts; the parts of several never mingle in the object."""
+    monkeypatch.setattr(s3_puts, "SINGLE_PUT", 6_000_000)
+    monkeypatch.setattr(s3_puts, "PART", 5 << 20)
+    monkeypatch.setattr(s3_gets, "SINGLE_GET", 4_000_000)
+    monkeypatch.setattr(s3_gets, "RANGE", 3 << 20)
+    stores = [open_store(seaweed_bucket.url, cache=tmp_path / f"cache-{n}") for n in range(4)]
+    start = Barrier(4)
+    look = S3Store.exists
+
+    def together(self: S3Store, key: str) -> bool:
+        found = look(self, key)
+        start.wait(60)
+        return found
+
+    monkeypatch.setattr(S3Store, "exists", together)
+    files = [tmp_path / f"big-{n}" for n in range(4)]
+    for path in files:
+        path.write_bytes(os.urandom(17_000_000))
+    with ThreadPoolExecutor(4) as pool:
+        won = list(pool.map(lambda n: stores[n].create_file("raw/big", files[n]), range(4)))
+    assert won.count(True) == 1
+    for store in stores:
+        assert store.fetch("raw/big").read_bytes() == files[won.index(True)].read_bytes()
     left = seaweed_bucket.server.client().list_multipart_uploads(Bucket=seaweed_bucket.name)
     assert left.get("Uploads", []) == []
 

@@ -1,14 +1,24 @@
-"""Local copies of remote objects: complete or absent, private, read-only. May be deleted whenever nothing runs."""
+"""Local copies of remote objects: complete or absent, private, read-only. May be deleted whenever nothing runs.
+
+A copy is synced to the disk behind the reader's back. Until that is done its time of modification is ``_UNSYNCED``, and
+no other process takes it for a copy: after a power cut it might be empty.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from chimera_batch.stores import disk
+
+_UNSYNCED = 0  # seconds since 1970: no copy is as old
 
 
 class ObjectCache:
@@ -19,6 +29,8 @@ class ObjectCache:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._own: set[Path] = set()  # saved by this process and not synced yet
+        self._syncing = ThreadPoolExecutor(1, thread_name_prefix="sync")  # Python's end waits for it
 
     def knows(self, address: str) -> bool:
         """Whether any version of the object was ever copied; if not, there is nothing to compare."""
@@ -27,10 +39,15 @@ class ObjectCache:
     def find(self, address: str, version: str, size: int) -> Path | None:
         """The copy of exactly this version, or None."""
         path = self._file(address, version)
-        return path if path.is_file() and path.stat().st_size == size else None
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        trusted = found.st_mtime != _UNSYNCED or path in self._own
+        return path if trusted and found.st_size == size else None
 
-    def save(self, address: str, version: str, chunks: Iterable[bytes], size: int) -> Path | None:
-        """Write a copy; None, and nothing is kept, when ``chunks`` are not ``size`` bytes long.
+    def save(self, address: str, version: str, write: Callable[[BinaryIO], object], size: int) -> Path | None:
+        """Have a copy written; None, and nothing is kept, when it is not ``size`` bytes long.
 
         Raises InputError for a full disk or a folder that cannot be written.
         """
@@ -38,12 +55,30 @@ class ObjectCache:
         with disk.explained("the cache folder", self._folder):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             part = path.parent / f"{uuid4().hex}.part"
-            disk.write_private(part, lambda out: out.writelines(chunks))
+            disk.write_private(part, write, sync=False)
             if part.stat().st_size != size:
                 part.unlink()
                 return None
+            os.utime(part, (_UNSYNCED, _UNSYNCED))
             part.chmod(0o400)
-            return part.rename(path)
+            self._own.add(path)
+            part.rename(path)
+        self._syncing.submit(self._sync, path)
+        return path
+
+    def settle(self) -> None:
+        """Wait until everything that was saved is synced."""
+        self._syncing.submit(lambda: None).result()
+
+    def _sync(self, path: Path) -> None:
+        with suppress(OSError):  # forgotten meanwhile, or a disk that fails: then it stays a copy of this process alone
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+                os.utime(handle)
+            finally:
+                os.close(handle)
+            self._own.discard(path)
 
     def forget(self, address: str) -> None:
         """Remove all copies of an object."""

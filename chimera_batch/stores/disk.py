@@ -21,14 +21,15 @@ _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_LINKS = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
-def write_private(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Make ``path`` (which must not exist) with mode 0600, have it written and sync it; on failure nothing is left."""
+def write_private(path: Path, write: Callable[[BinaryIO], object], *, sync: bool = True) -> None:
+    """Make ``path`` (which must not exist) with mode 0600, have it written and synced; on failure nothing is left."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "wb") as out:
             write(out)
-            out.flush()
-            os.fsync(out.fileno())
+            if sync:
+                out.flush()
+                os.fsync(out.fileno())
     except BaseException:  # a KeyboardInterrupt in mid-copy must not leave 200 MB behind either
         path.unlink(missing_ok=True)
         raise

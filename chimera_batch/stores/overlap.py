@@ -7,14 +7,17 @@ is made for that; so is ``wait``. Nothing here decides anything, and a failure n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from itertools import chain, islice
 from pathlib import Path
 from threading import Semaphore
 from types import TracebackType
+from typing import TypeVar
 
 from chimera_batch.stores.base import Store
+
+_T = TypeVar("_T")
 
 
 class Uploads:
@@ -140,3 +143,18 @@ def prefetch(store: Store, keys: Iterable[str], at_once: int = 8) -> Iterator[Pa
         finally:
             for future in coming:
                 future.cancel()
+
+
+def together(crew: Executor, acts: Sequence[Callable[[], _T]]) -> list[_T]:
+    """What each of ``acts`` returns, in their order; ``crew`` does them side by side.
+
+    When one fails its error is raised, after those under way have ended; what had not begun is not done.
+    """
+    jobs = [crew.submit(act) for act in acts]
+    try:
+        wait(jobs, return_when=FIRST_EXCEPTION)
+    finally:
+        for job in jobs:
+            job.cancel()
+        wait(jobs)
+    return [job.result() for job in jobs]  # they begin in their order, so an error stands before what was cancelled

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import boto3.session
@@ -21,18 +22,17 @@ from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 
 from chimera_batch.errors import InputError, MissingObject
-from chimera_batch.stores import disk, probing
+from chimera_batch.stores import probing, s3_puts
 from chimera_batch.stores.cache import ObjectCache
 from chimera_batch.stores.keys import check_key, check_prefix, is_key, resume_point
-from chimera_batch.stores.s3_errors import NETWORK, SDK_ERRORS, explain, fate_unknown, met_another, refused, unreachable
+from chimera_batch.stores.s3_errors import SDK_ERRORS, explain, fate_unknown, met_another, refused, unreachable
+from chimera_batch.stores.s3_gets import Getter
 from chimera_batch.stores.s3_puts import NONCE, Putter
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 _PAUSES = (0.1, 0.5, 1.0, 2.0, 4.0)  # seconds before a put is sent again that met a concurrent one (409)
-_READS = 3  # boto3 repeats requests, but not a body that breaks off
 
 CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
@@ -40,8 +40,6 @@ CONFIG = Config(
     read_timeout=60,
     max_pool_connections=32,
 )
-
-_T = TypeVar("_T")
 
 
 def connect(url: str, *, cache: Path) -> S3Store:
@@ -84,8 +82,11 @@ class S3Store:
     refused because the first sending had succeeded, the nonce tells whose object is there.
     """
 
-    def __init__(self, client: S3Client, bucket: str, prefix: str, cache: ObjectCache) -> None:
+    def __init__(
+        self, client: S3Client, bucket: str, prefix: str, cache: ObjectCache, crew: Executor | None = None
+    ) -> None:
         self._client = client
+        self._crew = crew or ThreadPoolExecutor(s3_puts.AT_ONCE, thread_name_prefix="part")  # starts no thread yet
         self._bucket = bucket
         self._prefix = prefix
         self._cache = cache
@@ -105,19 +106,20 @@ class S3Store:
 
     def create_file(self, key: str, path: Path) -> bool:
         """See Store. Above 64 MB the file goes up in parts and becomes visible with the last step only."""
-        if self.exists(key):  # spares an upload that would be refused at its end
+        if path.stat().st_size > s3_puts.SMALL and self.exists(key):  # spares an upload that would be refused
             return False
         return self._claim(key, lambda putter: putter.put_file(path))
 
     def read(self, key: str) -> bytes:
         """See Store."""
-        return self._download(key, lambda reply: reply["Body"].read())
+        with self._explained(check_key(key)):
+            return self._getter(key).read()
 
     def fetch(self, key: str) -> Path:
         """See Store. A cached file is compared with the bucket's ETag once per process: a wiped store is noticed."""
         known = self._current.get(check_key(key))
         if known is None or not known.is_file():
-            known = self._cached(key) or self._download(key, lambda reply: self._save(key, reply))
+            known = self._cached(key) or self._copy(key)
             self._current[key] = known
         return known
 
@@ -156,8 +158,8 @@ class S3Store:
         probing.probe(self, also=self._keeps_metadata)
 
     def sub(self, prefix: str) -> S3Store:
-        """See Store. Shares the client."""
-        return S3Store(self._client, self._bucket, self._full(check_key(prefix)), self._cache)
+        """See Store. Shares the client, its threads and the cache."""
+        return S3Store(self._client, self._bucket, self._full(check_key(prefix)), self._cache, self._crew)
 
     # --- names and errors
 
@@ -179,7 +181,7 @@ class S3Store:
     def _claim(self, key: str, send: Callable[[Putter], None]) -> bool:
         """Send until the key's fate is known: ours (True) or somebody else's (False)."""
         nonce = uuid4().hex
-        putter = Putter(self._client, self._bucket, self._full(check_key(key)), nonce)
+        putter = Putter(self._client, self._crew, self._bucket, self._full(check_key(key)), nonce)
         for pause in _PAUSES:
             try:
                 send(putter)
@@ -220,17 +222,8 @@ class S3Store:
                     if is_key(key):
                         yield key
 
-    def _download(self, key: str, take: Callable[[GetObjectOutputTypeDef], _T]) -> _T:
-        with self._explained(check_key(key)):
-            for last in (*[False] * (_READS - 1), True):
-                reply = self._client.get_object(Bucket=self._bucket, Key=self._full(key))
-                try:
-                    with closing(reply["Body"]):
-                        return take(reply)
-                except NETWORK:
-                    if last:
-                        raise
-        raise AssertionError("unreachable")
+    def _getter(self, key: str) -> Getter:
+        return Getter(self._client, self._crew, self._bucket, self._full(key))
 
     def _address(self, key: str) -> str:
         return f"{self._client.meta.endpoint_url}/{self._bucket}/{self._full(key)}"
@@ -244,12 +237,9 @@ class S3Store:
             head = self._client.head_object(Bucket=self._bucket, Key=self._full(key))
         return self._cache.find(address, head["ETag"], head["ContentLength"])
 
-    def _save(self, key: str, reply: GetObjectOutputTypeDef) -> Path:
-        size = reply["ContentLength"]
-        path = self._cache.save(self._address(key), reply["ETag"], reply["Body"].iter_chunks(disk.CHUNK), size)
-        if path is None:
-            raise sdk.ResponseStreamingError(error=f"the body ended before its {size} bytes")
-        return path
+    def _copy(self, key: str) -> Path:
+        with self._explained(key):
+            return self._getter(key).save(self._cache, self._address(key))
 
     def _keeps_metadata(self, key: str) -> tuple[str, str] | None:
         if self._head(key):
