@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from chimera_batch import recalling, spending
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import InputError
-from chimera_batch.joining import Made
 from chimera_batch.project import Source, shipped_root
 from chimera_batch.standing import STATES, view_or_empty
-from chimera_batch.warehouse import Query, Warehouse, open_query
+from chimera_batch.warehouse import Later, Query, Warehouse, open_query
 
-ENGINE_TABLES = ("outcomes", "costs", "batches", "stages", "quotes")
 _BATCH_COLUMNS = {
     "stage": "VARCHAR",
     "shard": "VARCHAR",
@@ -63,35 +62,41 @@ _KEY_COLUMNS = {
 _MADE_COLUMNS = {"stage": "VARCHAR", "place": "INTEGER", "asks": "BOOLEAN", "row_key": "VARCHAR"}
 
 
+_NEEDS = {
+    "outcomes": ("attempts", "charged", "keys", "fates"),
+    "costs": ("attempts", "charged"),
+    "batches": ("attempts",),
+    "stages": ("standings",),
+    "quotes": ("offers",),
+}
+"""The views behind each of the engine's tables, in the order in which they are made."""
+ENGINE_TABLES = tuple(_NEEDS)
+
+
 @contextmanager
 def shelves(ctx: Context, *, unsafe: bool = False) -> Iterator[Query]:
-    """Read-only tables of the run as it is now; a run in progress is neither seen half nor held up."""
+    """Read-only tables of the run as it is now; a run in progress is neither seen half nor held up.
+
+    The engine's own tables are made when a query first names one: some of them take a reading of every answer.
+    """
     with ctx.scratch() as folder:
-        tables = {
-            name: [ctx.store.fetch(table.key)] for (run, name), table in ctx.facts.tables.items() if run == ctx.run
-        }
-        made = _engine_tables(ctx, folder)
-        for stage in ctx.project.stages:
-            tables.setdefault(stage.name, [])
-        with open_query({**made, **tables}, folder / "query", unsafe=unsafe) as query:
+        tables: dict[str, list[Path]] = {stage.name: [] for stage in ctx.project.stages}
+        tables |= {name: [made.path] for name, made in spending.tables(ctx).items()}
+        later = {name: Later(folder / f"{name}.parquet", partial(_make, ctx, name)) for name in ENGINE_TABLES}
+        with open_query(tables, folder / "query", later=later, unsafe=unsafe) as query:
             yield query
 
 
-def _engine_tables(ctx: Context, folder: Path) -> Mapping[str, list[Path]]:
-    with ctx.warehouse() as (warehouse, _):
-        tables = spending.tables(ctx)
-        warehouse.load("attempts", _BATCH_COLUMNS, _batches(ctx))
-        warehouse.load("standings", _STAGE_COLUMNS, _stages(ctx, tables))
-        warehouse.load("offers", _QUOTE_COLUMNS, _quotes(ctx))
-        spending.view_charged(ctx, warehouse, folder)
-        _view_asked(ctx, warehouse, folder)
-        _view_fates(ctx, tables, warehouse, folder)
-        made = {}
-        for name in ENGINE_TABLES:
-            path = folder / f"{name}.parquet"
-            warehouse.write(engine_sql(f"table_{name}"), {}, path)
-            made[name] = [path]
-        return made
+def _make(ctx: Context, name: str, path: Path) -> None:
+    """Write one of the engine's tables."""
+    with ctx.warehouse() as (warehouse, folder):
+        for view in _NEEDS[name]:
+            if view in _LOADED:
+                columns, rows = _LOADED[view]
+                warehouse.load(view, columns, rows(ctx))
+            else:
+                _VIEWED[view](ctx, warehouse, folder)
+        warehouse.write(engine_sql(f"table_{name}"), {}, path)
 
 
 def _batches(ctx: Context) -> Iterator[tuple[Any, ...]]:
@@ -120,10 +125,10 @@ def _moment(seconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None) if seconds else None
 
 
-def _stages(ctx: Context, tables: Mapping[str, Made]) -> Iterator[tuple[Any, ...]]:
+def _stages(ctx: Context) -> Iterator[tuple[Any, ...]]:
     worth = spending.kept(ctx)
     for place, stage in enumerate(ctx.project.stages, 1):
-        table, kept = tables.get(stage.name), worth[stage.name]
+        table, kept = ctx.facts.tables.get((ctx.run, stage.name)), worth[stage.name]
         counts = recalling.counted(ctx, stage).standing.states if stage.kind == "ask" else dict.fromkeys(STATES, 0)
         states = [counts[state] for state in STATES]
         quote = ctx.facts.quoted(ctx.run, stage.name)
@@ -139,7 +144,7 @@ def _quotes(ctx: Context) -> Iterator[tuple[Any, ...]]:
             yield place, stage.name, _moment(quote.at), quote.basis, quote.requests, *usd
 
 
-def _view_asked(ctx: Context, warehouse: Warehouse, folder: Path) -> None:
+def _view_keys(ctx: Context, warehouse: Warehouse, folder: Path) -> None:
     """``keys``: which rows of which stage asked which request."""
     paths, places = [], {stage.name: place for place, stage in enumerate(ctx.project.stages, 1)}
     for (run, stage), rounds in ctx.facts.asked.items():
@@ -150,9 +155,9 @@ def _view_asked(ctx: Context, warehouse: Warehouse, folder: Path) -> None:
     view_or_empty(warehouse, "keys", paths, _KEY_COLUMNS)
 
 
-def _view_fates(ctx: Context, tables: Mapping[str, Made], warehouse: Warehouse, folder: Path) -> None:
+def _view_fates(ctx: Context, warehouse: Warehouse, folder: Path) -> None:
     """``fates``: which rows that were asked about are still there at the end, as far as it goes now."""
-    paths = []
+    paths, tables = [], spending.tables(ctx)
     for place, stage in enumerate(ctx.project.stages, 1):
         if stage.name in tables:
             warehouse.view("stage_table", [tables[stage.name].path])
@@ -162,6 +167,14 @@ def _view_fates(ctx: Context, tables: Mapping[str, Made], warehouse: Warehouse, 
     view_or_empty(warehouse, "made_rows", paths, _MADE_COLUMNS)
     warehouse.write(engine_sql("fates"), {}, folder / "fates.parquet")
     warehouse.view("fates", [folder / "fates.parquet"])
+
+
+_LOADED = {
+    "attempts": (_BATCH_COLUMNS, _batches),
+    "standings": (_STAGE_COLUMNS, _stages),
+    "offers": (_QUOTE_COLUMNS, _quotes),
+}
+_VIEWED = {"charged": spending.view_charged, "keys": _view_keys, "fates": _view_fates}
 
 
 def named_query(ctx: Context, name: str) -> Source:

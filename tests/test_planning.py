@@ -17,7 +17,7 @@ from chimera_batch.errors import InputError
 from chimera_batch.facts import Asked
 from chimera_batch.manifest import RESERVED
 from chimera_batch.render import Renderer
-from chimera_batch.shelves import ENGINE_TABLES
+from chimera_batch.shelves import _NEEDS, ENGINE_TABLES
 from chimera_batch.shipped import shipped_root
 from chimera_batch.stepping import OWN_VIEWS, Step
 from tests.support import PROMPT, SCHEMA, Bench, FakeHost, answered, bench, write_project
@@ -334,6 +334,13 @@ def test_no_stage_may_have_the_name_of_an_engine_view() -> None:
     names = {name.strip() for line in lists for name in line.split(",")}
     assert {"asked", "best", "members"} < names
     assert names | OWN_VIEWS | set(ENGINE_TABLES) <= RESERVED
+
+
+@pytest.mark.parametrize("name", ENGINE_TABLES)
+def test_an_engine_table_is_made_from_what_it_reads(name: str) -> None:
+    """Only the views that it needs are made for it."""
+    (head,) = (line for line in engine_sql(f"table_{name}").text.splitlines() if line.startswith("-- reads:"))
+    assert {said.strip() for said in head.removeprefix("-- reads:").split(",")} <= set(_NEEDS[name])
 
 
 def test_the_answers_own_columns_are_the_ones_that_are_refused() -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chimera_batch.errors import InputError
-from chimera_batch.warehouse import Query, Warehouse, open_query
+from chimera_batch.warehouse import Later, Query, Warehouse, open_query
 from chimera_batch.warehouse.result import csv_cell, json_value, text_cell
 
 
@@ -299,3 +299,72 @@ def test_json_values(value: Any, plain: Any) -> None:
     assert type(found) is type(plain)
     assert isinstance(text_cell(value), str)
     json.dumps(found, allow_nan=False)
+
+
+# -- tables that are made when they are needed
+
+
+class Maker:
+    """Writes a table of one row, and remembers how often it had to."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.made: list[str] = []
+        self.later = {name: Later(folder / f"{name}.later.parquet", self.write) for name in names}
+
+    def write(self, path: Path) -> None:
+        self.made.append(path.name.partition(".")[0])
+        with Warehouse(path.parent / "making") as warehouse:
+            warehouse.write(f"SELECT '{self.made[-1]}' AS name", {}, path)
+
+
+@pytest.fixture
+def lazy(files: dict[str, Path], tmp_path: Path) -> Iterator[tuple[Query, Maker]]:
+    maker = Maker(tmp_path, "outcomes", "stages")
+    with open_query({"dataset": [files["dataset"]]}, tmp_path / "lazy", later=maker.later) as opened:
+        yield opened, maker
+
+
+@pytest.mark.parametrize(
+    ("sql", "made"),
+    [
+        ("SELECT count(*) FROM dataset", []),
+        ("SELECT count(*) FROM dataset -- not outcomes, no query of stages", []),
+        ("SELECT name FROM outcomes", ["outcomes"]),
+        ('SELECT name FROM "Outcomes" AS o', ["outcomes"]),
+        ("SELECT name FROM query_table('out' || 'comes')", ["outcomes", "stages"]),
+        ("SELECT o.name FROM OUTCOMES AS o, Stages AS s", ["outcomes", "stages"]),
+        ("WITH s AS (SELECT * FROM stages) SELECT (SELECT max(name) FROM s)", ["stages"]),
+        ("SHOW TABLES", ["outcomes", "stages"]),
+        ("DESC", ["outcomes", "stages"]),
+        ("SELECT table_name FROM information_schema.tables", ["outcomes", "stages"]),
+        ("SELECT view_name FROM duckdb_views() WHERE NOT internal", ["outcomes", "stages"]),
+    ],
+)
+def test_a_table_is_made_when_it_is_named(sql: str, made: list[str], lazy: tuple[Query, Maker]) -> None:
+    query, maker = lazy
+    assert list(query.query(sql))
+    assert maker.made == made
+    assert list(query.query(sql))
+    assert maker.made == made, "once is enough"
+
+
+def test_what_is_made_late_opens_no_door(lazy: tuple[Query, Maker], tmp_path: Path) -> None:
+    query, _ = lazy
+    assert list(query.query("SELECT * FROM stages")) == [("stages",)]
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    with pytest.raises(InputError):
+        list(query.query(f"SELECT * FROM read_csv('{tmp_path / 'secret.csv'}')"))
+
+
+def test_what_is_not_made_yet_is_named_with_the_others(lazy: tuple[Query, Maker]) -> None:
+    query, _ = lazy
+    with pytest.raises(InputError) as caught:
+        query.query("SELECT * FROM nowhere")
+    assert caught.value.hint == "tables: dataset, outcomes, stages"
+
+
+def test_unsafe_sql_of_several_statements_finds_them_too(files: dict[str, Path], tmp_path: Path) -> None:
+    maker = Maker(tmp_path, "outcomes", "stages")
+    with open_query({"dataset": [files["dataset"]]}, tmp_path / "open", later=maker.later, unsafe=True) as query:
+        assert list(query.query("CREATE TABLE t AS FROM stages; SELECT * FROM t")) == [("stages",)]
+    assert maker.made == ["stages"]

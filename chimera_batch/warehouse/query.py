@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,21 @@ from chimera_batch.warehouse import connection as edge
 from chimera_batch.warehouse import guard, statements
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
 from chimera_batch.warehouse.result import Result
-from chimera_batch.warehouse.scan import literal
+from chimera_batch.warehouse.scan import literal, tokens
 
 _FETCH = 2_000
+_LISTING = re.compile(
+    r"^desc\b|\b(show|describe|summarize|information_schema|query|query_table|(duckdb|pragma|pg|sqlite)_\w+)\b"
+)
+"""What a query has in it that lists tables, or puts their names together; without comments, in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A table that is made when it is first needed: ``make`` writes the Parquet file ``path``."""
+
+    path: Path
+    make: Callable[[Path], object]
 
 
 @contextmanager
@@ -25,6 +39,7 @@ def open_query(
     tables: Mapping[str, Sequence[Path]],
     temp: Path,
     *,
+    later: Mapping[str, Later] | None = None,
     unsafe: bool = False,
     memory_limit: str = "512MB",
     threads: int = 2,
@@ -33,13 +48,14 @@ def open_query(
     of this process alone. ``unsafe`` leaves the door open and lets any statement run.
 
     A table without files has no rows and no columns yet: it is named in the error of a query that asks for it.
+    ``later``: tables that are only made when a query names them.
     """
     connection = edge.connect(temp, memory_limit=memory_limit, threads=threads)
     try:
         for name, files in tables.items():
             if files:
                 edge.view(connection, name, files)
-        query = Query(connection, temp / "export.parquet.part", tables, unsafe)
+        query = Query(connection, temp / "export.parquet.part", tables, dict(later or {}), unsafe)
         if not unsafe:
             query.lock([file for files in tables.values() for file in files])
         yield query
@@ -51,16 +67,23 @@ class Query:
     """Open tables. One result at a time: asking again ends the one before."""
 
     def __init__(
-        self, connection: Connection, export: Path, tables: Mapping[str, Sequence[Path]], unsafe: bool
+        self,
+        connection: Connection,
+        export: Path,
+        tables: Mapping[str, Sequence[Path]],
+        later: dict[str, Later],
+        unsafe: bool,
     ) -> None:
         self._connection = connection
         self._export = export
-        self._tables = tables
+        self._tables = {**tables, **{name: [table.path] for name, table in later.items()}}
+        self._later = later  # those that are still to be made
         self._unsafe = unsafe
 
     def lock(self, files: Sequence[Path]) -> None:
         """Shut the door. The one file that may be written is ``to_parquet``'s, inside the temp folder."""
-        allowed = ", ".join(literal(str(path)) for path in [*files, self._export])
+        later = [table.path for table in self._later.values()]
+        allowed = ", ".join(literal(str(path)) for path in [*files, *later, self._export])
         self._connection.execute(f"SET allowed_paths = [{allowed}]")
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
@@ -68,6 +91,7 @@ class Query:
     def query(self, sql: str | SqlText) -> Result:
         """Run one reading statement and stream its rows. Raises InputError, with the line, for anything else."""
         source = Inline(sql) if isinstance(sql, str) else sql
+        self._make(source.text)
         line = 1
         if not self._unsafe:
             statement = guard.reading(source)
@@ -83,6 +107,16 @@ class Query:
             self._stream(cursor, source, line),
             lambda path: self._to_parquet(source, text, line, path),
         )
+
+    def _make(self, sql: str) -> None:
+        """Make the tables that a query names, or all of them where it may list what there is. Words that are no names
+        count too: a table too many costs time, one too few an answer."""
+        text = " ".join(token.text for token in tokens(sql)).casefold()
+        for name in list(self._later):
+            if _LISTING.search(text) or re.search(rf"\b{re.escape(name.casefold())}\b", text):
+                table = self._later.pop(name)
+                table.make(table.path)
+                edge.view(self._connection, name, [table.path])
 
     @staticmethod
     def _no_parameters(source: SqlText, statement: statements.Statement) -> None:
