@@ -161,7 +161,7 @@ class Watched:
                 [str(word) for word in line], cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
             )
         self._before = Cost(0.0, 0.0, 0)
-        self._peak = 0
+        self._peak = self._looks = 0
 
     def until(self, reached: Callable[[], bool], limit: float) -> Cost:
         """What it took until that moment. Raises Failed if it ends before."""
@@ -198,7 +198,7 @@ class Watched:
             raise Failed(f"it ended with {code}: {self._last()}")
         # Linux's ru_maxrss starts at what we held when we started it, and knows nothing of clear_refs.
         whole = usage.ru_maxrss * 1024
-        if not self._peak or (not self._before.wall and whole > _status(os.getpid(), "VmHWM")):
+        if not self._peak or (not self._before.wall and whole > _kilobytes(os.getpid(), "status", "VmHWM")):
             self._peak = max(self._peak, whole)
         cpu = usage.ru_utime + usage.ru_stime
         return Cost(wall - self._before.wall, cpu - self._before.cpu, self._peak)
@@ -219,9 +219,10 @@ class Watched:
 
     def _look(self) -> None:
         pids = _tree(self._process.pid)
-        alone = max((_status(pid, "VmHWM") for pid in pids), default=0)
-        together = sum(_status(pid, "VmRSS") for pid in pids) if len(pids) > 1 else 0
-        self._peak = max(self._peak, alone, together)
+        self._peak = max(self._peak, *(_kilobytes(pid, "status", "VmHWM") for pid in pids))
+        self._looks += 1
+        if len(pids) > 1 and self._looks % 8 == 0:  # pages that forks share count once; dear, hence not every time
+            self._peak = max(self._peak, sum(_kilobytes(pid, "smaps_rollup", "Pss") for pid in pids))
 
     def _last(self) -> str:
         return " | ".join(self._log.read_text("utf-8", "replace").strip().splitlines()[-3:])[-600:]
@@ -236,10 +237,10 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _status(pid: int, name: str) -> int:
-    """Bytes; 0 for a process that is gone."""
+def _kilobytes(pid: int, file: str, name: str) -> int:
+    """A line of a file about a process, in bytes; 0 for a process that is gone."""
     with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     return 0

@@ -87,7 +87,8 @@ class Field:
 
     def other(self, name: str, tool: Mapping[str, Any]) -> Row:
         """Raises Failed, LookupError or CalledProcessError where it cannot be installed or does not do it."""
-        python = environment(name, tool.get("python"), self.work)
+        pins = tool.get("pins", name)
+        python = environment(pins, tool.get("python"), self.work)
         requests = min(self.requests, tool.get("most", self.requests))
         folder, job = self.turn(name, requests)
         script = [python, SCRIPTS / f"use_{name.replace('-', '_')}.py"]
@@ -105,7 +106,7 @@ class Field:
                 collect = None if halves != "both" else measure([*script, "collect", folder], folder, env, limit=LIMIT)
         if collect:
             _joined(folder, requests)
-        return Row(f"{tool['title']} {_version(name, tool)}", package, collect, requests, tool.get("because", ""))
+        return Row(f"{tool['title']} {_version(pins, tool)}", package, collect, requests, tool.get("because", ""))
 
 
 def _parted(line: list[str | Path], folder: Path, env: Mapping[str, str], at: Host, requests: int) -> tuple[Cost, Cost]:
@@ -157,9 +158,9 @@ def _environment(folder: Path, at: Host | None) -> dict[str, str]:
     return {**kept, **dead, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", **quiet, **own, **url}
 
 
-def _version(name: str, tool: Mapping[str, Any]) -> str:
-    pins = (SCRIPTS / "pins" / f"{name}.txt").read_text().splitlines()
-    return next(line.split("==")[1] for line in pins if line.startswith(f"{tool['package']}=="))
+def _version(pins: str, tool: Mapping[str, Any]) -> str:
+    lines = (SCRIPTS / "pins" / f"{pins}.txt").read_text().splitlines()
+    return next(line.split("==")[1] for line in lines if line.startswith(f"{tool['package']}=="))
 
 
 # -- our own project, as a person would write it

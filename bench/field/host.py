@@ -47,9 +47,8 @@ class Desk:
         self.spans: dict[str, tuple[Path, int, int]] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self.wanted = {_digest(job["user"].format(**row)) for row in _rows(job)}
-        self.seen: set[bytes] = set()
         self.wrong = ""
-        self.requests = self.characters = self.answered = 0
+        self.requests = self.rows = self.answered = 0
 
     def path(self) -> Path:
         return self.folder / f"{next(self.numbers)}.part"
@@ -108,16 +107,17 @@ class Desk:
         with path.open("wb") as out:
             for line in lines:
                 request = orjson.loads(line)
-                self._check(request, len(line))
+                self._check(request)
                 out.write(self._result(request["custom_id"], request["body"]["model"]))
 
-    def _check(self, request: dict[str, Any], size: int) -> None:
+    def _check(self, request: dict[str, Any]) -> None:
         system, user = request["body"]["messages"]
         digest = _digest(user["content"])
-        if system["content"] != self.job["system"] or digest not in self.wanted or digest in self.seen:
+        if system["content"] == self.job["system"] and digest in self.wanted:
+            self.wanted.remove(digest)
+            self.rows += 1
+        else:
             self.wrong = self.wrong or f"not a row's messages, or asked twice: {request['custom_id']}"
-        self.seen.add(digest)
-        self.characters += size
 
     def _result(self, custom_id: str, model: str) -> bytes:
         number = self.answered = self.answered + 1
@@ -146,13 +146,8 @@ class Desk:
 
     def state(self) -> dict[str, Any]:
         outputs = [str(self.spans[b["output_file_id"]][0]) for b in self.batches.values() if b["output_file_id"]]
-        told = {
-            "requests": self.requests,
-            "rows": len(self.seen & self.wanted),
-            "wrong": self.wrong,
-            "outputs": outputs,
-        }
-        return {**told, "batches": len(self.batches), "request_bytes": self.characters}
+        told = {"requests": self.requests, "rows": self.rows, "wrong": self.wrong, "outputs": outputs}
+        return {**told, "batches": len(self.batches)}
 
 
 def _rows(job: dict[str, Any]) -> Any:
