@@ -18,6 +18,7 @@ from chimera_batch.fingerprints import digest
 from chimera_batch.project import Stage
 from chimera_batch.remembering import code, recall, remember
 from chimera_batch.standing import STATES, Standing
+from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 
 _SQL = ("history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
@@ -117,5 +118,5 @@ def _orphaned(ctx: Context, stage: Stage, counts: Standing, warehouse: Warehouse
     ]
     if not keys:
         return 0
-    warehouse.view("sent", [ctx.store.fetch(key) for key in keys])
+    warehouse.view("sent", list(prefetch(ctx.store, keys)))
     return int(warehouse.scalar(engine_sql("orphaned"), {}))

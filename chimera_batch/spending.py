@@ -16,6 +16,7 @@ from chimera_batch.fingerprints import digest
 from chimera_batch.joining import Made
 from chimera_batch.remembering import code, recall, remember
 from chimera_batch.standing import LANDED_COLUMNS, view_or_empty
+from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 
 
@@ -70,7 +71,8 @@ def _billed(ctx: Context, pairs: Sequence[tuple[Shard, Attempt]]) -> dict[str, l
     with ctx.warehouse() as (warehouse, _):
         for realm in {shard.realm for shard, _ in pairs}:
             mine = {(shard.id, attempt.number): attempt for shard, attempt in pairs if shard.realm == realm}
-            warehouse.view("landed", [ctx.store.fetch(key) for one in mine.values() for key in one.answers])
+            keys = (key for one in mine.values() for key in one.answers)
+            warehouse.view("landed", list(prefetch(ctx.store, keys)))
             for shard, number, outcome, requests, tokens, usd in warehouse.rows(engine_sql("charged_for"), {}):
                 found[_landing(mine[shard, number])].append([outcome, requests, tokens, str(usd)])
     return found
@@ -97,10 +99,10 @@ def view_charged(ctx: Context, warehouse: Warehouse, folder: Path) -> None:
 
 def _answers(ctx: Context) -> dict[str, list[Path]]:
     """The files of the run's results, by realm."""
-    found: dict[str, list[Path]] = defaultdict(list)
+    found: dict[str, list[str]] = defaultdict(list)
     for shard, attempt in ctx.facts.attempts(ctx.run):
-        found[shard.realm] += (ctx.store.fetch(key) for key in attempt.answers)
-    return {realm: paths for realm, paths in found.items() if paths}
+        found[shard.realm] += attempt.answers
+    return {realm: list(prefetch(ctx.store, keys)) for realm, keys in found.items() if keys}
 
 
 def tables(ctx: Context) -> dict[str, Made]:

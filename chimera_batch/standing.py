@@ -17,6 +17,7 @@ from chimera_batch.facts import Asked, Shard
 from chimera_batch.paying import LongerTries, longer_tries
 from chimera_batch.project import Stage
 from chimera_batch.retry import History, always, choose
+from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 
 STATES = ("answered", "in_flight", "packed", "retryable", "given_up", "not_asked")
@@ -84,9 +85,10 @@ def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Wareho
     """Make the views that the engine's SQL reads for this stage. ``asked``: its rounds' files, at least one."""
     shards = list(ctx.facts.in_realm(ctx.realm(stage)))
     warehouse.view("asked", asked)
-    view_or_empty(warehouse, "members", [ctx.store.fetch(shard.members) for shard in shards], MEMBER_COLUMNS)
     answers = [key for shard in shards for attempt in shard.attempts for key in attempt.answers]
-    view_or_empty(warehouse, "landed", [ctx.store.fetch(key) for key in answers], LANDED_COLUMNS)
+    files = list(prefetch(ctx.store, [*(shard.members for shard in shards), *answers]))
+    view_or_empty(warehouse, "members", files[: len(shards)], MEMBER_COLUMNS)
+    view_or_empty(warehouse, "landed", files[len(shards) :], LANDED_COLUMNS)
     mark = (ctx.run, stage.name)
     forgiven = [(s.id, a.number) for s in shards for a in s.attempts if mark in a.forgiven]
     warehouse.load("forgiven", {"shard": "VARCHAR", "attempt": "INTEGER"}, forgiven)
@@ -95,11 +97,10 @@ def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Wareho
 
 def _flying(ctx: Context, shards: Iterable[Shard], warehouse: Warehouse) -> Iterator[tuple[Any, ...]]:
     """Ids that an attempt under way has sent or is about to send."""
-    for shard in shards:
-        attempt = shard.current
-        if attempt is None:
-            continue
-        warehouse.view("sent", [ctx.store.fetch(attempt.ids or shard.members)])
+    under_way = ((shard, shard.current) for shard in shards)
+    keys = (attempt.ids or shard.members for shard, attempt in under_way if attempt is not None)
+    for path in prefetch(ctx.store, keys):
+        warehouse.view("sent", [path])
         yield from warehouse.rows(engine_sql("sent_ids"), {})
 
 
@@ -142,7 +143,7 @@ def as_asked(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> 
     asked = last_asked(ctx, stage)
     if not asked:
         return None
-    prepare(ctx, stage, [ctx.store.fetch(one.key) for one in asked], warehouse)
+    prepare(ctx, stage, list(prefetch(ctx.store, (one.key for one in asked))), warehouse)
     return take(ctx, stage, warehouse, folder)
 
 

@@ -13,6 +13,7 @@ from chimera_batch.facts import Asked
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
 from chimera_batch.standing import Standing
+from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 
 OWN_VIEWS = {"answers", "kept", "previous"}
@@ -115,7 +116,7 @@ class Step:
         joining.view_previous(self.ctx, self.stage, [], self.warehouse, self.folder)
         first = self._ask(1, "", keep=keep)
         asked = self.waves()
-        paths = [first, *(self.ctx.store.fetch(wave.key) for wave in asked[1:])]
+        paths = [first, *prefetch(self.ctx.store, (wave.key for wave in asked[1:]))]
         counts = settle(paths)
         return Walked(paths, counts, len(paths), counts.settled, [wave.fingerprint for wave in asked])
 

@@ -17,6 +17,7 @@ from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.standing import LANDED_COLUMNS, view_or_empty
+from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 
 _KEY_LENGTH = 200  # characters; a longer text is content, not a key
@@ -81,7 +82,7 @@ def _results(ctx: Context, stage: str, identity: str, warehouse: Warehouse) -> I
     """Every result of one request, with the raw line it was read from."""
     realm = ctx.realm(ctx.project.stage(stage))
     pairs = [(s, a) for s in ctx.facts.in_realm(realm) for a in s.attempts]
-    answers = [ctx.store.fetch(key) for _, attempt in pairs for key in attempt.answers]
+    answers = list(prefetch(ctx.store, (key for _, attempt in pairs for key in attempt.answers)))
     view_or_empty(warehouse, "landed", answers, LANDED_COLUMNS)
     rows = warehouse.rows(engine_sql("traced_landed"), {"request_id": identity})
     attempts = {(shard.id, attempt.number): (shard, attempt) for shard, attempt in pairs}

@@ -17,6 +17,7 @@ from chimera_batch.joining import Made
 from chimera_batch.project import Stage
 from chimera_batch.stage import Rounds
 from chimera_batch.stepping import Step, inputs_of
+from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 
 
@@ -77,7 +78,7 @@ def _ask_or_end(step: Step, kept: Made, mark: str) -> Ended | None:
     """Ask a further wave (None), or say why there is none."""
     ctx, stage = step.ctx, step.stage
     asked = step.waves()
-    paths = [ctx.store.fetch(wave.key) for wave in asked]
+    paths = list(prefetch(ctx.store, (wave.key for wave in asked)))
     previous = joining.view_previous(ctx, stage, paths, step.warehouse, step.folder)
     joining.view_kept(kept, step.warehouse, step.folder)
     if joining.enough(ctx, stage, len(asked), step.warehouse):

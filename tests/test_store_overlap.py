@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from chimera_batch.errors import MissingObject, NotFinished
 from chimera_batch.stores.base import Store
 from chimera_batch.stores.local import FolderStore
 from chimera_batch.stores.overlap import Uploads, prefetch
+from tests.support import answered, bench, write_project
 
 NAP = 0.03  # seconds that a slow store takes over an object
 
@@ -182,19 +184,19 @@ def test_waiting_is_for_all_that_was_handed_over(folder: FolderStore, files: lis
 def test_a_failure_is_raised_by_the_next_call(folder: FolderStore, files: list[Path]) -> None:
     store = slow(folder, broken="raw/1")
     facts: list[int] = []
-    made = []
+    handed = []
     with pytest.raises(NotFinished, match="raw/1"), Uploads(store, at_once=2) as uploads:
         for n, path in enumerate(files):
-            made.append(n)
             uploads.create_file(f"raw/{n}", path)
+            handed.append(f"raw/{n}")
             uploads.then(lambda n=n: facts.append(n))  # type: ignore[misc]
             time.sleep(NAP)
-    assert made[-1] < 5, "the work does not go on for nothing"
+    assert len(handed) < 6, "the work does not go on for nothing"
     assert 1 not in facts
     assert facts in ([], [0]), "no fact of a later object either"
     there = list(folder.list(""))
     assert "raw/1" not in there
-    assert set(store.done) == {f"raw/{n}" for n in made[:-1]}, "what was under way was brought to its end"
+    assert set(store.done) == set(handed), "what was under way was brought to its end"
     assert set(there) == set(store.done) - {"raw/1"}
 
 
@@ -332,3 +334,22 @@ def test_a_key_or_none_needs_no_threads(folder: FolderStore, kept: list[str], co
     store = slow(folder)
     assert [path.name for path in prefetch(store, kept[:count])] == ["00"][:count]
     assert store.threads <= {threading.get_ident()}
+
+
+@pytest.mark.slow
+def test_where_requests_stand_is_fetched_together(tmp_path: Path) -> None:
+    """A new machine on S3 has a run's whole history to bring: not one object after the other."""
+    rows = "-- Rows.\nSELECT 'k' || i AS row_key, 'question ' || i AS q FROM range(3) AS t(i)"
+    one = bench(write_project(tmp_path, {"sql/tiny/one_rows.sql": rows}, stage=", breaker: 0"))
+    one.go()
+    one.host.answer("batch-1", lambda line: answered(line["custom_id"], "fo", finish="length"))
+    one.go()
+    one.host.answer("batch-2", lambda line: answered(line["custom_id"]))
+    before = one.states()
+    assert one.go().done
+    asked = [one.ctx.store.fetch(kept.key) for kept in one.ctx.facts.asked[one.ctx.run, "one"].values()]
+    store = slow(one.ctx.store)
+    far = replace(one, ctx=replace(one.ctx, store=store))
+    assert far.states(asked) == {"answered": 3} != before
+    assert len(store.done) == 3, "the shard's members and two landings"
+    assert store.most == 3
