@@ -26,7 +26,7 @@ from chimera_batch.errors import InputError
 from chimera_batch.facts import Asked
 from chimera_batch.project import Stage
 from chimera_batch.render import Batch, Renderer
-from chimera_batch.warehouse import Warehouse
+from chimera_batch.warehouse import QUICK, SCRATCH, Warehouse
 from chimera_batch.wire import NONCE_LENGTH, nonced
 
 _BATCH = 1_000_000  # bytes of lines rendered at once: what a processor's cache holds
@@ -63,7 +63,7 @@ def draw(
     assert stage.rows is not None  # noqa: S101 - the manifest gives every ask stage a rows query
     stem = folder / f"{stage.name}-{number}"
     fresh, ids, path = (stem.with_name(f"{stem.name}.{what}") for what in ("rows.parquet", "ids.csv", "asked.parquet"))
-    rows = warehouse.write(stage.rows, {**ctx.project.params, "round": number}, fresh, scratch=True)
+    rows = warehouse.write(stage.rows, {**ctx.project.params, "round": number}, fresh, form=SCRATCH)
     warehouse.view("fresh_rows", [fresh])
     check_rows(stage.rows, warehouse)
     with ExitStack() as stack:
@@ -73,7 +73,7 @@ def draw(
     warehouse.listed("ids", _ID_COLUMNS, ids)
     ceiling = stage.calls[0].max_output_tokens
     told = {"round": number, "samples": stage.samples, "ceiling": ceiling}
-    requests = warehouse.write(engine_sql("asked"), told, path, metadata=ctx.marks)
+    requests = warehouse.write(engine_sql("asked"), told, path, metadata=ctx.marks, form=QUICK)
     for done in (fresh, ids):
         done.unlink()
     return Drawn(path, rows, requests, kept.blocks if kept else None)

@@ -20,7 +20,7 @@ from chimera_batch.context import Context, engine_sql
 from chimera_batch.packing import Cutter, Limits
 from chimera_batch.project import Stage
 from chimera_batch.sampling import LEAST
-from chimera_batch.warehouse import Warehouse
+from chimera_batch.warehouse import QUICK, SCRATCH, Warehouse
 from chimera_batch.wire import NONCE_LENGTH
 
 CANARY_FROM = 500  # requests; below this a canary costs a turnaround and saves little
@@ -60,7 +60,7 @@ def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent:
     """
     bounds, sample = _sampled(ctx, stage, warehouse, extent)
     path = folder / f"{stage.name}.todo.parquet"
-    warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path)
+    warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path, form=SCRATCH)
     warehouse.view("fresh_todo", [path])
     number, lines = extent.lines or (None, _render_again(ctx, stage, warehouse, folder))
     with suppress(_Elsewhere):
@@ -116,7 +116,7 @@ def _sampled(ctx: Context, stage: Stage, warehouse: Warehouse, extent: Extent) -
 def _render_again(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Blocks:
     """The lines of the view ``fresh_todo`` by place, from the rows that were asked: another process drew them."""
     rows = folder / f"{stage.name}.todo-rows.parquet"
-    warehouse.write(engine_sql("todo_rows"), {}, rows, order_by="place", scratch=True)
+    warehouse.write(engine_sql("todo_rows"), {}, rows, order_by="place", form=SCRATCH)
     warehouse.view("fresh_rows", [rows])
     with BlockWriter(folder / f"{stage.name}.todo.blocks") as kept:
         drawing.render_again(ctx, stage, warehouse.rows(engine_sql("fresh"), {}), kept)
@@ -167,7 +167,9 @@ def _write_shard(stage: Stage, warehouse: Warehouse, folder: Path, cut: _Cut, li
     with path.open("wb") as out:
         size = lines.copy(cut.lines, out)
     count = len(cut.ids)
-    warehouse.write(engine_sql("packed"), {"shard": name, "first": cut.first, "end": cut.first + count}, ids)
+    warehouse.write(
+        engine_sql("packed"), {"shard": name, "first": cut.first, "end": cut.first + count}, ids, form=QUICK
+    )
     return _Packed(name, path, ids, count, size + count * _LEAD)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +19,12 @@ from chimera_batch.warehouse import connection as edge
 from chimera_batch.warehouse import header, statements
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
 from chimera_batch.warehouse.loading import load
-from chimera_batch.warehouse.ordering import OPTIONS, SCRATCH, write_in_order
+from chimera_batch.warehouse.ordering import KEPT, SCRATCH, Form, write_in_order
 from chimera_batch.warehouse.scan import literal, quote
 
 Parameters = Mapping[str, Any]
 
+_LITTLE = "128MB"  # of memory, for what only streams
 _FETCH = 2_000  # rows of one fetch: big enough to be fast, small enough for rows of 60 kB
 
 
@@ -38,6 +40,10 @@ class Rows:
         return self.iterator
 
 
+class _NotEnough(Exception):
+    """Little memory is too little for this file."""
+
+
 class Warehouse:
     """DuckDB in memory; a context manager. ``temp``: a folder of this process alone, for spilling and loading.
 
@@ -48,6 +54,7 @@ class Warehouse:
     def __init__(self, temp: Path, *, memory_limit: str = "512MB", threads: int = 2) -> None:
         self._temp = temp
         self._connect = partial(edge.connect, temp, memory_limit=memory_limit, threads=threads)
+        self._memory_limit = memory_limit
         self._connected: Connection | None = None
         self._open: set[Connection] = set()
         self._kinds: dict[str, str] = {}  # names that were made, in lower case as DuckDB compares them: TABLE or VIEW
@@ -163,41 +170,58 @@ class Warehouse:
         *,
         order_by: str | None = None,
         metadata: Mapping[str, str] | None = None,
-        scratch: bool = False,
+        form: Form = KEPT,
     ) -> int:
         """Run a file into a Parquet file and return its rows. The same rows in the same order give the same bytes.
 
         ``order_by`` is SQL over the result's columns, and unlike an ORDER BY in the file it copes with more text than
-        memory. ``metadata`` becomes the file's key-value metadata. ``scratch``: it is soon thrown away, so
-        little is spent on making it small. ``to`` appears whole and synced, or not at all.
+        memory. ``metadata`` becomes the file's key-value metadata. ``form``: how much is spent
+        on it. ``to`` appears whole and synced (scratch files are not), or not at all.
         """
         source = Inline(source) if isinstance(source, str) else source
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(to.name + ".part")
-        into = f"TO {literal(str(part))} ({SCRATCH if scratch else OPTIONS}{_marks(metadata or {})})"
+        into = f"TO {literal(str(part))} ({form.options}{_marks(metadata or {})})"
         try:
             if order_by is None:
-                count = self._copy(source, params, into)
+                count = self._copy(source, params, into, little=form.little)
             else:
                 count = self._copy_in_order(source, params, order_by, into)
-            _sync(part)
+            if form.synced:
+                _sync(part)
             part.replace(to)
         finally:
             part.unlink(missing_ok=True)
         return count
 
-    def _copy(self, source: SqlText, params: Parameters, into: str) -> int:
+    def _copy(self, source: SqlText, params: Parameters, into: str, *, little: bool = False) -> int:
+        if little:
+            with suppress(_NotEnough), self._little_memory():
+                return self._copy(source, params, into)
         cursor, final = self._run(source, params, f"COPY ({{}}\n) {_braced(into)}")
         try:
             return int(next(self._stream(cursor, source, final.line))[0])
         finally:
             self._release(cursor)
 
+    @contextmanager
+    def _little_memory(self) -> Iterator[None]:
+        """As much memory as streaming takes. Raises _NotEnough where that is too little."""
+        self._connection.execute("SET memory_limit = $limit", {"limit": _LITTLE})
+        try:
+            yield
+        except InputError as error:
+            if isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                raise _NotEnough from error
+            raise
+        finally:
+            self._connection.execute("SET memory_limit = $limit", {"limit": self._memory_limit})
+
     def _copy_in_order(self, source: SqlText, params: Parameters, order: str, into: str) -> int:
         raw = self._temp / f"unordered-{uuid4().hex}.parquet"
         cursor = self._connection.cursor()
         try:
-            self._copy(source, params, f"TO {literal(str(raw))} ({SCRATCH})")
+            self._copy(source, params, f"TO {literal(str(raw))} ({SCRATCH.options})")
             return write_in_order(cursor, raw, order, into)
         except duckdb.Error as error:
             raise InputError(f"ordering by {order}: {edge.message_of(error)}", where=f"{source.path}:1") from error
