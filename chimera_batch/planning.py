@@ -20,6 +20,7 @@ from chimera_batch.context import Context, engine_sql
 from chimera_batch.packing import Cutter, Limits
 from chimera_batch.project import Stage
 from chimera_batch.sampling import LEAST
+from chimera_batch.stores.overlap import Uploads
 from chimera_batch.warehouse import QUICK, SCRATCH, Warehouse
 from chimera_batch.wire import NONCE_LENGTH
 
@@ -63,13 +64,16 @@ def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent:
     warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path, form=SCRATCH)
     warehouse.view("fresh_todo", [path])
     number, lines = extent.lines or (None, _render_again(ctx, stage, warehouse, folder))
-    with suppress(_Elsewhere):
-        for place, shard in enumerate(_cut(warehouse, Cutter(bounds), lines, number)):
-            packed = _write_shard(stage, warehouse, folder, shard, lines)
-            canary = bounds.first is not None and place == 0
-            if not _keep_shard(ctx, stage, packed, seen_packs=extent.seen + place, canary=canary):
-                return False
-        return True
+    with suppress(_Elsewhere), Uploads(ctx.store) as uploads:
+        shelf = _Shelf(ctx, stage, uploads, extent.seen)
+        for place, cut in enumerate(_cut(warehouse, Cutter(bounds), lines, number)):
+            if shelf.overtaken:
+                break
+            shelf.keep(
+                _write_shard(stage, warehouse, folder, cut, lines), canary=bounds.first is not None and not place
+            )
+        uploads.wait()
+        return not shelf.overtaken
     return False
 
 
@@ -173,33 +177,45 @@ def _write_shard(stage: Stage, warehouse: Warehouse, folder: Path, cut: _Cut, li
     return _Packed(name, path, ids, count, size + count * _LEAD)
 
 
-def _keep_shard(ctx: Context, stage: Stage, packed: _Packed, *, seen_packs: int, canary: bool) -> bool:
-    realm = ctx.realm(stage)
-    stem = f"requests/{realm}/{packed.name}"
-    ctx.store.create_file(f"{stem}.jsonl.zst", packed.bytes)
-    ctx.store.create_file(f"{stem}.ids.parquet", packed.members)
-    for done in (packed.bytes, packed.members):
-        done.unlink()
-    schema = _keep_schema(ctx, stage)
-    call = stage.calls[0]
-    shard: Mapping[str, Any] = {
-        "realm": realm,
-        "shard": packed.name,
-        "stage": stage.name,
-        "key": f"{stem}.jsonl.zst",
-        "members": f"{stem}.ids.parquet",
-        "requests": packed.requests,
-        "bytes": packed.size,
-        "provider": call.provider,
-        "model": call.model,
-        "endpoint": call.endpoint,
-        "window": stage.window,
-        "ceiling": call.max_output_tokens,
-        "schema": schema,
-        "cache": call.cache is True,
-        "canary": canary,
-    }
-    return ctx.ledger.pack(shard, seen_packs=seen_packs)
+@dataclass(slots=True)
+class _Shelf:
+    """Makes shards facts, one after the other, each once its objects are there; the next one is written meanwhile."""
+
+    ctx: Context
+    stage: Stage
+    uploads: Uploads
+    packs: int  # how many the realm has, as far as this process knows
+    overtaken: bool = False  # another runner packed: what is missing must be looked at again
+
+    def keep(self, packed: _Packed, *, canary: bool) -> None:
+        """Hand a shard's objects over; its fact follows them."""
+        realm, call = self.ctx.realm(self.stage), self.stage.calls[0]
+        stem = f"requests/{realm}/{packed.name}"
+        self.uploads.create_file(f"{stem}.jsonl.zst", packed.bytes, drop=True)
+        self.uploads.create_file(f"{stem}.ids.parquet", packed.members, drop=True)
+        shard: Mapping[str, Any] = {
+            "realm": realm,
+            "shard": packed.name,
+            "stage": self.stage.name,
+            "key": f"{stem}.jsonl.zst",
+            "members": f"{stem}.ids.parquet",
+            "requests": packed.requests,
+            "bytes": packed.size,
+            "provider": call.provider,
+            "model": call.model,
+            "endpoint": call.endpoint,
+            "window": self.stage.window,
+            "ceiling": call.max_output_tokens,
+            "schema": _keep_schema(self.ctx, self.stage),
+            "cache": call.cache is True,
+            "canary": canary,
+        }
+        self.uploads.then(lambda: self._pack(shard))
+
+    def _pack(self, shard: Mapping[str, Any]) -> None:
+        if not self.overtaken:  # a later shard of ours must not slip in where the other runner's was counted
+            self.overtaken = not self.ctx.ledger.pack(shard, seen_packs=self.packs)
+            self.packs += 1
 
 
 def _keep_schema(ctx: Context, stage: Stage) -> str | None:
