@@ -19,12 +19,13 @@ ANSWERS_OWN = frozenset(
 """Columns that the view ``answers`` adds to those of the rows query."""
 
 
-def check_rows(query: Source, warehouse: Warehouse) -> None:
-    """Refuse a rows query whose columns the engine could mistake for its own. The view ``fresh_rows`` holds its rows.
+def check_rows(query: Source, warehouse: Warehouse) -> list[tuple[str, str]]:
+    """Refuse a rows query whose columns the engine could mistake for its own; returns them, with their types.
 
+    The view ``fresh_rows`` holds its rows.
     Raises InputError naming the column or the row key.
     """
-    found = warehouse.describe(engine_sql("fresh"), {})
+    found = warehouse.describe(engine_sql("fresh"), {})[1:]  # behind the place
     for name, _ in found:
         if name.lower() in ANSWERS_OWN:
             raise InputError(
@@ -34,6 +35,7 @@ def check_rows(query: Source, warehouse: Warehouse) -> None:
             )
     _check_type(query, "rows query", found)
     check_keys(query, warehouse)
+    return found
 
 
 def check_table(query: Source, params: Mapping[str, Any], warehouse: Warehouse) -> None:

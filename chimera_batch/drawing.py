@@ -6,7 +6,6 @@ Rendering is the work of this thread, counting tokens and compressing that of tw
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import IO, Any
 
 import orjson
 
+from chimera_batch import fingerprints
 from chimera_batch.blocks import Blocks, BlockWriter
 from chimera_batch.columns import check_rows
 from chimera_batch.context import Context, engine_sql
@@ -26,7 +26,7 @@ from chimera_batch.errors import InputError
 from chimera_batch.facts import Asked
 from chimera_batch.project import Stage
 from chimera_batch.render import Batch, Renderer
-from chimera_batch.warehouse import QUICK, SCRATCH, Warehouse
+from chimera_batch.warehouse import QUICK, SCRATCH, Rows, Warehouse
 from chimera_batch.wire import NONCE_LENGTH, nonced
 
 _BATCH = 1_000_000  # bytes of lines rendered at once: what a processor's cache holds
@@ -45,6 +45,7 @@ class Drawn:
     path: Path
     rows: int
     requests: int
+    rendering: str  # digest of what made its requests of its rows
     lines: Blocks | None = None
 
 
@@ -65,18 +66,39 @@ def draw(
     fresh, ids, path = (stem.with_name(f"{stem.name}.{what}") for what in ("rows.parquet", "ids.csv", "asked.parquet"))
     rows = warehouse.write(stage.rows, {**ctx.project.params, "round": number}, fresh, form=SCRATCH)
     warehouse.view("fresh_rows", [fresh])
-    check_rows(stage.rows, warehouse)
+    columns = check_rows(stage.rows, warehouse)
+    rendering = fingerprints.of_rendering(stage, ctx.project.params, columns)
+    known = _remember(ctx, stage, number, rendering, warehouse, stem)
     with ExitStack() as stack:
         kept = stack.enter_context(BlockWriter(stem.with_name(f"{stem.name}.blocks"))) if keep_lines else None
         out = stack.enter_context(ids.open("w", encoding="ascii", newline="\n"))
-        _render(ctx, stage, warehouse, out, kept)
+        _render(ctx, stage, warehouse.rows(engine_sql("fresh_new" if known else "fresh"), {}), out, kept)
     warehouse.listed("ids", _ID_COLUMNS, ids)
     ceiling = stage.calls[0].max_output_tokens
     told = {"round": number, "samples": stage.samples, "ceiling": ceiling}
+    if known:
+        all_ids = stem.with_name(f"{stem.name}.ids.parquet")
+        warehouse.write(engine_sql("fresh_all"), {}, all_ids, form=SCRATCH)
+        warehouse.view("ids", [all_ids])
     requests = warehouse.write(engine_sql("asked"), told, path, metadata=ctx.marks, form=QUICK)
     for done in (fresh, ids):
         done.unlink()
-    return Drawn(path, rows, requests, kept.blocks if kept else None)
+    return Drawn(path, rows, requests, rendering, kept.blocks if kept else None)
+
+
+def _remember(ctx: Context, stage: Stage, number: int, rendering: str, warehouse: Warehouse, stem: Path) -> bool:
+    """Find the rows that an earlier drawing of the round asked already: the view ``fresh_known`` has the ids of each.
+
+    False where there is none that made its requests in the same way.
+    """
+    before = ctx.facts.asked.get((ctx.run, stage.name), {}).get(number)
+    if before is None or before.rendering != rendering:
+        return False
+    warehouse.view("fresh_asked", [ctx.store.fetch(before.key)])
+    known = stem.with_name(f"{stem.name}.known.parquet")
+    warehouse.write(engine_sql("fresh_known"), {}, known, form=SCRATCH)
+    warehouse.view("fresh_known", [known])
+    return True
 
 
 def key_of(ctx: Context, stage: Stage, number: int, drawn: Drawn) -> str:
@@ -90,38 +112,42 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
     """Make a drawn round a fact."""
     key = key_of(ctx, stage, number, drawn)
     ctx.store.create_file(key, drawn.path)
-    asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests)
+    asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests, drawn.rendering)
     ctx.ledger.asked(ctx.run, stage.name, asked)
     return ctx.facts.asked[ctx.run, stage.name][number]  # another runner's, if it was first: both must ask the same
 
 
-def _render(ctx: Context, stage: Stage, warehouse: Warehouse, out: IO[str], kept: BlockWriter | None) -> None:
-    """Write the ids and tokens of the view ``fresh_rows`` down, a line for each row, and keep its requests' lines."""
+def _render(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: BlockWriter | None) -> None:
+    """Write ids and tokens of rows down, a line for each row, and keep its requests' lines.
+
+    The first column of ``rows`` is the row's place among all of the round.
+    """
     make, samples = renderer(ctx, stage), range(1, stage.samples + 1)
-    rows = warehouse.rows(engine_sql("fresh"), {})
-    counting: deque[tuple[int, Batch, Future[list[tuple[int, int]]]]] = deque()
-    first, some = 0, _FIRST
+    columns, some = rows.columns[1:], _FIRST
+    key = columns.index("row_key")
+    counting: deque[tuple[list[int], Batch, Future[list[tuple[int, int]]]]] = deque()
     with ThreadPoolExecutor(1) as counter:
         while found := list(islice(rows, some)):
-            batch = make.batch(rows.columns, found, samples)
-            lint(ctx, stage, batch, lambda place: found[place // len(samples)][rows.columns.index("row_key")])
-            counting.append((first, batch, counter.submit(make.count, batch)))
+            places, values = [row[0] for row in found], [row[1:] for row in found]
+            batch = make.batch(columns, values, samples)
+            lint(ctx, stage, batch, lambda line: values[line // len(samples)][key])  # noqa: B023 - called at once
+            counting.append((places, batch, counter.submit(make.count, batch)))
             if kept is not None:
-                kept.add(range(first * len(samples), (first + len(found)) * len(samples)), batch.lines)
+                kept.add([place * len(samples) + n for place in places for n in range(len(samples))], batch.lines)
             if len(counting) > _AHEAD:
                 out.writelines(_noted(*counting.popleft(), len(samples)))
-            first, some = first + len(found), next_size(some, batch.lines)
+            some = next_size(some, batch.lines)
         while counting:
             out.writelines(_noted(*counting.popleft(), len(samples)))
 
 
-def _noted(first: int, batch: Batch, counted: Future[list[tuple[int, int]]], samples: int) -> list[str]:
-    """What is kept of the rows of a batch: number, ids, tokens to expect, tokens at most."""
+def _noted(places: Sequence[int], batch: Batch, counted: Future[list[tuple[int, int]]], samples: int) -> list[str]:
+    """What is kept of the rows of a batch: place, ids, tokens to expect, tokens at most."""
     ids: Iterable[str] = batch.ids
     if samples > 1:
         ids = map(" ".join, zip(*[iter(batch.ids)] * samples, strict=True))
-    numbered = zip(itertools.count(first), ids, counted.result(), strict=False)
-    return [f"{number},{identity},{likely},{most}\n" for number, identity, (likely, most) in numbered]
+    noted = zip(places, ids, counted.result(), strict=True)
+    return [f"{place},{identity},{likely},{most}\n" for place, identity, (likely, most) in noted]
 
 
 def render_again(ctx: Context, stage: Stage, asked: Iterable[tuple[Any, ...]], kept: BlockWriter) -> None:

@@ -124,6 +124,7 @@ class Asked:
     key: str
     rows: int
     requests: int
+    rendering: str | None = None  # digest of what makes requests of its rows; None: an older version asked it
 
     @property
     def base(self) -> str:

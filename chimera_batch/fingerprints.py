@@ -44,6 +44,12 @@ def of_round(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str],
     )
 
 
+def of_rendering(stage: Stage, params: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> str:
+    """What makes requests of rows with these columns and types: the same row gives the same requests again."""
+    calls = [asdict(call) for call in stage.calls]
+    return digest([_VERSION, _text(stage.prompt), calls, stage.samples, _used(params, stage.prompt), columns])
+
+
 def of_wave(first: str, previous: str, kept: str) -> str:
     """A later wave: as ``of_round`` of the first one says, then what it was sized from.
 

@@ -44,7 +44,8 @@ def _halted(facts: Facts, event: dict[str, Any]) -> None:
 def _asked(facts: Facts, event: dict[str, Any]) -> None:
     rounds = facts.asked.setdefault((event["run"], event["stage"]), {})
     number = event["round"]
-    rounds[number] = Asked(number, event["fingerprint"], event["key"], event["rows"], event["requests"])
+    fields = {name: event[name] for name in ("fingerprint", "key", "rows", "requests")}
+    rounds[number] = Asked(number, **fields, rendering=event.get("rendering"))
     for later in [r for r in rounds if r > number]:  # asked from what this round now replaces
         del rounds[later]
     facts.ended.pop((event["run"], event["stage"]), None)

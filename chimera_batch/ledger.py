@@ -96,6 +96,7 @@ class Ledger:
                 "key": asked.key,
                 "rows": asked.rows,
                 "requests": asked.requests,
+                "rendering": asked.rendering,
             }
             return {"type": "asked", "run": run, "stage": stage, "round": asked.round, **fields}
 

@@ -123,7 +123,7 @@ def _render_again(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path
     warehouse.write(engine_sql("todo_rows"), {}, rows, order_by="place", form=SCRATCH)
     warehouse.view("fresh_rows", [rows])
     with BlockWriter(folder / f"{stage.name}.todo.blocks") as kept:
-        drawing.render_again(ctx, stage, warehouse.rows(engine_sql("fresh"), {}), kept)
+        drawing.render_again(ctx, stage, warehouse.rows(engine_sql("todo_ordered"), {}), kept)
     rows.unlink()
     return kept.blocks
 

@@ -110,4 +110,4 @@ def _new(ctx: Context, drawn: Drawn, asked: Sequence[Path], warehouse: Warehouse
     warehouse.write(engine_sql("new_asked"), {}, path, metadata=ctx.marks)
     warehouse.view("drawn", [path])
     rows, requests = next(iter(warehouse.rows(engine_sql("new_counts"), {})))
-    return Drawn(path, rows, requests)
+    return Drawn(path, rows, requests, drawn.rendering)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import drawing, planning, wire
+from chimera_batch import drawing, planning, runner, wire
 from chimera_batch.columns import ANSWERS_OWN
 from chimera_batch.context import engine_sql
 from chimera_batch.errors import InputError
@@ -346,3 +347,118 @@ def test_an_engine_table_is_made_from_what_it_reads(name: str) -> None:
 def test_the_answers_own_columns_are_the_ones_that_are_refused() -> None:
     """``answers`` is the row's columns and these."""
     assert set(re.findall(r"\b(\w+)(?:,\n|\n(?=FROM))", engine_sql("answers").text)) == ANSWERS_OWN
+
+
+# -- what an earlier drawing knows
+
+
+def drawn_rows(one: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Draw the first round anew; the keys of the rows that were rendered for it."""
+    rendered: list[str] = []
+    batch = Renderer.batch
+
+    def noting(self: Renderer, columns: Sequence[str], rows: Sequence[tuple[object, ...]], *rest: Any) -> Any:
+        rendered.extend(str(row[list(columns).index("row_key")]) for row in rows)
+        return batch(self, columns, rows, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Renderer, "batch", noting)
+        one.draw()
+    return rendered
+
+
+def with_rows(one: Bench, sql: str, **changes: Any) -> Bench:
+    """The same store, with another rows query."""
+    stage = replace(one.stage, rows=replace(one.stage.rows, text=HEAD + sql), **changes)
+    return replace(one, ctx=replace(one.ctx, project=replace(one.ctx.project, stages=(stage,))))
+
+
+def test_only_rows_that_are_new_are_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = made(tmp_path, many(5), stage=", samples: 2")
+    first = asked_of(one)
+    more = with_rows(one, f"SELECT * FROM ({many(7)}) WHERE row_key <> 'k0001' ORDER BY row_key DESC")
+    assert drawn_rows(more, monkeypatch) == ["k0006", "k0005"]
+    again = sorted(
+        one.parquet(one.ctx.store.fetch(one.ctx.facts.asked["tiny", "one"][1].key)), key=lambda row: row["row_key"]
+    )
+    assert [row["row_key"] for row in again[::2]] == ["k0000", "k0002", "k0003", "k0004", "k0005", "k0006"]
+    known = {(row["row_key"], row["sample"]): row for row in first}
+    for row in again:
+        if before := known.get((row["row_key"], row["sample"])):
+            assert {**before, "position": row["position"]} == row
+    assert sorted(row["position"] for row in again) == list(range(12))
+    fresh = made(
+        tmp_path / "fresh",
+        f"SELECT * FROM ({many(7)}) WHERE row_key <> 'k0001' ORDER BY row_key DESC",
+        stage=", samples: 2",
+    )
+    assert [row["request_id"] for row in asked_of(fresh)] == [
+        row["request_id"] for row in sorted(again, key=lambda row: row["position"])
+    ]
+
+
+CHANGED = [
+    ("text", "SELECT row_key, if(row_key = 'k0002', 'other', q) AS q FROM ({})", ["k0002"]),
+    ("null", "SELECT row_key, q, NULL::VARCHAR AS r FROM ({})", ["k0000", "k0001", "k0002"]),
+    ("type", "SELECT row_key, row_key[4:]::INTEGER AS q FROM ({})", ["k0000", "k0001", "k0002"]),
+    ("key", "SELECT 'x' || row_key AS row_key, q FROM ({})", ["xk0000", "xk0001", "xk0002"]),
+    ("order", "SELECT row_key, q FROM ({}) ORDER BY row_key DESC", []),
+]
+
+
+@pytest.mark.parametrize(("sql", "rendered"), [row[1:] for row in CHANGED], ids=[row[0] for row in CHANGED])
+def test_a_row_that_changed_is_rendered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str, rendered: list[str]
+) -> None:
+    one = made(tmp_path, many(3))
+    one.draw()
+    changed = with_rows(one, sql.format(many(3)))
+    assert sorted(drawn_rows(changed, monkeypatch)) == rendered
+    fresh = {row["row_key"]: row["request_id"] for row in asked_of(made(tmp_path / "b", sql.format(many(3))))}
+    key = one.ctx.facts.asked["tiny", "one"][1].key
+    assert {row["row_key"]: row["request_id"] for row in one.parquet(one.ctx.store.fetch(key))} == fresh
+
+
+def test_nothing_is_remembered_of_another_prompt_or_an_older_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = made(tmp_path, many(3))
+    one.draw()
+    prompt = replace(one.stage.prompt, text="Say {{ q }}.")  # type: ignore[type-var]  # an ask stage has one
+    assert len(drawn_rows(with_rows(one, many(3), prompt=prompt), monkeypatch)) == 3
+    known = one.ctx.facts.asked["tiny", "one"]
+    known[1] = replace(known[1], rendering=None)
+    assert len(drawn_rows(with_rows(one, many(4)), monkeypatch)) == 4
+
+
+def test_new_rows_alone_are_packed_from_the_lines_just_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = made(tmp_path, many(6), max_requests=2)
+    assert one.pack(one.draw())
+    more = with_rows(one, f"SELECT * FROM ({many(9)}) ORDER BY row_key DESC")
+    monkeypatch.delattr(drawing, "render_again")
+    with more.step() as step:
+        step.walk(lambda paths: runner.packed(step, paths)[0], keep=True)
+    fetch = one.ctx.store.fetch
+    shards = one.ctx.facts.shards.values()
+    ids = [wire.request_id(line) for shard in shards for line in wire.read_lines(fetch(shard.key))]
+    asked = one.parquet(fetch(one.ctx.facts.asked["tiny", "one"][1].key))
+    assert sorted(ids) == sorted(row["request_id"] for row in asked)
+    assert len(ids) == 9
+
+
+def test_lines_that_were_not_kept_are_rendered_again(tmp_path: Path) -> None:
+    """As where a run died between drawing and packing, and more rows came before the next one."""
+    one = made(tmp_path, many(4), stage=", samples: 2")
+    one.draw()
+    more = with_rows(one, many(6))
+    with more.step() as step:
+        counts = step.walk(lambda paths: runner.packed(step, paths)[0], keep=True).standing
+    assert counts.states["packed"] == 12
+    (shard,) = one.ctx.facts.shards.values()
+    path = one.ctx.store.fetch(shard.key)
+    renderer = Renderer(one.stage.calls[0], one.stage.prompt, {})  # type: ignore[arg-type]  # an ask stage has a prompt
+    rows = [{"row_key": f"k{n:04}", "q": f"q{n}"} for n in range(6)]
+    wanted = [renderer.render(row, sample).line for row in rows for sample in (1, 2)]
+    assert [line + b"\n" for line in wire.read_lines(path)] == wanted
