@@ -69,7 +69,7 @@ def environment(name: str, python: str | None, work: Path) -> Path:
         shutil.rmtree(home, ignore_errors=True)
         print(f"installing {name} …", file=sys.stderr, flush=True)
         subprocess.run([base, "-m", "venv", home], check=True)
-        pip = [home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", pins]
+        pip = [home / "bin" / "pip", "install", "-qq", "--disable-pip-version-check", "--requirement", pins]
         subprocess.run(pip, check=True, stdout=sys.stderr)
         (home / ".ready").touch()
     return home / "bin" / "python"

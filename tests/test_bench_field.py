@@ -32,7 +32,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"]}
 def test_enough_tools_do_the_whole_job() -> None:
     whole = [name for name, tool in TOOLS.items() if tool.get("halves", "both") in {"both", "once"}]
     assert len(whole) >= 4
-    assert {"curator", "instructor", "distilabel"} <= set(whole)
+    assert {"curator", "instructor", "distilabel-llm"} <= set(whole)
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -43,7 +43,7 @@ def test_a_tool_has_its_script_its_exact_versions_and_its_reason(name: str) -> N
     assert any(line.startswith(f"{tool['package']}==") for line in pins)
     assert (SCRIPTS / f"use_{name.replace('-', '_')}.py").is_file()
     assert tool["calls"]
-    part = tool.get("halves") == "files" or "most" in tool
+    part = tool.get("halves") in {"files", "package"} or "most" in tool
     assert bool(tool.get("because")) == part, "who does a part only says why"
 
 
