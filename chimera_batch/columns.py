@@ -25,7 +25,7 @@ def check_rows(query: Source, warehouse: Warehouse) -> list[tuple[str, str]]:
     The view ``fresh_rows`` holds its rows.
     Raises InputError naming the column or the row key.
     """
-    found = warehouse.describe(engine_sql("fresh"), {})[1:]  # behind the place
+    found = warehouse.describe(engine_sql("fresh"), {})
     for name, _ in found:
         if name.lower() in ANSWERS_OWN:
             raise InputError(

@@ -6,6 +6,7 @@ Rendering is the work of this thread, counting tokens and compressing that of tw
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -120,20 +121,24 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
 def _render(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: BlockWriter | None) -> None:
     """Write ids and tokens of rows down, a line for each row, and keep its requests' lines.
 
-    The first column of ``rows`` is the row's place among all of the round.
+    Where not all rows of the round are given, their first column, ``__place``, says which one each is.
     """
     make, samples = renderer(ctx, stage), range(1, stage.samples + 1)
-    columns, some = rows.columns[1:], _FIRST
+    some, led = _FIRST, rows.columns[0] == "__place"
+    columns = rows.columns[led:]
     key = columns.index("row_key")
+    numbers = itertools.count()
     counting: deque[tuple[list[int], Batch, Future[list[tuple[int, int]]]]] = deque()
     with ThreadPoolExecutor(1) as counter:
-        while found := list(islice(rows, some)):
-            places, values = [row[0] for row in found], [row[1:] for row in found]
+        while values := list(islice(rows, some)):
+            places = [row[0] for row in values] if led else list(islice(numbers, len(values)))
+            if led:
+                values = [row[1:] for row in values]
             batch = make.batch(columns, values, samples)
             lint(ctx, stage, batch, lambda line: values[line // len(samples)][key])  # noqa: B023 - called at once
             counting.append((places, batch, counter.submit(make.count, batch)))
             if kept is not None:
-                kept.add([place * len(samples) + n for place in places for n in range(len(samples))], batch.lines)
+                kept.add([place * stage.samples + n for place in places for n in range(stage.samples)], batch.lines)
             if len(counting) > _AHEAD:
                 out.writelines(_noted(*counting.popleft(), len(samples)))
             some = next_size(some, batch.lines)

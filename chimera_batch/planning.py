@@ -142,22 +142,24 @@ def _cut(warehouse: Warehouse, cutter: Cutter, lines: Blocks, only: int | None) 
 
     Raises _Elsewhere for a request whose line is not there.
     """
-    todo = iter(warehouse.rows(engine_sql("todo_requests"), {}))
-    cut, current = _Cut(0), 0
+    if only is not None and warehouse.scalar(engine_sql("todo_elsewhere"), {"round": only}):
+        raise _Elsewhere
+    todo = iter(warehouse.rows(engine_sql("todo_placed" if only is None else "todo_positioned"), {}))
+    cut, current, place = _Cut(0), 0, 0
     while some := list(islice(todo, _PORTION)):
-        places, rounds, positions, ids, tokens = (list(column) for column in zip(*some, strict=True))
-        at = places if only is None else positions
-        sizes = lines.sizes(at) if only is None or set(rounds) == {only} else None
+        at, ids, tokens = (list(column) for column in zip(*some, strict=True))
+        sizes = lines.sizes(at)
         if sizes is None:
             raise _Elsewhere
         done = 0
         for shard, count in cutter.split([size + _LEAD for size in sizes], tokens):
             if shard != current:
                 yield cut
-                cut, current = _Cut(places[done]), shard
+                cut, current = _Cut(place + done), shard
             cut.ids += ids[done : done + count]
             cut.lines += at[done : done + count]
             done += count
+        place += done
     if cut.ids:
         yield cut
 

@@ -157,14 +157,20 @@ def build_whole(shard: Path, out: Path, nonce: str) -> Wire:
     digest, requests, size = hashlib.sha256(), 0, 0
     led = b"%b%b-" % (_LEAD, nonce.encode("ascii"))
     done: list[Future[None]] = []
-    with out.open("wb") as file, ThreadPoolExecutor(1) as beside:  # the digest is half of the work
+    with out.open("wb") as file, ThreadPoolExecutor(1) as beside:
+
+        def emit(sent: bytes) -> None:
+            digest.update(sent)
+            file.write(sent)
+
         for data in _whole_lines(read_chunks(shard)):
             sent = led + data[len(_LEAD) :].replace(b"\n" + _LEAD, b"\n" + led)  # JSON has no line break of its own
-            done = [*done[-_AHEAD:], beside.submit(digest.update, sent)]
-            file.write(sent)
+            done = [*done[-_AHEAD:], beside.submit(emit, sent)]  # half of the work
             requests += sent.count(b"\n")
             size += len(sent)
             done[0].result()
+        for last in done:
+            last.result()
     return Wire(digest.hexdigest(), requests, size)
 
 
