@@ -16,7 +16,6 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import add
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -103,7 +102,7 @@ class Renderer:
         self._line, (first, *self._body) = self._compile()
         self._before = _PREFIX + call.endpoint.encode() + b"\0", b"\0" + cast(bytes, first)
         self._starts: dict[int, Any] = {}  # by sample: the digest of everything before the first hole
-        self._count = _TokenCount(call, self._messages)
+        self._count = self._counter()
         self._checked = False
 
     @property
@@ -144,8 +143,12 @@ class Renderer:
 
     def count(self, batch: Batch) -> list[tuple[int, int]]:
         """(tokens to expect, tokens at most) of each row's requests."""
-        rows = len(batch.texts[0]) if batch.texts else len(batch.ids)
-        return self._count(batch.texts, rows)
+        return self._count.count(batch.texts, len(batch.texts[0]) if batch.texts else len(batch.ids))
+
+    def _counter(self) -> tokens.PromptCounter:
+        fixed = [_text(message) for message in self._messages if message.constant]
+        format_only = 0 if self._call.endpoint == _EMBEDDINGS else tokens.overhead(len(self._messages))
+        return tokens.PromptCounter(tokens.counter(self._call.model), fixed, self._call.schema or "", format_only)
 
     def _texts(
         self, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
@@ -226,26 +229,6 @@ class Renderer:
             where=self._prompt.where(),
             hint="repair the text in the rows query or where it was read",
         )
-
-
-class _TokenCount:
-    """Tokens of a request: constant messages and the schema once, the others per row."""
-
-    def __init__(self, call: Call, messages: Sequence[MessageTemplate]) -> None:
-        self.counter = tokens.counter(call.model)
-        fixed = [_text(message) for message in messages if message.constant]
-        schema = call.schema or ""  # hosts put it into the prompt in a form of their own: approximate
-        format_only = 0 if call.endpoint == _EMBEDDINGS else tokens.overhead(len(messages))
-        self.expected = format_only + sum(map(self.counter.count, [*fixed, schema]))
-        self.most = format_only + sum(map(self.counter.bound, fixed)) + tokens.schema_bound(schema)
-
-    def __call__(self, texts: list[list[str]], rows: int) -> list[tuple[int, int]]:
-        expected, most = [self.expected] * rows, [self.most] * rows
-        for column in texts:
-            counted = self.counter.counts(column)
-            expected = list(map(add, expected, counted))
-            most = list(map(add, most, self.counter.bounds(column, counted)))
-        return list(zip(expected, most, strict=True))
 
 
 def _split(data: bytes, mark: str, *, whole: bool) -> list[bytes | int]:

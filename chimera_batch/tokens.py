@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cache
 from math import ceil
+from operator import add
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -78,6 +79,28 @@ class Counter:
         factor = Fraction(ceil(self.factor * measured / counted * 1000), 1000)
         name = self.basis.partition(" × ")[0]
         return replace(self, factor=factor, error=None, basis=f"{name} × {float(factor):g}, measured on {requests:,}")
+
+
+class PromptCounter:
+    """Tokens of one stage's prompts: what all of them have in common is counted once.
+
+    ``schema``: the response schema (JSON text), which hosts put into the prompt in a form of their own, so it is
+    approximate. ``overhead``: tokens of the chat format.
+    """
+
+    def __init__(self, counter: Counter, fixed: Sequence[str], schema: str, overhead: int) -> None:
+        self.counter = counter
+        self._expected = overhead + sum(map(counter.count, [*fixed, schema]))
+        self._most = overhead + sum(map(counter.bound, fixed)) + schema_bound(schema)
+
+    def count(self, texts: Sequence[Sequence[str]], prompts: int) -> list[tuple[int, int]]:
+        """(tokens to expect, tokens at most) of each prompt; ``texts``: of each message that varies, one a prompt."""
+        expected, most = [self._expected] * prompts, [self._most] * prompts
+        for column in texts:
+            counted = self.counter.counts(column)
+            expected = list(map(add, expected, counted))
+            most = list(map(add, most, self.counter.bounds(column, counted)))
+        return list(zip(expected, most, strict=True))
 
 
 def overhead(messages: int) -> int:
