@@ -53,7 +53,7 @@ LEAST_SHARE, LEAST_LOGIC, MOST_MB = 0.25, 25_000, 300
 FILE = 50_000  # requests of a batch file of the bare loop: OpenAI's limit
 
 
-def project(folder: Path, requests: int, user: str) -> Path:
+def project(folder: Path, requests: int, user: str, *, canary: int = 50) -> Path:
     """A manifest of one stage; the rows lie beside it."""
     for name in ("prompts", "sql", "manifests"):
         (folder / name).mkdir(parents=True)
@@ -65,7 +65,7 @@ def project(folder: Path, requests: int, user: str) -> Path:
         "store": str(folder / "runs"),
         "params": {"passages": str(folder / "passages.parquet"), "rows": requests},
         "models": {"judge": {"provider": "openai", "model": "gpt-6-luna", "max_output_tokens": 1000}},
-        "stages": [{"name": "judged", "ask": "judge", "prompt": "judge.md", "rows": "judge.sql"}],
+        "stages": [{"name": "judged", "ask": "judge", "prompt": "judge.md", "rows": "judge.sql", "canary": canary}],
     }
     path = folder / "manifests" / "package.yaml"
     path.write_text(yaml.safe_dump(told, sort_keys=False))
