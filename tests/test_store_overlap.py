@@ -16,7 +16,7 @@ from chimera_batch.errors import MissingObject, NotFinished
 from chimera_batch.stores.base import Store
 from chimera_batch.stores.local import FolderStore
 from chimera_batch.stores.overlap import Uploads, prefetch
-from tests.support import answered, bench, write_project
+from tests.support import Bench, answered, bench, write_project
 
 NAP = 0.03  # seconds that a slow store takes over an object
 
@@ -336,11 +336,55 @@ def test_a_key_or_none_needs_no_threads(folder: FolderStore, kept: list[str], co
     assert store.threads <= {threading.get_ident()}
 
 
+# -- in a run
+
+
+def asking(folder: Path, rows: int, **profile: Any) -> Bench:
+    sql = f"-- Rows.\nSELECT 'k' || i AS row_key, 'question ' || i AS q FROM range({rows}) AS t(i)"
+    return bench(write_project(folder, {"sql/tiny/one_rows.sql": sql}, stage=", breaker: 0"), **profile)
+
+
+def shards(one: Bench) -> list[tuple[str, str]]:
+    """The objects of each shard, in the order of the facts."""
+    return [(shard.key, shard.members) for shard in one.ctx.facts.in_realm(one.ctx.realm(one.stage))]
+
+
+@pytest.mark.slow
+def test_a_shard_goes_up_while_the_next_one_is_written(tmp_path: Path) -> None:
+    plain = asking(tmp_path / "plain", 12, max_requests=3)
+    assert plain.pack(plain.draw())
+    one = asking(tmp_path / "one", 12, max_requests=3)
+    store = slow(one.ctx.store, nap=lambda key: 4 * NAP if key == shards(plain)[0][0] else NAP)
+    far = replace(one, ctx=replace(one.ctx, store=store))
+    assert far.pack(far.draw())
+    assert len(shards(one)) == 4
+    assert shards(one) == shards(plain), "facts stand in the order of the shards, whatever arrived first"
+    assert 1 < store.most <= 4
+    assert all(one.ctx.store.exists(key) for keys in shards(one) for key in keys)
+
+
+@pytest.mark.slow
+def test_no_fact_names_a_shard_that_did_not_arrive(tmp_path: Path) -> None:
+    plain = asking(tmp_path / "plain", 12, max_requests=3)
+    assert plain.pack(plain.draw())
+    one = asking(tmp_path / "one", 12, max_requests=3)
+    store = slow(one.ctx.store, broken=shards(plain)[2][1])
+    far = replace(one, ctx=replace(one.ctx, store=store))
+    with pytest.raises(NotFinished, match="unreachable"):
+        far.pack(far.draw())
+    known = shards(one)
+    assert known == shards(plain)[: len(known)]
+    assert len(known) <= 2
+    assert all(one.ctx.store.exists(key) for keys in known for key in keys)
+    assert one.pack(one.draw()), "the next pass goes on where this one ended"
+    assert sorted(shards(one)) == sorted(shards(plain))
+    assert one.states() == {"packed": 12}
+
+
 @pytest.mark.slow
 def test_where_requests_stand_is_fetched_together(tmp_path: Path) -> None:
     """A new machine on S3 has a run's whole history to bring: not one object after the other."""
-    rows = "-- Rows.\nSELECT 'k' || i AS row_key, 'question ' || i AS q FROM range(3) AS t(i)"
-    one = bench(write_project(tmp_path, {"sql/tiny/one_rows.sql": rows}, stage=", breaker: 0"))
+    one = asking(tmp_path, 3)
     one.go()
     one.host.answer("batch-1", lambda line: answered(line["custom_id"], "fo", finish="length"))
     one.go()
