@@ -18,7 +18,7 @@ MOST = 5_000  # requests; more make no figure better that a person could tell
 
 
 def measure(warehouse: Warehouse, terms: Terms) -> Measured | None:
-    """None while too few requests were heard of. The views of ``standing.take`` must be current.
+    """None while too few requests were heard of. The views of ``standing.stand`` must be current.
 
     A random sample is preferred to more answers that are none: those that came first need not be like the rest.
     """

@@ -17,11 +17,11 @@ from chimera_batch.facts import Asked, Attempt, Shard
 from chimera_batch.fingerprints import digest
 from chimera_batch.project import Stage
 from chimera_batch.remembering import code, recall, remember
-from chimera_batch.standing import STATES, Standing
+from chimera_batch.standing import Standing
 from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 
-_SQL = ("history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
+_SQL = ("placed_ids", "history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Counted:
     orphaned: int
 
 
-NOTHING = Counted(Standing(dict.fromkeys(STATES, 0), {}), 0)
+NOTHING = Counted(standing.NOTHING, 0)
 """Of a stage that has asked nothing yet."""
 
 

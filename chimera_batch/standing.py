@@ -1,12 +1,13 @@
 """Where each wanted request of a stage stands, from the objects that the ledger names.
 
-Prepares the views that the engine's SQL reads (``asked``, ``members``, ``landed``, ``forgiven``, ``flying``) and
-decides what is asked again. The sums are checked here: a stage that does not balance is a bug, never "done".
+Prepares the views that the engine's SQL reads (``asked``, ``members``, ``landed``, ``forgiven``, ``flying``,
+``whole_shards``) and decides what is asked again. The sums are checked here: a stage that does not balance is a bug,
+never "done".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from typing import Any
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import ChimeraError
 from chimera_batch.facts import Asked, Shard
+from chimera_batch.fingerprints import digest
 from chimera_batch.paying import LongerTries, longer_tries
 from chimera_batch.project import Stage
 from chimera_batch.retry import History, always, choose
 from chimera_batch.stores.overlap import prefetch
-from chimera_batch.warehouse import Warehouse
+from chimera_batch.warehouse import JOINED, Warehouse
 
 STATES = ("answered", "in_flight", "packed", "retryable", "given_up", "not_asked")
 
@@ -73,6 +75,10 @@ class Standing:
         return self.states["answered"] + self.states["given_up"] == self.wanted
 
 
+NOTHING = Standing(dict.fromkeys(STATES, 0), {})
+"""Of a stage that has asked nothing."""
+
+
 def view_or_empty(warehouse: Warehouse, name: str, files: Sequence[Path], columns: dict[str, str]) -> None:
     """A view over Parquet files, or an empty table of the same shape when there are none."""
     if files:
@@ -92,20 +98,25 @@ def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Wareho
     mark = (ctx.run, stage.name)
     forgiven = [(s.id, a.number) for s in shards for a in s.attempts if mark in a.forgiven]
     warehouse.load("forgiven", {"shard": "VARCHAR", "attempt": "INTEGER"}, forgiven)
-    warehouse.load("flying", {"request_id": "VARCHAR"}, _flying(ctx, shards, warehouse))
+    warehouse.load("whole_shards", {"shard": "VARCHAR"}, ((shard.id,) for shard in shards if _whole(shard)))
+    under_way = [(attempt.ids or shard.members) for shard in shards if (attempt := shard.current) is not None]
+    view_or_empty(warehouse, "flying", list(prefetch(ctx.store, under_way)), {"request_id": "VARCHAR"})
 
 
-def _flying(ctx: Context, shards: Iterable[Shard], warehouse: Warehouse) -> Iterator[tuple[Any, ...]]:
-    """Ids that an attempt under way has sent or is about to send."""
-    under_way = ((shard, shard.current) for shard in shards)
-    keys = (attempt.ids or shard.members for shard, attempt in under_way if attempt is not None)
-    for path in prefetch(ctx.store, keys):
-        warehouse.view("sent", [path])
-        yield from warehouse.rows(engine_sql("sent_ids"), {})
+def _whole(shard: Shard) -> bool:
+    """Whether the first attempt was sent with all of the shard and has landed with a row for every id: then only rows
+    that are not ``ok`` tell anything that is not known of a request by its shard alone."""
+    first = shard.attempts[0] if shard.attempts else None
+    if first is None or first.stand != "landed" or first.ids is not None or len(first.answers) != 1:
+        return False
+    return sum(first.outcomes.values()) == first.requests == shard.requests
 
 
-def take(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Standing:
-    """Decide for every unanswered request and count. The views of ``prepare`` must be current."""
+def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse, folder: Path) -> Standing:
+    """Make the views, decide for every unanswered request, and count. ``asked``: the files of the stage's rounds."""
+    prepare(ctx, stage, asked, warehouse)
+    members = [shard.members for shard in ctx.facts.in_realm(ctx.realm(stage))]
+    _place(stage, digest([[str(path) for path in asked], members]), warehouse, folder)
     _materialise(warehouse, folder, "history")
     tries = longer_tries(ctx, stage, warehouse)
     warehouse.load("choices", _CHOICE_COLUMNS, _choices(stage, warehouse, tries))
@@ -143,22 +154,29 @@ def as_asked(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> 
     asked = last_asked(ctx, stage)
     if not asked:
         return None
-    prepare(ctx, stage, list(prefetch(ctx.store, (one.key for one in asked))), warehouse)
-    return take(ctx, stage, warehouse, folder)
+    return stand(ctx, stage, list(prefetch(ctx.store, (one.key for one in asked))), warehouse, folder)
 
 
 def keep_sample(warehouse: Warehouse, folder: Path, upto: str) -> bool:
     """Leave only the sample's requests, those with ids up to ``upto``, in the view ``standing``; are all settled?"""
     path = folder / "standing_sample.parquet"
-    warehouse.write(engine_sql("standing_sample"), {"upto": upto}, path)
+    warehouse.write(engine_sql("standing_sample"), {"upto": upto}, path, form=JOINED)
     warehouse.view("standing", [path])
     states = {state for state, *_ in warehouse.rows(engine_sql("standing_counts"), {})}
     return states <= {"answered", "given_up"}
 
 
+def _place(stage: Stage, basis: str, warehouse: Warehouse, folder: Path) -> None:
+    """Make ``placed_ids``, once for the same rounds and shards: what is sent and what lands changes nothing of it."""
+    path = folder / f"{stage.name}.placed-{basis}.parquet"
+    if not path.exists():
+        warehouse.write(engine_sql("placed_ids"), {}, path, form=JOINED)
+    warehouse.view("placed_ids", [path])
+
+
 def _materialise(warehouse: Warehouse, folder: Path, name: str) -> None:
     path = folder / f"{name}.parquet"
-    warehouse.write(engine_sql(name), {}, path)
+    warehouse.write(engine_sql(name), {}, path, form=JOINED)
     warehouse.view(name, [path])
 
 

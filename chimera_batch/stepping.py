@@ -12,7 +12,7 @@ from chimera_batch.context import Context
 from chimera_batch.facts import Asked
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
-from chimera_batch.standing import Standing
+from chimera_batch.standing import NOTHING, Standing
 from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 
@@ -101,15 +101,16 @@ class Step:
             return self._walk_waves(settle, keep=keep)
         rounds = self.stage.rounds.max if self.stage.rounds else 1
         paths: list[Path] = []
+        counts = NOTHING
         for number in range(1, rounds + 1):
             content = joining.view_previous(self.ctx, self.stage, paths, self.warehouse, self.folder)
             if paths and joining.enough(self.ctx, self.stage, number - 1, self.warehouse):
-                return Walked(paths, self.stand(paths), number - 1, finished=True)
+                return Walked(paths, counts, number - 1, finished=True)
             paths.append(self._ask(number, content, keep=keep))
             counts = settle(paths)
             if not counts.settled:
                 return Walked(paths, counts, number, finished=False)
-        return Walked(paths, self.stand(paths), rounds, finished=True)
+        return Walked(paths, counts, rounds, finished=True)
 
     def _walk_waves(self, settle: Callable[[list[Path]], Standing], *, keep: bool) -> Walked:
         """All waves so far at once: a further one is only drawn when later stages have gone on (``waves.again``)."""
@@ -121,8 +122,7 @@ class Step:
         return Walked(paths, counts, len(paths), counts.settled, [wave.fingerprint for wave in asked])
 
     def stand(self, paths: list[Path]) -> Standing:
-        standing.prepare(self.ctx, self.stage, paths, self.warehouse)
-        return standing.take(self.ctx, self.stage, self.warehouse, self.folder)
+        return standing.stand(self.ctx, self.stage, paths, self.warehouse, self.folder)
 
     def _ask(self, number: int, previous: str, *, keep: bool) -> Path:
         """The round's requests: as they were drawn before, or drawn now if anything that shapes them changed."""

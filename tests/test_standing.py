@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from chimera_batch import statusing
+from chimera_batch import standing, statusing
 from chimera_batch.errors import ChimeraError, NeedsDecision
+from chimera_batch.project import Source
 from chimera_batch.records import Problem
 from chimera_batch.standing import STATES, Standing
 from tests.support import REALM, SCHEMA, Bench, answered, bench, failed, packed, write_project
@@ -302,3 +304,58 @@ def test_whatever_a_host_answers_the_sums_hold_and_it_ends(tmp_path: Path) -> No
     assert all(sum(attempt.outcomes.values()) == attempt.requests for attempt in landed)
     sent = [line["custom_id"] for batch in one.host.batches.values() for line in batch.lines]
     assert len(sent) == len(set(sent)) == sum(attempt.requests for attempt in landed)
+
+
+def standings(one: Bench, sql: str = "SELECT * FROM standing ORDER BY request_id") -> list[tuple[Any, ...]]:
+    """The view ``standing`` of the first stage, row by row."""
+    paths = [one.ctx.store.fetch(asked.key) for asked in standing.last_asked(one.ctx, one.stage)]
+    with one.step() as step:
+        step.stand(paths)
+        return list(step.warehouse.rows(Source("t.sql", Path("t.sql"), sql), {}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_a_whole_shard_is_told_by_its_exceptions(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading only what was not answered at once says the same of every request as reading every row."""
+    chance = random.Random(seed)
+    answers = [ok, ok, ok, ok, short, refused, bad, busy, late, nothing]
+    rules = "retry: {transient: 1, expired: 1, missing: 1, truncated: 1}"
+    one = made(tmp_path, 40, stage=f", breaker: 0, canary: 0, {rules}")
+    whole = 0
+    for said in range(8):
+        progress = one.go()
+        if said == 4:
+            one.ctx.ledger.retry("tiny", "one")
+        whole += sum(map(standing._whole, one.ctx.facts.shards.values()))
+        found = standings(one)
+        with monkeypatch.context() as patch:
+            patch.setattr(standing, "_whole", lambda shard: False)
+            assert standings(one) == found
+        for batch in one.host.batches.values():
+            if batch.status == "in_progress":
+                one.host.answer(batch.id, lambda line: chance.choice(answers)(line["custom_id"]))
+    assert progress.unfinished or whole
+    assert whole, "the shortcut was taken"
+
+
+def test_a_shard_is_whole_when_its_first_attempt_told_of_every_id(tmp_path: Path) -> None:
+    one = made(tmp_path)
+    one.go()
+    (shard,) = one.ctx.facts.shards.values()
+    assert not standing._whole(shard), "it is under way"
+    one.host.answer("batch-1", by_row(ok, bad, ok))
+    one.go()
+    assert standing._whole(shard)
+    (first,) = shard.attempts
+    changes: list[dict[str, Any]] = [
+        {"stand": "dropped"},
+        {"ids": "requests/x.ids.parquet"},
+        {"answers": ["a", "b"]},
+        {"outcomes": {"ok": 2}},
+        {"requests": 2, "outcomes": {"ok": 2}},
+    ]
+    for change in changes:
+        assert not standing._whole(replace(shard, attempts=[replace(first, **change)]))
+    assert not standing._whole(replace(shard, attempts=[]))
+    assert standing._whole(replace(shard, attempts=[first, replace(first, number=2, ids="x", stand="submitted")]))

@@ -3,20 +3,18 @@
 -- pending: it is asked once more, with output ceiling `room`; tried: the ceiling that its answer was cut at, else 0.
 -- reads: asked, standing, history, landed
 -- $most: how many requests at most
-WITH unheard AS (
-    SELECT min(s.request_id) AS first
-    FROM standing AS s
-    LEFT JOIN history AS h ON h.request_id = s.request_id
-    WHERE h.request_id IS NULL
-),
+WITH unheard AS (SELECT min(request_id) AS first FROM standing WHERE last = ''),
 heard AS (
-    SELECT s.request_id, s.state, s.ceiling, if(h.last = 'truncated', h.last_ceiling, 0) AS tried
-    FROM standing AS s
-    JOIN history AS h ON h.request_id = s.request_id
-    ORDER BY s.request_id
-    LIMIT $most
+    SELECT s.request_id, s.state, s.ceiling, if(s.last = 'truncated', h.last_ceiling, 0) AS tried
+    FROM (SELECT * FROM standing WHERE last <> '' ORDER BY request_id LIMIT $most) AS s
+    LEFT JOIN history AS h ON h.request_id = s.request_id
 ),
-counted AS (SELECT request_id, any_value(input_tokens) AS input_tokens FROM asked GROUP BY request_id)
+counted AS (
+    SELECT request_id, any_value(input_tokens) AS input_tokens
+    FROM asked
+    WHERE request_id IN (SELECT request_id FROM heard)
+    GROUP BY request_id
+)
 SELECT
     h.request_id,
     coalesce(h.request_id < u.first, true) AS sampled,

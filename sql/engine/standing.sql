@@ -1,20 +1,20 @@
--- Where each wanted request of the stage stands: exactly one state each.
--- reads: asked, history, choices, flying, members
-WITH wanted AS (SELECT request_id, max(ceiling) AS ceiling FROM asked GROUP BY request_id)
+-- Where each wanted request of the stage stands: exactly one state each. last: its last outcome, '' where none is heard.
+-- A request of a whole shard that history does not know was answered at once.
+-- reads: placed_ids, whole_shards, history, choices, flying
 SELECT
-    w.request_id,
-    m.shard,
+    p.request_id,
+    p.shard,
     CASE
-        WHEN h.ok THEN 'answered'
+        WHEN coalesce(h.ok, s.shard IS NOT NULL) THEN 'answered'
         WHEN f.request_id IS NOT NULL THEN 'in_flight'
         WHEN c.state IS NOT NULL THEN c.state
-        WHEN m.shard IS NOT NULL THEN 'packed'
+        WHEN p.shard IS NOT NULL THEN 'packed'
         ELSE 'not_asked'
     END AS state,
-    coalesce(c.ceiling, w.ceiling) AS ceiling,
-    coalesce(h.last, '') AS last
-FROM wanted AS w
-LEFT JOIN history AS h ON h.request_id = w.request_id
-LEFT JOIN choices AS c ON c.request_id = w.request_id
-LEFT JOIN flying AS f ON f.request_id = w.request_id
-LEFT JOIN members AS m ON m.request_id = w.request_id
+    coalesce(c.ceiling, p.ceiling) AS ceiling,
+    coalesce(h.last, if(h.request_id IS NULL AND s.shard IS NOT NULL, 'ok', '')) AS last
+FROM placed_ids AS p
+LEFT JOIN whole_shards AS s ON s.shard = p.shard
+LEFT JOIN history AS h ON h.request_id = p.request_id
+LEFT JOIN choices AS c ON c.request_id = p.request_id
+LEFT JOIN flying AS f ON f.request_id = p.request_id

@@ -3,4 +3,4 @@
 SELECT request_id, wanted_ceiling, last, last_transient, last_ceiling,
     truncated, refused, invalid, error, transient, expired, cancelled, missing
 FROM history
-WHERE NOT ok
+WHERE NOT ok AND last IS NOT NULL
