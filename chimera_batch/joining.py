@@ -9,10 +9,11 @@ from pathlib import Path
 
 from chimera_batch.columns import check_keys, check_table
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.counts import Standing
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Table
 from chimera_batch.project import Stage
-from chimera_batch.standing import Standing, prepare
+from chimera_batch.standing import prepare
 from chimera_batch.warehouse import Warehouse
 
 _PREVIOUS_COLUMNS = {

@@ -55,6 +55,11 @@ class Ledger:
                 apply(self.facts, event)
             return self.facts
 
+    @property
+    def position(self) -> int:
+        """How many events the facts are made of."""
+        return self._journal.position
+
     def write(self, decide: Decide) -> Event | None:
         """Append what ``decide`` says, or nothing if it says None. ``decide`` must not have side effects."""
         with self._lock:

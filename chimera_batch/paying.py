@@ -80,8 +80,6 @@ def longer_tries(ctx: Context, stage: Stage, warehouse: Warehouse) -> LongerTrie
 
 def basis(ctx: Context, stage: Stage) -> list[Any]:
     """What ``longer_tries`` rests on beside the views: it decides alike as long as this and they are the same."""
-    if not stage.longer_if_it_pays:
-        return []
     ceiling, price = stage.calls[0].max_output_tokens, _price(ctx, stage).as_row()
     return [ceiling, price, stage.batch_priced, str(_spent(ctx, stage))]
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chimera_batch import paying, standing
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.counts import NOTHING as NO_REQUESTS
+from chimera_batch.counts import Standing, last_asked
 from chimera_batch.facts import Asked, Attempt, Shard
 from chimera_batch.fingerprints import digest
 from chimera_batch.project import Stage
 from chimera_batch.remembering import code, recall, remember
-from chimera_batch.standing import Standing
 from chimera_batch.stores.overlap import prefetch
-from chimera_batch.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from chimera_batch.warehouse import Warehouse
 
 _SQL = ("placed_ids", "history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
 
@@ -32,23 +34,31 @@ class Counted:
     orphaned: int
 
 
-NOTHING = Counted(standing.NOTHING, 0)
+NOTHING = Counted(NO_REQUESTS, 0)
 """Of a stage that has asked nothing yet."""
 
 
 def counted(ctx: Context, stage: Stage) -> Counted:
     """How a stage stands as it was last asked."""
-    asked = standing.last_asked(ctx, stage)
+    asked = last_asked(ctx.facts, ctx.run, stage)
     if not asked:
         return NOTHING
     found = _recalled(ctx, stage, asked)
     if found is not None:
         return found
+    from chimera_batch import standing as counting  # noqa: PLC0415 - nothing is counted where all is remembered
+
     with ctx.warehouse() as (warehouse, folder):
-        counts = standing.as_asked(ctx, stage, warehouse, folder)
+        counts = counting.as_asked(ctx, stage, warehouse, folder)
         assert counts is not None, stage.name  # noqa: S101 - something was asked
-        found = Counted(counts, _orphaned(ctx, stage, counts, warehouse))
-    _remember(ctx, stage, asked, found)
+        return keep(ctx, stage, counts, warehouse)
+
+
+def keep(ctx: Context, stage: Stage, counts: Standing, warehouse: Warehouse) -> Counted:
+    """Remember how a stage was found to stand as it was last asked. The view ``asked`` must be current."""
+    found = Counted(counts, _orphaned(ctx, stage, counts, warehouse))
+    if counts.position == ctx.ledger.position:  # else it may be out of date, and would be kept as if it were not
+        _remember(ctx, stage, last_asked(ctx.facts, ctx.run, stage), found)
     return found
 
 
@@ -94,7 +104,15 @@ def basis(ctx: Context, stage: Stage, asked: Iterable[Asked], shards: Iterable[S
     mark = (ctx.run, stage.name)
     seen = [[one.id, one.members, one.requests, [_told(attempt, mark) for attempt in one.attempts]] for one in shards]
     rules = {name: asdict(rule) for name, rule in stage.retry.items()}
-    return digest([code(*_SQL), ctx.realm(stage), [one.key for one in asked], rules, paying.basis(ctx, stage), seen])
+    return digest([code(*_SQL), ctx.realm(stage), [one.key for one in asked], rules, _paying(ctx, stage), seen])
+
+
+def _paying(ctx: Context, stage: Stage) -> list[Any]:
+    if not stage.longer_if_it_pays:
+        return []
+    from chimera_batch import paying  # noqa: PLC0415 - it takes what renders prompts with it
+
+    return paying.basis(ctx, stage)
 
 
 def _told(one: Attempt, mark: tuple[str, str]) -> list[Any]:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from chimera_batch import asking, joining, planning, polling, standing, waves
+from chimera_batch import asking, joining, planning, polling, recalling, standing, waves
 from chimera_batch.context import Context
+from chimera_batch.counts import Standing, last_asked
 from chimera_batch.errors import NotFinished
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
 from chimera_batch.shortfall import Over
-from chimera_batch.standing import Standing
 from chimera_batch.stepping import Step, inputs_of
 from chimera_batch.submitting import Sender, check_breaker
 
@@ -153,7 +153,11 @@ def _take(step: Step, progress: Progress) -> Made | None:
     if pilot is not None and pilot.stage not in {None, step.stage.name}:
         return None  # only that one stage is asked anything
     walked = step.walk(lambda paths: _send(step, paths, progress), keep=True)
-    return _join(step, walked.standing, walked.waves) if walked.finished else None
+    if not walked.finished:
+        return None
+    if len(walked.paths) == len(last_asked(step.ctx.facts, step.ctx.run, step.stage)):
+        recalling.keep(step.ctx, step.stage, walked.standing, step.warehouse)
+    return _join(step, walked.standing, walked.waves)
 
 
 def _join(step: Step, counts: Standing | None, asked: Sequence[str]) -> Made:

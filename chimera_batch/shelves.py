@@ -11,9 +11,10 @@ from typing import Any
 
 from chimera_batch import recalling, spending
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.counts import STATES
 from chimera_batch.errors import InputError
 from chimera_batch.project import Source, shipped_root
-from chimera_batch.standing import STATES, view_or_empty
+from chimera_batch.standing import view_or_empty
 from chimera_batch.warehouse import Later, Query, Warehouse, open_query
 
 _BATCH_COLUMNS = {

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chimera_batch import joining, keeping
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.fingerprints import digest
-from chimera_batch.joining import Made
 from chimera_batch.remembering import code, recall, remember
-from chimera_batch.standing import LANDED_COLUMNS, view_or_empty
 from chimera_batch.stores.overlap import prefetch
-from chimera_batch.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from chimera_batch.joining import Made
+    from chimera_batch.warehouse import Warehouse
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ def view_charged(ctx: Context, warehouse: Warehouse, folder: Path) -> None:
 
     Realm by realm: the same lines are the same shard at two hosts.
     """
+    from chimera_batch.standing import LANDED_COLUMNS, view_or_empty  # noqa: PLC0415 - not for `status`
+
     made = []
     for number, (realm, answers) in enumerate(_answers(ctx).items() or [("", [])]):
         view_or_empty(warehouse, "landed", answers, LANDED_COLUMNS)
@@ -107,6 +109,8 @@ def _answers(ctx: Context) -> dict[str, list[Path]]:
 
 def tables(ctx: Context) -> dict[str, Made]:
     """The tables of the run that are made."""
+    from chimera_batch import joining  # noqa: PLC0415 - not for `status`
+
     return {name: joining.made(ctx, table) for (run, name), table in ctx.facts.tables.items() if run == ctx.run}
 
 
@@ -133,6 +137,8 @@ def _kept_rows(ctx: Context) -> dict[str, int]:
     stages = [[stage.name, stage.kind, stage.table.text if stage.table else None] for stage in ctx.project.stages]
     key, known = digest([code("every_row", "kept_own", "kept_later"), made, stages]), recall(ctx, "kept")
     if known is None or known[0] != key:
+        from chimera_batch import keeping  # noqa: PLC0415 - only where it is not remembered
+
         known = key, keeping.kept_of(ctx.project.stages, ctx, tables(ctx))
         remember(ctx, "kept", *known)
     return dict(known[1])

@@ -7,22 +7,20 @@ never "done".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.counts import STATES, Standing, last_asked
 from chimera_batch.errors import ChimeraError
-from chimera_batch.facts import Asked, Shard
+from chimera_batch.facts import Shard
 from chimera_batch.fingerprints import digest
 from chimera_batch.paying import LongerTries, longer_tries
 from chimera_batch.project import Stage
 from chimera_batch.retry import History, always, choose
 from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import JOINED, Warehouse
-
-STATES = ("answered", "in_flight", "packed", "retryable", "given_up", "not_asked")
 
 LANDED_COLUMNS = {
     "shard": "VARCHAR",
@@ -54,29 +52,6 @@ LANDED_COLUMNS = {
 MEMBER_COLUMNS = {"shard": "VARCHAR", "request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
 _CHOICE_COLUMNS = {"request_id": "VARCHAR", "state": "VARCHAR", "ceiling": "INTEGER"}
 _CAUSES = ("truncated", "refused", "invalid", "error", "transient", "expired", "cancelled", "missing")
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Counts of distinct wanted requests by state, and of their last outcome."""
-
-    states: dict[str, int]
-    outcomes: dict[str, int]
-    reasons: tuple[str, ...] = ()  # why requests are given up that the manifest would ask again, for people
-    placed: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)  # of them by shard
-
-    @property
-    def wanted(self) -> int:
-        return sum(self.states.values())
-
-    @property
-    def settled(self) -> bool:
-        """Nothing is left to send or to wait for."""
-        return self.states["answered"] + self.states["given_up"] == self.wanted
-
-
-NOTHING = Standing(dict.fromkeys(STATES, 0), {})
-"""Of a stage that has asked nothing."""
 
 
 def view_or_empty(warehouse: Warehouse, name: str, files: Sequence[Path], columns: dict[str, str]) -> None:
@@ -114,6 +89,7 @@ def _whole(shard: Shard) -> bool:
 
 def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse, folder: Path) -> Standing:
     """Make the views, decide for every unanswered request, and count. ``asked``: the files of the stage's rounds."""
+    position = ctx.ledger.position
     prepare(ctx, stage, asked, warehouse)
     members = [shard.members for shard in ctx.facts.in_realm(ctx.realm(stage))]
     _place(stage, digest([[str(path) for path in asked], members]), warehouse, folder)
@@ -131,7 +107,7 @@ def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehous
         if shard is not None:
             placed[shard] = placed.get(shard, 0) + requests
     reasons = tuple(why for _, why in sorted(tries.reasons.items())) if tries else ()
-    standing = Standing(states, dict(sorted(outcomes.items())), reasons, placed)
+    standing = Standing(states, dict(sorted(outcomes.items())), reasons, placed, position)
     wanted = int(warehouse.scalar(engine_sql("wanted"), {}))
     if standing.wanted != wanted:
         raise ChimeraError(
@@ -142,16 +118,9 @@ def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehous
     return standing
 
 
-def last_asked(ctx: Context, stage: Stage) -> list[Asked]:
-    """The rounds of a stage as they were last asked, as many as the manifest allows now; none before it asked any."""
-    asked = ctx.facts.asked.get((ctx.run, stage.name), {})
-    most = stage.rounds.max if stage.rounds else 1
-    return [asked[number] for number in sorted(asked) if number <= most]
-
-
 def as_asked(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Standing | None:
     """How a stage stands as it was last asked, from the store alone, with its views; None before it asked anything."""
-    asked = last_asked(ctx, stage)
+    asked = last_asked(ctx.facts, ctx.run, stage)
     if not asked:
         return None
     return stand(ctx, stage, list(prefetch(ctx.store, (one.key for one in asked))), warehouse, folder)

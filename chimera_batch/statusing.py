@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch import recalling, spending, waves
+from chimera_batch import recalling, spending
 from chimera_batch.context import Context
+from chimera_batch.counts import STATES
 from chimera_batch.facts import Attempt, Quoted, Shard, day_of
 from chimera_batch.project import Stage
 from chimera_batch.spending import Kept, Wasted
-from chimera_batch.standing import STATES
 
 
 def status(ctx: Context) -> dict[str, Any]:
@@ -34,8 +34,17 @@ def status(ctx: Context) -> dict[str, Any]:
         "usd_today": _dollars(ctx.facts.committed(ctx.run, day=day_of(ctx.clock()))),
         "budget_day": _dollars(ctx.budget_day_usd) if ctx.budget_day_usd is not None else None,
         "needs": list(_needs(ctx)),
-        "notes": [said for stage in ctx.project.stages if (said := waves.missed(ctx, stage))],
+        "notes": [said for stage in ctx.project.stages if (said := _missed(ctx, stage))],
     }
+
+
+def _missed(ctx: Context, stage: Stage) -> str | None:
+    """What there is to tell of a stage whose waves are over."""
+    if (ctx.run, stage.name) not in ctx.facts.ended:
+        return None
+    from chimera_batch import waves  # noqa: PLC0415 - it takes the engine with it
+
+    return waves.missed(ctx, stage)
 
 
 def _state(ctx: Context, stages: list[dict[str, Any]]) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from chimera_batch import drawing, fingerprints, joining, standing
 from chimera_batch.blocks import Blocks
 from chimera_batch.context import Context
+from chimera_batch.counts import NOTHING, Standing
 from chimera_batch.facts import Asked
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
-from chimera_batch.standing import NOTHING, Standing
 from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 

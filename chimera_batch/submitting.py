@@ -15,6 +15,7 @@ from typing import Any
 from chimera_batch import recovery
 from chimera_batch.admission import Caps, Ruling, Wish, admit, largest, rooms, worth_sending
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.counts import Standing
 from chimera_batch.errors import (
     AccountRefused,
     MaybeCreated,
@@ -30,7 +31,6 @@ from chimera_batch.preparing import Open, Prepared, prepare, still_open
 from chimera_batch.project import Stage
 from chimera_batch.recovery import intent_of
 from chimera_batch.shortfall import Over
-from chimera_batch.standing import Standing
 from chimera_batch.warehouse import Warehouse
 
 BREAKER_FROM = 20  # judged answers; fewer say nothing about the rest

@@ -14,6 +14,7 @@ import orjson
 
 from chimera_batch import drawing, planning, prices, project, runner, settings
 from chimera_batch.context import Context, Timing, realm_of
+from chimera_batch.counts import Standing
 from chimera_batch.errors import MissingObject, ProviderRefused
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.ledger import Ledger
@@ -23,7 +24,6 @@ from chimera_batch.providers.base import Profile
 from chimera_batch.records import BatchState, Intent, Problem, Reply, Usage
 from chimera_batch.runner import Progress
 from chimera_batch.stage import Source, Stage
-from chimera_batch.standing import Standing
 from chimera_batch.stepping import Step
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import recalling, remembering, spending, standing, statusing
+from chimera_batch import recalling, remembering, spending, statusing
 from chimera_batch.context import Context
+from chimera_batch.counts import last_asked
 from chimera_batch.facts import Asked, Attempt, Shard
 from chimera_batch.project import Stage
 from chimera_batch.stage import Rule
@@ -106,6 +107,20 @@ def test_other_stages_and_runs_make_nothing_out_of_date(tmp_path: Path, monkeypa
     )
 
 
+def test_what_was_counted_before_the_last_event_is_not_kept(tmp_path: Path) -> None:
+    one = made(tmp_path, 3)
+    finish(one)
+    forget(one)
+    with one.step() as step:
+        counts = step.stand([one.ctx.store.fetch(asked.key) for asked in last_asked(one.ctx.facts, "tiny", one.stage)])
+        one.ctx.ledger.retry("tiny", "one")
+        recalling.keep(one.ctx, one.stage, counts, step.warehouse)
+        assert not (one.ctx.work / "remembered").exists()
+        counts = step.stand([one.ctx.store.fetch(asked.key) for asked in last_asked(one.ctx.facts, "tiny", one.stage)])
+        recalling.keep(one.ctx, one.stage, counts, step.warehouse)
+        assert (one.ctx.work / "remembered").exists()
+
+
 # -- the digest
 
 
@@ -124,7 +139,7 @@ def settled(finished: Bench) -> Settled:
     """A finished stage, and what its standing rests on, to be changed."""
     return (
         finished,
-        standing.last_asked(finished.ctx, finished.stage),
+        last_asked(finished.ctx.facts, finished.ctx.run, finished.stage),
         deepcopy(list(finished.ctx.facts.shards.values())),
     )
 

@@ -12,10 +12,10 @@ import orjson
 import pytest
 
 from chimera_batch import standing, statusing
+from chimera_batch.counts import STATES, Standing, last_asked
 from chimera_batch.errors import ChimeraError, NeedsDecision
 from chimera_batch.project import Source
 from chimera_batch.records import Problem
-from chimera_batch.standing import STATES, Standing
 from tests.support import REALM, SCHEMA, Bench, answered, bench, failed, packed, write_project
 
 Line = dict[str, Any]
@@ -308,7 +308,7 @@ def test_whatever_a_host_answers_the_sums_hold_and_it_ends(tmp_path: Path) -> No
 
 def standings(one: Bench, sql: str = "SELECT * FROM standing ORDER BY request_id") -> list[tuple[Any, ...]]:
     """The view ``standing`` of the first stage, row by row."""
-    paths = [one.ctx.store.fetch(asked.key) for asked in standing.last_asked(one.ctx, one.stage)]
+    paths = [one.ctx.store.fetch(asked.key) for asked in last_asked(one.ctx.facts, one.ctx.run, one.stage)]
     with one.step() as step:
         step.stand(paths)
         return list(step.warehouse.rows(Source("t.sql", Path("t.sql"), sql), {}))
