@@ -43,6 +43,7 @@ class BlockWriter:
         self._pool = ThreadPoolExecutor(1)
         self._begun: deque[tuple[Sequence[int], list[bytes], Future[bytes]]] = deque()
         self._blocks: list[Block] = []
+        self._at = 0
 
     def __enter__(self) -> Self:
         return self
@@ -67,10 +68,10 @@ class BlockWriter:
 
     def _write_one(self) -> None:
         places, lines, frame = self._begun.popleft()
-        at = self._file.tell()
-        self._file.write(array("I", places).tobytes() + array("I", map(len, lines)).tobytes())
-        size = self._file.write(frame.result())
-        self._blocks.append(Block(places[0], places[-1], len(lines), at, size))
+        index = array("I", places).tobytes() + array("I", map(len, lines)).tobytes()
+        size = self._file.write(index) + self._file.write(frame.result())
+        self._blocks.append(Block(places[0], places[-1], len(lines), self._at, size - len(index)))
+        self._at += size
 
 
 class Blocks:
@@ -80,6 +81,14 @@ class Blocks:
         self._path = path
         self._blocks = blocks
         self._firsts = [block.first for block in blocks]
+
+    def moved(self, folder: Path) -> Blocks:
+        """The same with the file in another folder of the same disk."""
+        return Blocks(self._path.rename(folder / self._path.name), self._blocks)
+
+    def remove(self) -> None:
+        """Delete the file."""
+        self._path.unlink(missing_ok=True)
 
     def sizes(self, places: Sequence[int]) -> list[int] | None:
         """Bytes of lines, their newlines included; None if one of them is not here. Quick for rising places."""

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from chimera_batch.drawn import Drawings
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Attempt, Facts, Shard
 from chimera_batch.ledger import Ledger
@@ -88,6 +89,7 @@ class Context:
 
     pilot: Pilot | None = None
     routes: Mapping[str, tuple[Ranked, ...]] = field(default_factory=dict)  # stage that routes -> its models compared
+    drawings: Drawings | None = None  # of a command that may ask: what its quote drew is not drawn again
     notes: dict[str, str] = field(default_factory=dict)  # shard -> why it waits, as far as this process knows
 
     def note(self, shard: Shard, text: str) -> None:

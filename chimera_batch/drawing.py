@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -19,9 +18,10 @@ from typing import IO, Any
 import orjson
 
 from chimera_batch import fingerprints
-from chimera_batch.blocks import Blocks, BlockWriter
+from chimera_batch.blocks import BlockWriter
 from chimera_batch.columns import check_rows
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.drawn import Drawn
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Asked
@@ -37,17 +37,6 @@ _AHEAD = 2  # batches whose tokens are being counted, at most
 _NONCE = "0" * NONCE_LENGTH  # as long as a real one, for measuring
 
 _ID_COLUMNS = {"place": "BIGINT", "ids": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A round's requests as a local Parquet file, not yet a fact, and their lines by position where they were kept."""
-
-    path: Path
-    rows: int
-    requests: int
-    rendering: str  # digest of what made its requests of its rows
-    lines: Blocks | None = None
 
 
 def renderer(ctx: Context, stage: Stage) -> Renderer:

@@ -15,11 +15,13 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from chimera_batch import prices as price_tables
 from chimera_batch import project as projects
 from chimera_batch import routing, settings
 from chimera_batch.context import REHEARSAL, Context, Pilot, Timing, prices_of
+from chimera_batch.drawn import Drawings
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Facts
 from chimera_batch.ledger import Ledger
@@ -83,6 +85,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
         project, routes = routed(project, book, ledger.facts, rehearse=options.rehearse)
         url = stack.enter_context(_server(project, store, work, price_rows(project, book))) if rehearsing else None
         hosts = stack.enter_context(closing(Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse)))
+        drawings = stack.enter_context(closing(Drawings(work / f"drawn-{uuid4().hex}"))) if write else None
         yield Context(
             project=project,
             store=store,
@@ -97,6 +100,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             budget_usd=_less(project.budget_usd, options.max_usd),
             budget_day_usd=_less(project.budget_day_usd, options.max_usd_per_day),
             say=options.say,
+            drawings=drawings,
             pilot=Pilot(options.sample) if options.sample is not None else None,
         )
 

@@ -187,8 +187,8 @@ def _rounds_left(ctx: Context, stage: Stage, walked: Walked) -> int:
 def tally_of(warehouse: Warehouse, terms: Terms, ceiling: int | None, upto: str = ALL) -> Tally:
     """What would be sent now of the stage in the views, up to an id. ``ceiling`` None: answers have no length."""
     tally = Tally(terms)
-    for tokens, bound, most, tried in warehouse.rows(engine_sql("to_send"), {"upto": upto}):
-        tally.add(tokens, bound, most if ceiling is not None else None, tried)
+    for tokens, bound, most, tried, requests in warehouse.rows(engine_sql("to_send"), {"upto": upto}):
+        tally.add(tokens, bound, most if ceiling is not None else None, tried, requests)
     return tally
 
 

@@ -131,10 +131,23 @@ class Step:
         known = ctx.facts.asked.get((ctx.run, stage.name), {}).get(number)
         if known is not None and known.fingerprint == mark:
             return ctx.store.fetch(known.key)
-        drawn = drawing.draw(ctx, stage, number, self.warehouse, self.folder, keep_lines=keep)
         if not keep:
-            return drawn.path
+            return self._looked_at(number, mark)
+        drawn = ctx.drawings.take(stage.name, number, mark, self.folder) if ctx.drawings else None
+        drawn = drawn or drawing.draw(ctx, stage, number, self.warehouse, self.folder, keep_lines=True)
         asked = drawing.keep_asked(ctx, stage, number, mark, drawn)
         if drawn.lines is not None and asked.key == drawing.key_of(ctx, stage, number, drawn):
             self.lines[number] = drawn.lines
         return ctx.store.fetch(asked.key)
+
+    def _looked_at(self, number: int, mark: str) -> Path:
+        """A round's requests without asking them. A command that may ask them later keeps what it has drawn."""
+        ctx, name = self.ctx, self.stage.name
+        drawn = ctx.drawings.look(name, number, mark) if ctx.drawings else None
+        if drawn is None:
+            drawn = drawing.draw(
+                ctx, self.stage, number, self.warehouse, self.folder, keep_lines=ctx.drawings is not None
+            )
+            if ctx.drawings:
+                drawn = ctx.drawings.keep(name, number, mark, drawn)
+        return drawn.path

@@ -112,23 +112,26 @@ class Tally:
         self._sums: dict[tuple[int, bool], _Sums] = {}  # by the price's tier, and whether an answer was cut
         self._most = Decimal(0)
 
-    def add(self, input_tokens: int, input_bound: int, ceiling: int | None, tried: int = 0) -> None:
+    def add(self, input_tokens: int, input_bound: int, ceiling: int | None, tried: int = 0, requests: int = 1) -> None:
         """One request: its counted input, an upper bound of that, its output ceiling (None or 0: it has no output).
 
-        ``tried``: the lower ceiling that its answer was cut at: the next one is longer than that.
+        ``tried``: the lower ceiling that its answer was cut at: the next one is longer than that. ``requests``: so many
+        that are alike in all of these, so that each costs the same.
         """
         ceiling, price = ceiling or 0, self.terms.price
         sums = self._sums.setdefault((price.tier(input_tokens), bool(tried)), _Sums())
         low, likely, high = self._output(ceiling, min(tried, ceiling))
-        sums.input += input_tokens
-        sums.low, sums.likely, sums.high = sums.low + low, sums.likely + likely, sums.high + high
-        self.requests += 1
-        self.cut += bool(tried)
-        self.ceiling_tokens += ceiling
+        sums.input += input_tokens * requests
+        sums.low += low * requests
+        sums.likely += likely * requests
+        sums.high += high * requests
+        self.requests += requests
+        self.cut += requests if tried else 0
+        self.ceiling_tokens += ceiling * requests
         bound = max(input_tokens, input_bound)
         batch = self.terms.batch and not self.terms.synchronous
         for factor in (1.0, *(self.terms.reasks if ceiling else ())):
-            self._most += price.most(bound, int(ceiling * factor), batch=batch, cache=self.terms.cache)
+            self._most += requests * price.most(bound, int(ceiling * factor), batch=batch, cache=self.terms.cache)
 
     def _output(self, ceiling: int, tried: int) -> tuple[int, int, int]:
         """Output tokens of one request: low, likely, high."""

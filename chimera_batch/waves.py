@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chimera_batch import drawing, fingerprints, joining
 from chimera_batch.context import Context, engine_sql
-from chimera_batch.drawing import Drawn
+from chimera_batch.drawn import Drawn
 from chimera_batch.facts import Ended
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage

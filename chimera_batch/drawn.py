@@ -1,0 +1,68 @@
+"""Rounds that this command has drawn and not asked yet: a run quotes them first, and what was rendered then is sent.
+
+Files on this machine; another command knows nothing of them and draws again. Floor 3.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from chimera_batch.blocks import Blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A round's requests as a local Parquet file, not yet a fact, and their lines by position where they were kept."""
+
+    path: Path
+    rows: int
+    requests: int
+    rendering: str  # digest of what made its requests of its rows
+    lines: Blocks | None = None
+
+    def moved(self, folder: Path) -> Drawn:
+        """The same with its files in another folder of the same disk."""
+        path = self.path.rename(folder / self.path.name)
+        return replace(self, path=path, lines=self.lines and self.lines.moved(folder))
+
+    def remove(self) -> None:
+        """Delete its files."""
+        self.path.unlink(missing_ok=True)
+        if self.lines is not None:
+            self.lines.remove()
+
+
+class Drawings:
+    """The latest drawing of each round of each stage, by the fingerprint of all that shapes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._drawn: dict[tuple[str, int], tuple[str, Drawn]] = {}
+
+    def keep(self, stage: str, number: int, mark: str, drawn: Drawn) -> Drawn:
+        """Take a drawing's files over, in place of those of an earlier one of the round."""
+        if (stage, number) in self._drawn:
+            self._drawn.pop((stage, number))[1].remove()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        kept = drawn.moved(self._folder)
+        self._drawn[stage, number] = mark, kept
+        return kept
+
+    def look(self, stage: str, number: int, mark: str) -> Drawn | None:
+        """The drawing of a round, if what shapes it is as it was; it stays here."""
+        found = self._drawn.get((stage, number))
+        return found[1] if found and found[0] == mark else None
+
+    def take(self, stage: str, number: int, mark: str, folder: Path) -> Drawn | None:
+        """The same, its files moved to ``folder``: it is asked now."""
+        found = self.look(stage, number, mark)
+        if found is None:
+            return None
+        del self._drawn[stage, number]
+        return found.moved(folder)
+
+    def close(self) -> None:
+        """Delete what nobody asked."""
+        shutil.rmtree(self._folder, ignore_errors=True)
