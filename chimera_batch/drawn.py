@@ -8,8 +8,10 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chimera_batch.blocks import Blocks
+if TYPE_CHECKING:  # a command that draws nothing does without what compresses
+    from chimera_batch.blocks import Blocks
 
 
 @dataclass(frozen=True, slots=True)
