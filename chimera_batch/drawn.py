@@ -6,6 +6,7 @@ Files on this machine; another command knows nothing of them and draws again. Fl
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,3 +69,11 @@ class Drawings:
     def close(self) -> None:
         """Delete what nobody asked."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def sweep(work: Path, before: float) -> None:
+    """Delete what killed commands left in the scratch folder: all that nobody has touched since ``before`` (a time)."""
+    for entry in work.iterdir() if work.is_dir() else ():
+        with suppress(OSError):  # another command sweeps too
+            if entry.stat().st_mtime < before:
+                shutil.rmtree(entry)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from chimera_batch import prices as price_tables
 from chimera_batch import project as projects
 from chimera_batch import routing, settings
 from chimera_batch.context import REHEARSAL, Context, Pilot, Timing, prices_of
-from chimera_batch.drawn import Drawings
+from chimera_batch.drawn import Drawings, sweep
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Facts
 from chimera_batch.ledger import Ledger
@@ -36,6 +37,7 @@ from chimera_batch.stores.base import Store
 
 REHEARSAL_KEY = "rehearsal"  # a real key is never sent to the loopback server
 REHEARSAL_TIMING = Timing(poll=0.2, lease=60.0, settle=2.0, queue=1.0, overdue=600.0)
+_FORGOTTEN = 30 * 24 * 3600.0  # seconds; a run may wait for its batches for days
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
         if write:
             store.probe()
             ledger.open()
+            sweep(work, time.time() - _FORGOTTEN)
         project, routes = routed(project, book, ledger.facts, rehearse=options.rehearse)
         url = stack.enter_context(_server(project, store, work, price_rows(project, book))) if rehearsing else None
         hosts = stack.enter_context(closing(Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from chimera_batch import drawing, runner
 from chimera_batch.blocks import BlockWriter
-from chimera_batch.drawn import Drawings, Drawn
+from chimera_batch.drawn import Drawings, Drawn, sweep
 from chimera_batch.stepping import Step
 from tests.support import Bench, bench, write_project
 
@@ -93,3 +94,14 @@ def test_a_command_that_asks_nothing_keeps_no_lines(tmp_path: Path) -> None:
     with made.step() as step:
         step.walk(step.stand, keep=False)
         assert not list(step.folder.glob("*.blocks"))
+
+
+def test_what_a_killed_command_left_is_swept_up(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    sweep(work, 100.0)
+    for name, touched in (("step-old", 99.0), ("step-new", 101.0)):
+        (work / name).mkdir(parents=True)
+        (work / name / "lines.blocks").write_bytes(b"x")
+        os.utime(work / name, (touched, touched))
+    sweep(work, 100.0)
+    assert [path.name for path in work.iterdir()] == ["step-new"]

@@ -563,3 +563,24 @@ def test_caps_that_the_likely_cost_passes_are_said() -> None:
 
 def test_caps_that_suffice_are_not_said() -> None:
     assert quote(ask("a", 10), stages={"a": Decimal("0.06")}, day=Decimal("0.06"))["warnings"] == []
+
+
+@given(
+    requests=st.lists(
+        st.tuples(st.integers(0, 3000), st.integers(0, 3000), st.integers(0, 4000), st.integers(0, 3)), min_size=1
+    ),
+    batch=st.booleans(),
+)
+def test_alike_requests_cost_what_each_of_them_costs(
+    prices: dict[str, Price], requests: list[tuple[int, int, int, int]], batch: bool
+) -> None:
+    """Counted together or one by one: the same dollars to the last digit, tiers and cut answers included."""
+    terms = Terms(prices["tiered"], batch=batch, output_tokens=300, reasks=(2.0,))
+    together, alone = Tally(terms), Tally(terms)
+    for tokens, bound, ceiling, number in requests:
+        together.add(tokens, bound, ceiling, tokens % 2 * 100, requests=number)
+        for _ in range(number):
+            alone.add(tokens, bound, ceiling, tokens % 2 * 100)
+    for cut in (False, True):
+        assert together.work(only_cut=cut) == alone.work(only_cut=cut)
+    assert (together.cut, together.ceiling_tokens) == (alone.cut, alone.ceiling_tokens)
