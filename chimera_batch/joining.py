@@ -52,7 +52,7 @@ def view_previous(ctx: Context, stage: Stage, closed: Sequence[Path], warehouse:
     if not closed:
         warehouse.load("previous", _PREVIOUS_COLUMNS, ())
         return ""
-    prepare(ctx, stage, closed, warehouse)
+    prepare(ctx, stage, closed, warehouse, folder)
     warehouse.define("best", engine_sql("best"))
     path = folder / f"{stage.name}.previous.parquet"
     warehouse.write(engine_sql("previous"), {}, path)

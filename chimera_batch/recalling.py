@@ -23,7 +23,7 @@ from chimera_batch.stores.overlap import prefetch
 if TYPE_CHECKING:
     from chimera_batch.warehouse import Warehouse
 
-_SQL = ("placed_ids", "history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
+_SQL = ("placed_ids", "held_shards", "history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,16 +62,22 @@ def view_or_empty(warehouse: Warehouse, name: str, files: Sequence[Path], column
         warehouse.load(name, columns, ())
 
 
-def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse) -> None:
-    """Make the views that the engine's SQL reads for this stage. ``asked``: its rounds' files, at least one."""
-    shards = list(ctx.facts.in_realm(ctx.realm(stage)))
+def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse, folder: Path) -> None:
+    """Make the views that the engine's SQL reads for this stage. ``asked``: its rounds' files, at least one.
+
+    Of the realm's answers only those of shards are read that hold its requests, or that it has sent.
+    """
+    realm = list(ctx.facts.in_realm(ctx.realm(stage)))
     warehouse.view("asked", asked)
+    members = [shard.members for shard in realm]
+    view_or_empty(warehouse, "members", list(prefetch(ctx.store, members)), MEMBER_COLUMNS)
+    _place(stage, digest([[str(path) for path in asked], members]), warehouse, folder)
+    held = {name for (name,) in warehouse.rows(engine_sql("held_shards"), {})}
+    mine = (ctx.run, stage.name)
+    shards = [one for one in realm if one.id in held or any((a.run, a.stage) == mine for a in one.attempts)]
     answers = [key for shard in shards for attempt in shard.attempts for key in attempt.answers]
-    files = list(prefetch(ctx.store, [*(shard.members for shard in shards), *answers]))
-    view_or_empty(warehouse, "members", files[: len(shards)], MEMBER_COLUMNS)
-    view_or_empty(warehouse, "landed", files[len(shards) :], LANDED_COLUMNS)
-    mark = (ctx.run, stage.name)
-    forgiven = [(s.id, a.number) for s in shards for a in s.attempts if mark in a.forgiven]
+    view_or_empty(warehouse, "landed", list(prefetch(ctx.store, answers)), LANDED_COLUMNS)
+    forgiven = [(s.id, a.number) for s in shards for a in s.attempts if mine in a.forgiven]
     warehouse.load("forgiven", {"shard": "VARCHAR", "attempt": "INTEGER"}, forgiven)
     warehouse.load("whole_shards", {"shard": "VARCHAR"}, ((shard.id,) for shard in shards if _whole(shard)))
     under_way = [(attempt.ids or shard.members) for shard in shards if (attempt := shard.current) is not None]
@@ -90,9 +96,7 @@ def _whole(shard: Shard) -> bool:
 def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse, folder: Path) -> Standing:
     """Make the views, decide for every unanswered request, and count. ``asked``: the files of the stage's rounds."""
     position = ctx.ledger.position
-    prepare(ctx, stage, asked, warehouse)
-    members = [shard.members for shard in ctx.facts.in_realm(ctx.realm(stage))]
-    _place(stage, digest([[str(path) for path in asked], members]), warehouse, folder)
+    prepare(ctx, stage, asked, warehouse, folder)
     _materialise(warehouse, folder, "history")
     tries = longer_tries(ctx, stage, warehouse)
     warehouse.load("choices", _CHOICE_COLUMNS, _choices(stage, warehouse, tries))
