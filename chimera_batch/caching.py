@@ -6,7 +6,6 @@ Whether a batch's requests find it there is best effort, so it is tried on the f
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 from chimera_batch.money import Rates
@@ -17,7 +16,7 @@ ENOUGH = 50  # results of marked requests; fewer say too little
 
 def saving(sums: Usage, rates: Rates) -> Decimal:
     """Dollars that the cache saved on these tokens, against the same tokens at the price of input. May be negative."""
-    return rates.cost(replace(sums, cached_tokens=0, cache_write_tokens=0, cache_write_long_tokens=0)) - rates.cost(
+    return rates.cost(sums._replace(cached_tokens=0, cache_write_tokens=0, cache_write_long_tokens=0)) - rates.cost(
         sums
     )
 

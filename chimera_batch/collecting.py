@@ -1,8 +1,8 @@
 """Batches that ended → raw objects → landed answers → one fact. Safe to do twice, and from any machine.
 
-Whatever files exist are read, whatever the status says. The raw bytes are kept before they are decoded, the answers
-before they are counted; only then is anything removed at the provider. Keys hold a digest of the content, so that a
-landing that was cut short can never be taken for a later, complete one.
+Whatever files exist are read, whatever the status says. The raw bytes are kept while they are decoded, both they and
+the answers before they are counted; only then is anything removed at the provider. Keys hold a digest of the content,
+so that a landing that was cut short can never be taken for a later, complete one.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import orjson
 
 from chimera_batch import decoding, reconciling, wire
 from chimera_batch.context import Context, engine_sql
-from chimera_batch.decoding import Sent, Tally
+from chimera_batch.decoding import File, Row, Sent, Tally
 from chimera_batch.errors import AccountRefused, ProviderError
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.ledger import doubt, money
@@ -27,6 +29,13 @@ from chimera_batch.reconciling import Fear, Terms, Unbilled
 from chimera_batch.records import BatchState, Outcome, Problem, Usage
 from chimera_batch.standing import LANDED_COLUMNS
 from chimera_batch.warehouse import Warehouse
+
+_RAW_LEVEL = 1  # what is read once in a year is not worth twice the time
+_READ = 1 << 16  # bytes: what fits the processor's cache is split twice as fast as a MB
+_PIECE = 4 << 20  # bytes: few enough to be nothing, so many that a thread seldom has to wait for its turn at Python
+_KINDS = {"text": "text", "reasoning": "text", "answer": "text", "embedding": "floats", "request_id": "text"} | (
+    dict.fromkeys(("shard", "outcome", "finish", "model", "code", "message", "raw"), "few")
+)  # all others are whole numbers
 
 _ABSENT: Mapping[str, Outcome] = {"expired": "expired", "cancelled": "cancelled", "canceled": "cancelled"}
 
@@ -47,9 +56,14 @@ def land(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> boo
     """
     with _landing(ctx, shard, attempt) as landing:
         absent = _ABSENT.get(state.status, "missing")
-        files = landing.download(state, again=absent == "missing")
+        sent = landing.sent(absent)
+        files = landing.download(state)
+        decoded = landing.decode(files, sent)
+        if absent == "missing" and decoded.lines < attempt.requests:  # perhaps a file was not all there yet
+            again = landing.download(state)
+            decoded = decoded if _sizes(again) == _sizes(files) else landing.decode(again, sent)
         known = Known(state.usage, None if absent == "missing" else frozenset())
-        landed = landing.land(files, landing.sent(absent), state.status, known)
+        landed = landing.land(decoded, sent, state.status, known)
     clean(ctx, shard, attempt)
     return landed
 
@@ -57,7 +71,8 @@ def land(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> boo
 def land_spool(ctx: Context, shard: Shard, attempt: Attempt, spool: Path, known: Known) -> bool:
     """Land the replies of synchronous calls. Requests without a reply get no row: they are simply still to be asked."""
     with _landing(ctx, shard, attempt) as landing:
-        return landing.land([spool], landing.sent(None), "answered", known)
+        sent = landing.sent(None)
+        return landing.land(landing.decode([spool], sent), sent, "answered", known)
 
 
 def land_refused_lines(ctx: Context, shard: Shard, attempt: Attempt, status: str, bad: Mapping[int, Problem]) -> None:
@@ -66,13 +81,28 @@ def land_refused_lines(ctx: Context, shard: Shard, attempt: Attempt, status: str
         sent, tally = landing.sent(None), Tally(keep_apart=lambda record: None)
         order = (wire.request_id(line) for line in wire.read_lines(ctx.store.fetch(shard.key)))
         numbered = enumerate((identity for identity in order if identity in sent.ceilings), 1)
-        rows = (decoding.refused_row(sent, identity, bad[n], tally) for n, identity in numbered if n in bad)
-        landing.record(landing.write(rows), (), tally, status)
+        rows = [decoding.refused_row(sent, identity, bad[n], tally) for n, identity in numbered if n in bad]
+        landing.record(landing.keep_answers(landing.write([rows], sent)), (), tally, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The results of one attempt on this machine."""
+
+    raw: list[str]  # keys of the files that they come from, kept already
+    answers: Path
+    apart: Path  # what was no result
+    tally: Tally
+
+    @property
+    def lines(self) -> int:
+        """How many there were, blank ones not counted."""
+        return self.tally.rows + self.tally.quarantined
 
 
 @contextmanager
 def _landing(ctx: Context, shard: Shard, attempt: Attempt) -> Iterator[_Landing]:
-    with ctx.warehouse() as (warehouse, folder):
+    with ctx.warehouse(threads=1) as (warehouse, folder):  # Python and the raw bytes' compression are two more
         yield _Landing(ctx, shard, attempt, warehouse, folder)
 
 
@@ -93,40 +123,43 @@ class _Landing:
         number, nonce = self.attempt.number, self.attempt.nonce
         return Sent(shard.id, number, nonce, ceilings, absent, price, batch_price=batch, tier=tier)
 
-    def download(self, state: BatchState, *, again: bool) -> list[Path]:
-        """The batch's files; fetched once more (``again``) if they hold fewer lines than requests were sent."""
-        for last in (not again, True):
-            target = self.folder / f"download-{last}"
-            target.mkdir(exist_ok=True)
-            files = list(self.ctx.host(self.shard).fetch(state, target))
-            lines = sum(1 for path in files for line in wire.read_lines(path) if line.strip())
-            if last or lines >= self.attempt.requests:
-                break
-        return files
+    def download(self, state: BatchState) -> list[Path]:
+        """The batch's files, each time into a new folder."""
+        target = Path(mkdtemp(dir=self.folder, prefix="download-"))
+        return list(self.ctx.host(self.shard).fetch(state, target))
 
-    def land(self, files: Sequence[Path], sent: Sent, status: str, known: Known) -> bool:
-        raw = [self._keep_raw(path) for path in files]
+    def decode(self, paths: Iterable[Path], sent: Sent) -> Decoded:
+        """Read the files into landed rows on this machine, and keep them as they are meanwhile."""
+        files = {self._key("raw", path, "jsonl.zst"): path for path in paths}
         apart = self.folder / "quarantine.jsonl"
-        with apart.open("wb") as out:
+        with ThreadPoolExecutor(1) as beside, apart.open("wb") as out:  # compressing leaves Python alone
+            kept = [beside.submit(self._keep_raw, *one) for one in files.items()]
             tally = Tally(keep_apart=lambda record: _note(out, record))
-            answers = self.write(self._rows(list(zip(raw, files, strict=True)), sent, tally))
+            decodable = [File(key, wire.split_pieces(wire.read_chunks(path, _READ))) for key, path in files.items()]
+            answers = self.write(self._lists(decodable, sent, tally), sent)
+            for job in kept:
+                job.result()
+        return Decoded(list(files), answers, apart, tally)
+
+    def _lists(self, files: Sequence[File], sent: Sent, tally: Tally) -> Iterator[list[Row]]:
+        schema = self.ctx.store.read(self.shard.schema).decode() if self.shard.schema else None
+        decode = self.ctx.host(self.shard).decode
+        yield from decoding.rows(files, decode, sent, decoding.judge_of(schema), tally)
+        yield decoding.absent_rows(sent, tally)
+
+    def land(self, decoded: Decoded, sent: Sent, status: str, known: Known) -> bool:
+        tally = decoded.tally
+        answers = self.keep_answers(decoded.answers)
         if tally.quarantined:
-            self._keep("quarantine", apart, "jsonl")
+            self._keep(self._key("quarantine", decoded.apart, "jsonl"), decoded.apart)
             self.ctx.say(f"{self.shard.id}: {tally.quarantined:,} lines are kept in quarantine/ (first: {tally.apart})")
             if self.attempt.adopted and self.attempt.batch and tally.foreign and not tally.seen:
                 return self._disown(self.attempt.batch)
         self._reconcile(sent, tally, known)
-        landed = self.record(answers, raw, tally, status)
+        landed = self.record(answers, decoded.raw, tally, status)
         if tally.account:
             raise AccountRefused(f"{self.shard.provider}: {tally.account}", hint="mend the account, then run again")
         return landed
-
-    def _rows(self, files: Iterable[tuple[str, Path]], sent: Sent, tally: Tally) -> Iterator[tuple[Any, ...]]:
-        schema = self.ctx.store.read(self.shard.schema).decode() if self.shard.schema else None
-        decode = self.ctx.host(self.shard).decode
-        lines = ((key, n, line) for key, path in files for n, line in enumerate(wire.read_lines(path), 1))
-        yield from decoding.rows(lines, decode, sent, decoding.judge_of(schema), tally)
-        yield from decoding.absent_rows(sent, tally)
 
     def _reconcile(self, sent: Sent, tally: Tally, known: Known) -> None:
         """Hold the rows that came against the provider's totals, and say what does not fit."""
@@ -153,23 +186,31 @@ class _Landing:
         )
         return reconciling.unbilled(without, terms, some=known.some + tally.malformed)
 
-    def write(self, rows: Iterator[tuple[Any, ...]]) -> str:
-        """Landed rows as an object of the store; its key."""
-        self.warehouse.load("fresh_landed", LANDED_COLUMNS, rows)
+    def write(self, lists: Iterable[list[Row]], sent: Sent) -> Path:
+        """Landed rows as a file of this machine."""
         path = self.folder / "landed.parquet"
-        self.warehouse.write(engine_sql("fresh_landed"), {}, path, metadata=self.ctx.marks)
-        return self._keep("answers", path, "parquet")
+        kinds = {name: (_KINDS.get(name, "integer"), final) for name, final in LANDED_COLUMNS.items()}
+        kinds["usd"] = (f"decimal:{sent.meter.places}", LANDED_COLUMNS["usd"])
+        self.warehouse.stream(kinds, lists, path, metadata=self.ctx.marks)
+        return path
 
-    def _keep_raw(self, path: Path) -> str:
+    def keep_answers(self, path: Path) -> str:
+        """A file of landed rows as an object of the store; its key."""
+        return self._keep(self._key("answers", path, "parquet"), path)
+
+    def _keep_raw(self, key: str, path: Path) -> None:
         packed = self.folder / f"{path.name}.zst"
-        wire.compress(wire.read_chunks(path), packed)
-        return self._keep("raw", packed, "jsonl.zst")
+        wire.compress(wire.read_again(path, _PIECE), packed, level=_RAW_LEVEL)
+        self._keep(key, packed)
 
-    def _keep(self, shelf: str, path: Path, suffix: str) -> str:
+    def _key(self, shelf: str, path: Path, suffix: str) -> str:
+        """Names the content of a file, before it is compressed."""
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()[:12]
         name = f"{self.shard.id}.{self.attempt.number}-{self.attempt.nonce}.{content}.{suffix}"
-        key = f"{shelf}/{self.shard.realm}/{name}"
+        return f"{shelf}/{self.shard.realm}/{name}"
+
+    def _keep(self, key: str, path: Path) -> str:
         self.ctx.store.create_file(key, path)
         return key
 
@@ -200,6 +241,10 @@ class _Landing:
         self.ctx.ledger.disowned(self.shard, self.attempt, batch)
         self.ctx.say(f"{self.shard.id}: {batch} holds no line of this attempt: it is another's; looking again")
         return True
+
+
+def _sizes(files: Iterable[Path]) -> list[int]:
+    return [path.stat().st_size for path in files]
 
 
 def _note(out: Any, record: dict[str, Any]) -> None:

@@ -154,11 +154,11 @@ class Context:
             yield Path(folder)
 
     @contextmanager
-    def warehouse(self) -> Iterator[tuple[Warehouse, Path]]:
+    def warehouse(self, *, threads: int = 2) -> Iterator[tuple[Warehouse, Path]]:
         """An in-memory DuckDB with a scratch folder beside it."""
         from chimera_batch.warehouse import Warehouse  # noqa: PLC0415 - duckdb is slow to import
 
-        with self.scratch() as folder, Warehouse(folder / "spill") as warehouse:
+        with self.scratch() as folder, Warehouse(folder / "spill", threads=threads) as warehouse:
             yield warehouse, folder
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -273,7 +272,7 @@ class Ledger:
 
 def doubt(suspected: Decimal, reported: Usage | None) -> dict[str, Any]:
     """The fields that say what may have been charged without a row, and what the provider says of its tokens."""
-    return {"suspected": money(suspected), "reported": None if reported is None else asdict(reported)}
+    return {"suspected": money(suspected), "reported": None if reported is None else reported._asdict()}
 
 
 def money(amount: Decimal) -> str:

@@ -92,15 +92,12 @@ def suspect(gap: Unbilled, booked: Usage, reported: Usage | None, terms: Terms) 
 
 def plus(total: Usage, one: Usage) -> Usage:
     """Two usages added up."""
-    return Usage(**{name: getattr(total, name) + getattr(one, name) for name in _KINDS})
-
-
-_KINDS = tuple(field.name for field in fields(Usage))
+    return Usage(*map(int.__add__, total, one))
 
 
 def _beyond(booked: Usage, reported: Usage) -> Usage:
     """What the totals hold beyond the rows; kinds of input that the totals do not tell apart are input."""
-    return Usage(**{name: max(0, getattr(reported, name) - getattr(booked, name)) for name in _KINDS})
+    return Usage(*(max(0, told - known) for told, known in zip(reported, booked, strict=True)))
 
 
 def _perhaps_written(booked: Usage, reported: Usage) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import zstandard
@@ -60,28 +60,44 @@ def split_custom_id(custom_id: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
+class Piece(NamedTuple):
+    """Consecutive lines of a file, without their ends: as many as end in one piece that was read, at least one."""
+
+    first: int  # the number of the first of them, from 1
+    offset: int  # the byte at which it begins
+    lines: list[bytes]
+    bytes: int  # of all of them
+
+
+def split_pieces(chunks: Iterable[bytes]) -> Iterator[Piece]:
+    """Lines split at the newline byte alone (never at U+2028 or U+0085)."""
+    number, offset, pieces = 1, 0, list[bytes]()
+    for chunk in chunks:
+        cut = chunk.rfind(b"\n")
+        if cut < 0:
+            pieces.append(chunk)
+            continue
+        whole = b"".join((*pieces, chunk[:cut]))
+        yield Piece(number, offset, lines := whole.split(b"\n"), len(whole))
+        number, offset, pieces = number + len(lines), offset + len(whole) + 1, [chunk[cut + 1 :]]
+    rest = b"".join(pieces)
+    if rest:
+        yield Piece(number, offset, [rest], len(rest))
+
+
 def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Lines without their end, split at the newline byte alone (never at U+2028 or U+0085)."""
-    rest = b""
-    for chunk in chunks:
-        first, newline, tail = chunk.partition(b"\n")
-        if not newline:
-            rest += chunk
-            continue
-        yield rest + first
-        *whole, rest = tail.split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
+    for piece in split_pieces(chunks):
+        yield from piece.lines
 
 
-def read_chunks(path: Path) -> Iterator[bytes]:
-    """A file's bytes; ``.zst`` files decompressed. Memory stays at one chunk."""
+def read_chunks(path: Path, size: int = _CHUNK) -> Iterator[bytes]:
+    """A file's bytes, ``size`` at a time; ``.zst`` files decompressed. Memory stays at one chunk."""
     with path.open("rb") as file:
         source = (
             zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) if path.suffix == ".zst" else file
         )
-        while chunk := source.read(_CHUNK):
+        while chunk := source.read(size):
             yield chunk
 
 
@@ -89,10 +105,18 @@ def read_lines(path: Path) -> Iterator[bytes]:
     return split_lines(read_chunks(path))
 
 
-def compress(source: Iterable[bytes], path: Path) -> int:
+def read_again(path: Path, size: int) -> Iterator[memoryview]:
+    """A file's bytes in one buffer, which the next piece overwrites: for what is used up at once."""
+    buffer = memoryview(bytearray(size))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            yield buffer[:count]
+
+
+def compress(source: Iterable[bytes | memoryview], path: Path, *, level: int = _ZSTD_LEVEL) -> int:
     """Write byte pieces as one ``.zst`` file; returns the number of bytes before compression."""
     total = 0
-    with path.open("wb") as file, zstandard.ZstdCompressor(level=_ZSTD_LEVEL).stream_writer(file) as out:
+    with path.open("wb") as file, zstandard.ZstdCompressor(level=level).stream_writer(file) as out:
         for piece in source:
             total += len(piece)
             out.write(piece)

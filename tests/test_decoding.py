@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chimera_batch import decoding, prices
-from chimera_batch.decoding import Sent, Tally, judge_of
+from chimera_batch.decoding import File, Sent, Tally, judge_of
 from chimera_batch.providers import openai_shapes
 from chimera_batch.records import OUTCOMES, Outcome, Problem, Reply, Usage
 from chimera_batch.standing import LANDED_COLUMNS
+from chimera_batch.wire import Piece
 from tests.support import PRICE, SCHEMA, answered, failed
 
 NONCE = "0123abcd"
@@ -45,10 +46,17 @@ def land(
     """Rows, the tally, and what was kept apart."""
     apart: list[Row] = []
     to, tally = to or sent(), Tally(keep_apart=apart.append)
-    numbered = [("raw/a", number, line) for number, line in enumerate(lines, 1)]
-    found = [*decoding.rows(numbered, decode, to, judge_of(schema), tally), *decoding.absent_rows(to, tally)]
-    assert all(len(row) == len(COLUMNS) for row in found)
-    return [dict(zip(COLUMNS, row, strict=True)) for row in found], tally, apart
+    piece = Piece(1, 0, list(lines), 0)
+    lists = [
+        *decoding.rows([File("raw/a", [piece])], decode, to, judge_of(schema), tally),
+        decoding.absent_rows(to, tally),
+    ]
+    return [_said(row, to) for rows in lists for row in rows], tally, apart
+
+
+def _said(row: decoding.Row, to: Sent) -> Row:
+    assert len(row) == len(COLUMNS)
+    return {**dict(zip(COLUMNS, row, strict=True)), "usd": to.meter.usd(row[COLUMNS.index("usd")])}
 
 
 def only(lines: Iterable[bytes], **said: Any) -> Row:
@@ -220,7 +228,7 @@ def test_foreign_lines_are_kept_apart_with_their_bytes(line: bytes, reason: str)
     (record,) = apart
     assert reason in record.pop("reason")
     assert record.pop("bytes").encode("latin-1") == line
-    assert record == {"file": "raw/a", "line": 2}
+    assert record == {"file": "raw/a", "line": 2, "offset": len(answered(cid(0))) + 1}
     assert list(tally.seen) == [IDS[0]]
 
 

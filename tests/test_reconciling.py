@@ -196,9 +196,9 @@ def test_totals_that_leave_writes_out_never_book_too_little(
 ) -> None:
     """Every request writes the same share of its input, as those of one stage do."""
     terms, came, lost = night
-    came = [replace(one, cached_tokens=0, cache_write_tokens=one.input_tokens // share) for one in came]
-    lost = [replace(one, cached_tokens=0, cache_write_tokens=one.input_tokens // share) for one in lost]
-    reported = replace(total(came + lost), cache_write_tokens=0)
+    came = [one._replace(cached_tokens=0, cache_write_tokens=one.input_tokens // share) for one in came]
+    lost = [one._replace(cached_tokens=0, cache_write_tokens=one.input_tokens // share) for one in lost]
+    reported = total(came + lost)._replace(cache_write_tokens=0)
     charged = sum((terms.price.cost(one, batch=terms.batch) for one in lost), D(0))
     wrote = total(came).cache_write_tokens or not total(came).input_tokens
     if wrote and (reported.input_tokens or reported.output_tokens):

@@ -460,4 +460,4 @@ def _shape(line: str) -> re.Pattern[str]:
 def test_quarantined_and_landed_keys_come_from_one_place() -> None:
     """The tree's shelves are the ones that collecting writes."""
     source = Path(collecting.__file__).read_text(encoding="utf-8")
-    assert set(re.findall(r'_keep\("(\w+)"', source)) == {"quarantine", "answers", "raw"}
+    assert set(re.findall(r'_key\("(\w+)"', source)) == {"quarantine", "answers", "raw"}

@@ -161,7 +161,7 @@ def test_what_a_batch_may_have_charged_for_nothing(
     expected = suspected if isinstance(suspected, Decimal) else sum(_dearest(one, suspected, attempt), D(0))
     assert attempt.suspected == expected
     assert one.ctx.facts.suspected("tiny") - before == expected
-    assert attempt.reported == (None if usage is None else {name: getattr(usage, name) for name in Usage.__slots__})
+    assert attempt.reported == (None if usage is None else {name: getattr(usage, name) for name in Usage._fields})
     rows = one.parquet(one.ctx.store.fetch(attempt.answers[0]))
     assert attempt.billed == sum(row["usd"] for row in rows)
     told = any("suspected: possibly charged, never delivered" in line for line in one.said[said:])

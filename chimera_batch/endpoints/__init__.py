@@ -17,10 +17,10 @@ ENDPOINTS: dict[str, Endpoint] = {
 """Every known endpoint by its path."""
 
 _BY_OBJECT = {
-    "chat.completion": "/v1/chat/completions",
-    "response": "/v1/responses",
-    "list": "/v1/embeddings",
-    "message": "/v1/messages",
+    "chat.completion": ENDPOINTS["/v1/chat/completions"],
+    "response": ENDPOINTS["/v1/responses"],
+    "list": ENDPOINTS["/v1/embeddings"],
+    "message": ENDPOINTS["/v1/messages"],
 }
 _BY_FIELD = {
     "choices": "/v1/chat/completions",
@@ -33,8 +33,8 @@ _BY_FIELD = {
 def reader_of(body: Mapping[str, Any]) -> Endpoint | None:
     """The endpoint that wrote this response body: by its own word for itself, else by its main field."""
     named = _BY_OBJECT.get(str(body.get("object") or body.get("type")))
-    if named:
-        return ENDPOINTS[named]
+    if named is not None:
+        return named
     return next((ENDPOINTS[path] for field, path in _BY_FIELD.items() if field in body), None)
 
 

@@ -64,21 +64,24 @@ class Chat:
         text = text_of(message.get("content"))
         refusal = message.get("refusal") or None
         outcome, code = _judge(finish, text, refusal, has_choice=bool(message))
-        return Reply(
+        return Reply(  # in the order of its fields: names would take as long as all the rest
             custom_id,
             outcome,
-            text=text,
-            reasoning=text_of(message.get("reasoning")) or text_of(message.get("reasoning_content")),
-            finish=finish,
-            model=text_in(body, "model"),
+            text,
+            text_of(message.get("reasoning")) or text_of(message.get("reasoning_content")),
+            None,  # no embedding
+            finish,
+            text_in(body, "model"),
+            usage.of_chat(body.get("usage")),
+            code,
+            str(refusal) if refusal else unusable(code, finish),
             tier=text_in(body, "service_tier"),
-            usage=usage.of_chat(body.get("usage")),
-            code=code,
-            message=str(refusal) if refusal else unusable(code, finish),
         )
 
 
 def _judge(finish: str | None, text: str | None, refusal: object, *, has_choice: bool) -> tuple[Outcome, str | None]:
+    if finish == "stop" and text and has_choice and not refusal:
+        return "ok", None
     if refusal or finish == "content_filter":
         return "refused", None
     if finish in _CUT:

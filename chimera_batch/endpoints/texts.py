@@ -14,7 +14,7 @@ _WHY = {
 
 def text_of(content: object) -> str | None:
     """A string as it is; a list of parts joined; None when there is no text part at all."""
-    if isinstance(content, str):
+    if content is None or isinstance(content, str):
         return content
     if not isinstance(content, list):
         return None
@@ -36,6 +36,8 @@ def word(value: object) -> str | None:
 
 def unusable(code: str | None, finish: object) -> str | None:
     """The sentence for a code of an answer that was paid for and cannot be used."""
+    if code is None:
+        return None
     if code == "unfinished":
         return f"the answer ended with {finish}, which is not a finished answer"
-    return _WHY.get(code) if code else None
+    return _WHY.get(code)

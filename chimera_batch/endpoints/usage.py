@@ -10,6 +10,8 @@ from chimera_batch.records import Usage
 
 def count(value: object) -> int:
     """A token or row count as hosts write it: a number, or a string of digits. Anything else counts as 0."""
+    if type(value) is int:  # which a bool is not; first, because it is nearly always so
+        return value if 0 <= value < 10**18 else 0
     if isinstance(value, bool):
         return 0
     if isinstance(value, int | float):
@@ -21,35 +23,40 @@ def count(value: object) -> int:
 
 def part(value: object, key: str) -> Mapping[str, Any]:
     """``value[key]`` when both are objects, else an empty one: details are often absent or null."""
+    if type(value) is dict and type(inner := value.get(key)) is dict:  # asking for a Mapping takes ten times as long
+        return inner
     inner = value.get(key) if isinstance(value, Mapping) else None
     return inner if isinstance(inner, Mapping) else {}
 
 
 def of_chat(usage: object) -> Usage | None:
     """Usage of chat completions and embeddings; ``prompt_tokens`` includes cached tokens."""
-    if not isinstance(usage, Mapping):
-        return None
-    return _openai(usage, "prompt_tokens", "completion_tokens")
+    return _openai(usage, *_CHAT)
 
 
 def of_responses(usage: object) -> Usage | None:
     """Usage of /v1/responses, and the total that OpenAI's batch object carries."""
-    if not isinstance(usage, Mapping):
+    return _openai(usage, *_RESPONSES)
+
+
+_CHAT = ("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details")
+_RESPONSES = ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+
+
+def _openai(usage: object, given: str, made: str, of_given: str, of_made: str) -> Usage | None:
+    if not isinstance(usage, dict | Mapping):
         return None
-    return _openai(usage, "input_tokens", "output_tokens")
-
-
-def _openai(usage: Mapping[str, Any], given: str, made: str) -> Usage:
-    given_details, made_details = part(usage, f"{given}_details"), part(usage, f"{made}_details")
-    written = count(given_details.get("cache_write_tokens"))
-    long = count(part(given_details, "cache_write_tokens_details").get("ttl_12h_tokens"))
+    details, written, long = part(usage, of_given), 0, 0
+    if "cache_write_tokens" in details or "cache_write_tokens_details" in details:  # few hosts charge for writes
+        written = count(details.get("cache_write_tokens"))
+        long = count(part(details, "cache_write_tokens_details").get("ttl_12h_tokens"))
     return Usage(
-        input_tokens=count(usage.get(given)),
-        cached_tokens=count(given_details.get("cached_tokens")),
-        cache_write_tokens=max(written - long, 0),
-        cache_write_long_tokens=long,
-        output_tokens=count(usage.get(made)),
-        reasoning_tokens=count(made_details.get("reasoning_tokens")),
+        count(usage.get(given)),
+        count(details.get("cached_tokens")),
+        max(written - long, 0) if written else 0,
+        long,
+        count(usage.get(made)),
+        count(part(usage, of_made).get("reasoning_tokens")),
     )
 
 

@@ -16,10 +16,10 @@ import duckdb
 
 from chimera_batch.errors import InputError
 from chimera_batch.warehouse import connection as edge
-from chimera_batch.warehouse import header, statements
+from chimera_batch.warehouse import header, statements, streaming
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
 from chimera_batch.warehouse.loading import load
-from chimera_batch.warehouse.ordering import KEPT, SCRATCH, Form, write_in_order
+from chimera_batch.warehouse.ordering import KEPT, QUICK, SCRATCH, Form, write_in_order
 from chimera_batch.warehouse.scan import literal, quote
 
 Parameters = Mapping[str, Any]
@@ -193,6 +193,25 @@ class Warehouse:
         finally:
             part.unlink(missing_ok=True)
         return count
+
+    def stream(
+        self,
+        columns: Mapping[str, tuple[str, str]],
+        lists: Iterable[Sequence[Sequence[Any]]],
+        to: Path,
+        *,
+        metadata: Mapping[str, str] | None = None,
+    ) -> int:
+        """Write lists of Python rows into a Parquet file as they are made, and return how many; see ``streaming``.
+
+        ``columns``: name -> (its kind, its DuckDB type). ``to`` is for this process alone: it is not synced.
+        """
+        cursor = self._connection.cursor()
+        try:
+            into = f"TO {literal(str(to))} ({QUICK.options}{_marks(metadata or {})})"
+            return streaming.copy(cursor, columns, lists, into)
+        finally:
+            cursor.close()
 
     def _copy(self, source: SqlText, params: Parameters, into: str, *, little: bool = False) -> int:
         if little:
