@@ -7,35 +7,23 @@ so that a landing that was cut short can never be taken for a later, complete on
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
-
-import orjson
 
 from chimera_batch import decoding, reconciling, wire
 from chimera_batch.context import Context, engine_sql
-from chimera_batch.decoding import File, Row, Sent, Tally
+from chimera_batch.decoding import Sent, Tally
 from chimera_batch.errors import AccountRefused, ProviderError
 from chimera_batch.facts import Attempt, Shard
+from chimera_batch.landing import Decoded, Results
 from chimera_batch.ledger import doubt, money
 from chimera_batch.reconciling import Fear, Terms, Unbilled
 from chimera_batch.records import BatchState, Outcome, Problem, Usage
-from chimera_batch.standing import LANDED_COLUMNS
 from chimera_batch.warehouse import Warehouse
-
-_RAW_LEVEL = 1  # what is read once in a year is not worth twice the time
-_READ = 1 << 16  # bytes: what fits the processor's cache is split twice as fast as a MB
-_PIECE = 4 << 20  # bytes: few enough to be nothing, so many that a thread seldom has to wait for its turn at Python
-_KINDS = {"text": "text", "reasoning": "text", "answer": "text", "embedding": "floats", "request_id": "text"} | (
-    dict.fromkeys(("shard", "outcome", "finish", "model", "code", "message", "raw"), "few")
-)  # all others are whole numbers
 
 _ABSENT: Mapping[str, Outcome] = {"expired": "expired", "cancelled": "cancelled", "canceled": "cancelled"}
 
@@ -85,21 +73,6 @@ def land_refused_lines(ctx: Context, shard: Shard, attempt: Attempt, status: str
         landing.record(landing.keep_answers(landing.write([rows], sent)), (), tally, status)
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The results of one attempt on this machine."""
-
-    raw: list[str]  # keys of the files that they come from, kept already
-    answers: Path
-    apart: Path  # what was no result
-    tally: Tally
-
-    @property
-    def lines(self) -> int:
-        """How many there were, blank ones not counted."""
-        return self.tally.rows + self.tally.quarantined
-
-
 @contextmanager
 def _landing(ctx: Context, shard: Shard, attempt: Attempt) -> Iterator[_Landing]:
     with ctx.warehouse(threads=1) as (warehouse, folder):  # Python and the raw bytes' compression are two more
@@ -107,14 +80,8 @@ def _landing(ctx: Context, shard: Shard, attempt: Attempt) -> Iterator[_Landing]
 
 
 @dataclass(frozen=True, slots=True)
-class _Landing:
+class _Landing(Results):
     """One attempt that is being landed."""
-
-    ctx: Context
-    shard: Shard
-    attempt: Attempt
-    warehouse: Warehouse
-    folder: Path
 
     def sent(self, absent: Outcome | None) -> Sent:
         shard, price = self.shard, self.ctx.claimed_price(self.shard, self.attempt)
@@ -127,25 +94,6 @@ class _Landing:
         """The batch's files, each time into a new folder."""
         target = Path(mkdtemp(dir=self.folder, prefix="download-"))
         return list(self.ctx.host(self.shard).fetch(state, target))
-
-    def decode(self, paths: Iterable[Path], sent: Sent) -> Decoded:
-        """Read the files into landed rows on this machine, and keep them as they are meanwhile."""
-        files = {self._key("raw", path, "jsonl.zst"): path for path in paths}
-        apart = self.folder / "quarantine.jsonl"
-        with ThreadPoolExecutor(1) as beside, apart.open("wb") as out:  # compressing leaves Python alone
-            kept = [beside.submit(self._keep_raw, *one) for one in files.items()]
-            tally = Tally(keep_apart=lambda record: _note(out, record))
-            decodable = [File(key, wire.split_pieces(wire.read_chunks(path, _READ))) for key, path in files.items()]
-            answers = self.write(self._lists(decodable, sent, tally), sent)
-            for job in kept:
-                job.result()
-        return Decoded(list(files), answers, apart, tally)
-
-    def _lists(self, files: Sequence[File], sent: Sent, tally: Tally) -> Iterator[list[Row]]:
-        schema = self.ctx.store.read(self.shard.schema).decode() if self.shard.schema else None
-        decode = self.ctx.host(self.shard).decode
-        yield from decoding.rows(files, decode, sent, decoding.judge_of(schema), tally)
-        yield decoding.absent_rows(sent, tally)
 
     def land(self, decoded: Decoded, sent: Sent, status: str, known: Known) -> bool:
         tally = decoded.tally
@@ -186,34 +134,6 @@ class _Landing:
         )
         return reconciling.unbilled(without, terms, some=known.some + tally.malformed)
 
-    def write(self, lists: Iterable[list[Row]], sent: Sent) -> Path:
-        """Landed rows as a file of this machine."""
-        path = self.folder / "landed.parquet"
-        kinds = {name: (_KINDS.get(name, "integer"), final) for name, final in LANDED_COLUMNS.items()}
-        kinds["usd"] = (f"decimal:{sent.meter.places}", LANDED_COLUMNS["usd"])
-        self.warehouse.stream(kinds, lists, path, metadata=self.ctx.marks)
-        return path
-
-    def keep_answers(self, path: Path) -> str:
-        """A file of landed rows as an object of the store; its key."""
-        return self._keep(self._key("answers", path, "parquet"), path)
-
-    def _keep_raw(self, key: str, path: Path) -> None:
-        packed = self.folder / f"{path.name}.zst"
-        wire.compress(wire.read_again(path, _PIECE), packed, level=_RAW_LEVEL)
-        self._keep(key, packed)
-
-    def _key(self, shelf: str, path: Path, suffix: str) -> str:
-        """Names the content of a file, before it is compressed."""
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-        name = f"{self.shard.id}.{self.attempt.number}-{self.attempt.nonce}.{content}.{suffix}"
-        return f"{shelf}/{self.shard.realm}/{name}"
-
-    def _keep(self, key: str, path: Path) -> str:
-        self.ctx.store.create_file(key, path)
-        return key
-
     def record(self, key: str, raw: Sequence[str], tally: Tally, status: str) -> bool:
         """Write the fact; False when another runner had landed this attempt already."""
         outcomes = {name: count for name, count in tally.outcomes.items() if count}
@@ -245,10 +165,6 @@ class _Landing:
 
 def _sizes(files: Iterable[Path]) -> list[int]:
     return [path.stat().st_size for path in files]
-
-
-def _note(out: Any, record: dict[str, Any]) -> None:
-    out.write(orjson.dumps(record) + b"\n")
 
 
 def terms_of(ctx: Context, shard: Shard, attempt: Attempt) -> Terms:

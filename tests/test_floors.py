@@ -17,8 +17,8 @@ FLOORS = {
     6: "cli __main__",
     5: "api",
     4: "runner stepping drawing planning standing paying submitting preparing polling recovery asking collecting"
-    " joining columns waves context opening budgeting fingerprints shortfall checking quoting quoted measuring piloting"
-    " keeping spending recalling remembering statusing shelves tracing deciding doctoring",
+    " landing joining columns waves context opening budgeting fingerprints shortfall checking quoting quoted measuring"
+    " piloting keeping spending recalling remembering statusing shelves tracing deciding doctoring",
     3: "ledger journal folding facts counts drawn admission retry routing pacing",
     2: "warehouse functions stores providers spooling render blocks template packing wire decoding reconciling estimate"
     " chain tally caching lengths sampling measured stagefacts waiting savings",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from chimera_batch.warehouse import connection as edge
 from chimera_batch.warehouse import header, statements, streaming
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
 from chimera_batch.warehouse.loading import load
-from chimera_batch.warehouse.ordering import KEPT, QUICK, SCRATCH, Form, write_in_order
+from chimera_batch.warehouse.ordering import KEPT, SCRATCH, Form, write_in_order
 from chimera_batch.warehouse.scan import literal, quote
 
 Parameters = Mapping[str, Any]
@@ -175,13 +175,13 @@ class Warehouse:
         """Run a file into a Parquet file and return its rows. The same rows in the same order give the same bytes.
 
         ``order_by`` is SQL over the result's columns, and unlike an ORDER BY in the file it copes with more text than
-        memory. ``metadata`` becomes the file's key-value metadata. ``form``: how much is spent
-        on it. ``to`` appears whole and synced (scratch files are not), or not at all.
+        memory. ``metadata`` becomes the file's key-value metadata. ``to`` appears whole and synced (scratch files are
+        not), or not at all.
         """
         source = Inline(source) if isinstance(source, str) else source
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(to.name + ".part")
-        into = f"TO {literal(str(part))} ({form.options}{_marks(metadata or {})})"
+        into = form.target(part, metadata or {})
         try:
             if order_by is None:
                 count = self._copy(source, params, into, little=form.little)
@@ -194,24 +194,10 @@ class Warehouse:
             part.unlink(missing_ok=True)
         return count
 
-    def stream(
-        self,
-        columns: Mapping[str, tuple[str, str]],
-        lists: Iterable[Sequence[Sequence[Any]]],
-        to: Path,
-        *,
-        metadata: Mapping[str, str] | None = None,
-    ) -> int:
-        """Write lists of Python rows into a Parquet file as they are made, and return how many; see ``streaming``.
-
-        ``columns``: name -> (its kind, its DuckDB type). ``to`` is for this process alone: it is not synced.
-        """
-        cursor = self._connection.cursor()
-        try:
-            into = f"TO {literal(str(to))} ({QUICK.options}{_marks(metadata or {})})"
+    def stream(self, columns: streaming.Columns, lists: Iterable[streaming.Rows], into: str) -> int:
+        """Write lists of Python rows as they are made into COPY's target ``into``; returns how many."""
+        with closing(self._connection.cursor()) as cursor:
             return streaming.copy(cursor, columns, lists, into)
-        finally:
-            cursor.close()
 
     def _copy(self, source: SqlText, params: Parameters, into: str, *, little: bool = False) -> int:
         if little:
@@ -295,11 +281,6 @@ def _bind(source: SqlText, statement: statements.Statement, params: Parameters) 
             hint = f"give it: params: {{{name}: …}}" + (f" (given: {', '.join(sorted(params))})" if params else "")
             raise InputError(f"parameter ${name} has no value", where=f"{source.path}:{line}", hint=hint)
     return {name: given[name.casefold()] for name in statement.parameters}
-
-
-def _marks(metadata: Mapping[str, str]) -> str:
-    pairs = ", ".join(f"{quote(key)}: {literal(value)}" for key, value in metadata.items())
-    return f", KV_METADATA {{{pairs}}}" if pairs else ""
 
 
 def _braced(text: str) -> str:

@@ -8,13 +8,14 @@ rows alone, so the same rows give the same bytes on every machine.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from chimera_batch.warehouse.connection import Connection
-from chimera_batch.warehouse.scan import literal
+from chimera_batch.warehouse.scan import literal, quote
 
 SLICE = 128_000_000
 """Bytes of text that are sorted at once; every slice costs one reading of the file."""
@@ -37,6 +38,11 @@ class Form:
     options: str
     little: bool = False
     synced: bool = True
+
+    def target(self, path: Path, metadata: Mapping[str, str]) -> str:
+        """What stands behind COPY's query. ``metadata`` becomes the file's key-value metadata."""
+        pairs = ", ".join(f"{quote(key)}: {literal(value)}" for key, value in metadata.items())
+        return f"TO {literal(str(path))} ({self.options}{f', KV_METADATA {{{pairs}}}' if pairs else ''})"
 
 
 KEPT = Form(OPTIONS)

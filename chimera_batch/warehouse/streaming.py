@@ -26,10 +26,13 @@ Item = Sequence[Column] | BaseException | None
 """A list's columns; what went wrong in the making; None: the end."""
 
 
-def copy(
-    cursor: Connection, columns: Mapping[str, tuple[str, str]], lists: Iterable[Sequence[Sequence[Any]]], into: str
-) -> int:
-    """Run a COPY of the rows; returns how many. ``columns``: name -> (kind for ``arrow``, type in the file).
+Rows = Sequence[Sequence[Any]]
+Columns = Mapping[str, tuple[str, str]]
+"""Name -> (kind for ``arrow``, DuckDB's type in the file)."""
+
+
+def copy(cursor: Connection, columns: Columns, lists: Iterable[Rows], into: str) -> int:
+    """Run a COPY of the rows; returns how many. ``into``: what stands behind its query.
 
     Raises what the rows' maker raises, and InputError for a value that has no place in its column.
     """
@@ -61,7 +64,7 @@ def _copy(cursor: Connection, batches: Batches, statement: str) -> int:
     return int(count)
 
 
-def _made(kinds: Iterable[str], rows: Sequence[Sequence[Any]]) -> list[Column]:
+def _made(kinds: Iterable[str], rows: Rows) -> list[Column]:
     try:
         return [column(*one) for one in zip(kinds, zip(*rows, strict=True), strict=True)]
     except (TypeError, UnicodeEncodeError, OverflowError) as error:  # not the column's; a lone surrogate
