@@ -62,7 +62,7 @@ def draw(
     with ExitStack() as stack:
         kept = stack.enter_context(BlockWriter(stem.with_name(f"{stem.name}.blocks"))) if keep_lines else None
         out = stack.enter_context(ids.open("w", encoding="ascii", newline="\n"))
-        _render(ctx, stage, warehouse.rows(engine_sql("fresh_new" if known else "fresh"), {}), out, kept)
+        render_rows(ctx, stage, warehouse.rows(engine_sql("fresh_new" if known else "fresh"), {}), out, kept)
     warehouse.listed("ids", _ID_COLUMNS, ids)
     ceiling = stage.calls[0].max_output_tokens
     told = {"round": number, "samples": stage.samples, "ceiling": ceiling}
@@ -107,7 +107,7 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
     return ctx.facts.asked[ctx.run, stage.name][number]  # another runner's, if it was first: both must ask the same
 
 
-def _render(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: BlockWriter | None) -> None:
+def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: BlockWriter | None) -> None:
     """Write ids and tokens of rows down, a line for each row, and keep its requests' lines.
 
     Where not all rows of the round are given, their first column, ``__place``, says which one each is.
