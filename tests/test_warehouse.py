@@ -418,6 +418,19 @@ def test_slices_and_one_sort_give_the_same_rows_and_slices_the_same_bytes(
     assert [row[1] for row in found[0][0]] == sorted((row[1] for row in found[0][0]), reverse=True)
 
 
+def test_rows_give_the_same_bytes_in_whatever_order_they_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are in order already are not sorted, but they are cut as sorted ones are."""
+    monkeypatch.setattr(ordering, "SLICE", 20_000)
+    made = []
+    for number, order in enumerate(["i", "i DESC", "i % 7, i"]):
+        sql = f"SELECT i AS n, repeat('é', i % 90) AS t FROM range(3000) u(i) ORDER BY {order}"
+        with Warehouse(tmp_path / f"temp{number}") as house:
+            to = tmp_path / f"{number}.parquet"
+            assert house.write(sql, {}, to, order_by="n") == 3000
+            made.append(to.read_bytes())
+    assert made[0] == made[1] == made[2]
+
+
 def test_ordering_nothing_and_ordering_by_nonsense(house: Warehouse, tmp_path: Path) -> None:
     to = tmp_path / "t.parquet"
     assert house.write("SELECT 1 AS x, 'a' AS y WHERE false", {}, to, order_by="x") == 0

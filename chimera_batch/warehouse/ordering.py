@@ -54,6 +54,15 @@ SCRATCH = Form(_SCRATCH, little=True, synced=False)
 """For files that are read a few times and thrown away."""
 
 
+_SORTED = (
+    "SELECT * EXCLUDE (file_row_number, __row, __place) FROM {source}"
+    " JOIN (FROM __places WHERE __place >= {begin} AND __place < {end}) ON file_row_number = __row ORDER BY __place"
+)
+_AS_THEY_ARE = (
+    "SELECT * EXCLUDE (file_row_number) FROM {source} WHERE file_row_number >= {begin} AND file_row_number < {end}"
+)
+
+
 def write_in_order(connection: Connection, raw: Path, order: str, into: str) -> int:
     """Copy the file ``raw`` in the order of the SQL ``order`` into COPY's target ``into``; returns the rows.
 
@@ -70,8 +79,11 @@ def write_in_order(connection: Connection, raw: Path, order: str, into: str) -> 
     )
     folder = raw.with_name(raw.name + ".slices")
     folder.mkdir()
+    astray = _first(connection, "SELECT count(*) FROM __places WHERE __row <> __place")[0]
+    # Cut alike either way: the same rows give the same bytes, in whatever order they came.
+    pick = _SORTED if astray else _AS_THEY_ARE
     try:
-        slices = _slices(connection, source, folder, rows, -(-rows * SLICE // size))
+        slices = _slices(connection, pick.replace("{source}", source), folder, rows, -(-rows * SLICE // size))
         listed = ", ".join(literal(str(path)) for path in slices)
         return _first(connection, f"COPY (SELECT * FROM read_parquet([{listed}])) {into}")[0]  # noqa: S608 - ours
     finally:
@@ -79,17 +91,14 @@ def write_in_order(connection: Connection, raw: Path, order: str, into: str) -> 
         shutil.rmtree(folder)
 
 
-def _slices(connection: Connection, source: str, folder: Path, rows: int, step: int) -> list[Path]:
+def _slices(connection: Connection, pick: str, folder: Path, rows: int, step: int) -> list[Path]:
     found: list[Path] = []
     begin = 0
     while begin < rows:
         path = folder / f"{len(found):06}.parquet"
         try:
-            connection.execute(
-                "COPY (SELECT * EXCLUDE (file_row_number, __row, __place)"  # noqa: S608 - ours
-                f" FROM {source} JOIN (FROM __places WHERE __place >= {begin} AND __place < {begin + step})"
-                f" ON file_row_number = __row ORDER BY __place) TO {literal(str(path))} ({_SCRATCH})"
-            )
+            stretch = pick.replace("{begin}", str(begin)).replace("{end}", str(begin + step))
+            connection.execute(f"COPY ({stretch}) TO {literal(str(path))} ({_SCRATCH})")
         except duckdb.OutOfMemoryException:  # a stretch of rows far above the average
             if step == 1:
                 raise
