@@ -174,14 +174,14 @@ def lint(ctx: Context, stage: Stage, batch: Batch, key_of: Callable[[int], objec
     its length.
     """
     profile, endpoint = ctx.profile(stage), ENDPOINTS[stage.calls[0].endpoint]
-    sizes = [len(line) for line in batch.lines]
-    longest = max(range(len(sizes)), key=sizes.__getitem__)
-    problems = endpoint.problems(orjson.loads(nonced(batch.lines[longest], _NONCE)))
-    size = sizes[longest] + len(_NONCE) + 1
-    if size > profile.max_line_bytes:
+    problems, first = endpoint.problems(orjson.loads(nonced(batch.lines[0], _NONCE))), 0
+    most = profile.max_line_bytes - len(_NONCE) - 1
+    if max(map(len, batch.lines)) > most:
+        first, line = next((n, line) for n, line in enumerate(batch.lines) if len(line) > most)
+        size = len(line) + len(_NONCE) + 1
         problems.append(f"is {size:,} bytes; {profile.name} takes {profile.max_line_bytes:,} a request")
     if problems:
-        raise _refused(stage, key_of(longest), f"{profile.name} would refuse the request: {'; '.join(problems)}")
+        raise _refused(stage, key_of(first), f"{profile.name} would refuse the request: {'; '.join(problems)}")
 
 
 def _refused(stage: Stage, key: object, why: str) -> InputError:
