@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +33,7 @@ class ObjectCache:
 
     def knows(self, address: str) -> bool:
         """Whether any version of the object was ever copied; if not, there is nothing to compare."""
-        return self._place(address).is_dir()
+        return any(self._versions(address))
 
     def find(self, address: str, version: str, size: int) -> Path | None:
         """The copy of exactly this version, or None."""
@@ -53,14 +52,16 @@ class ObjectCache:
         """
         path = self._file(address, version)
         with disk.explained("the cache folder", self._folder):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             part = path.parent / f"{uuid4().hex}.part"
-            disk.write_private(part, write, sync=False)
+            try:
+                disk.write_private(part, write, mode=0o400, sync=False)
+            except FileNotFoundError:  # a folder is made for many objects: making one costs as much as writing one
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                disk.write_private(part, write, mode=0o400, sync=False)
             if part.stat().st_size != size:
                 part.unlink()
                 return None
             os.utime(part, (_UNSYNCED, _UNSYNCED))
-            part.chmod(0o400)
             self._own.add(path)
             part.rename(path)
         self._syncing.submit(self._sync, path)
@@ -82,12 +83,21 @@ class ObjectCache:
 
     def forget(self, address: str) -> None:
         """Remove all copies of an object."""
-        shutil.rmtree(self._place(address), ignore_errors=True)
+        folder, _ = self._place(address)
+        for name in self._versions(address):
+            (folder / name).unlink(missing_ok=True)
 
-    def _place(self, address: str) -> Path:
-        return self._folder / "objects" / hashlib.sha256(address.encode()).hexdigest()[:40]
+    def _versions(self, address: str) -> Iterator[str]:
+        folder, digest = self._place(address)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            yield from (name for name in os.listdir(folder) if name.startswith(digest))  # noqa: PTH208 - half the time
+
+    def _place(self, address: str) -> tuple[Path, str]:
+        """The folder of some 1/256 of all objects, and how the names of this one's copies begin there."""
+        digest = hashlib.sha256(address.encode()).hexdigest()
+        return self._folder / "objects" / digest[:2], digest[2:32]
 
     def _file(self, address: str, version: str) -> Path:
         """The address's last segment stays, as readers go by suffixes such as ``.jsonl.zst``."""
-        digest = hashlib.sha256(version.encode()).hexdigest()[:16]
-        return self._place(address) / f"{digest}-{address.rpartition('/')[2]}"
+        folder, digest = self._place(address)
+        return folder / f"{digest}-{hashlib.sha256(version.encode()).hexdigest()[:16]}-{address.rpartition('/')[2]}"

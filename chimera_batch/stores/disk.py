@@ -21,9 +21,9 @@ _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_LINKS = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
-def write_private(path: Path, write: Callable[[BinaryIO], object], *, sync: bool = True) -> None:
-    """Make ``path`` (which must not exist) with mode 0600, have it written and synced; on failure nothing is left."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+def write_private(path: Path, write: Callable[[BinaryIO], object], *, mode: int = 0o600, sync: bool = True) -> None:
+    """Make ``path`` (which must not exist), have it written and synced; on failure nothing is left."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "wb") as out:
             write(out)
