@@ -327,7 +327,7 @@ def report(rows: Sequence[Row], beside: Row, kind: str) -> int:
     """Prints the tables; 1 where a bar is missed."""
     load = f"load average {os.getloadavg()[0]:.1f}"
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {kind}, {load}\n")
-    print("| files | way | MB/s | CPU s/GB of ours | of the best plain |\n|---|---|---|---|---|")
+    print("| files | way | MB/s | CPU s a GB, server apart | of the best plain |\n|---|---|---|---|---|")
     for row in rows:
         print("\n".join(row.lines()))
     print("\n| 8 shards, a network of 50 MB/s a connection | MB/s | seconds |\n|---|---|---|")
