@@ -41,7 +41,7 @@ class BlockWriter:
         self._path = path
         self._file = path.open("wb")
         self._pool = ThreadPoolExecutor(1)
-        self._begun: deque[tuple[Sequence[int], list[bytes], Future[bytes]]] = deque()
+        self._begun: deque[Future[None]] = deque()
         self._blocks: list[Block] = []
         self._at = 0
 
@@ -51,25 +51,25 @@ class BlockWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             while self._begun and kind is None:
-                self._write_one()
+                self._begun.popleft().result()
         finally:
             self._pool.shutdown(cancel_futures=True)
             self._file.close()
 
     def add(self, places: Sequence[int], lines: list[bytes]) -> None:
         """One block: lines that end with a newline, and their places, which rise from block to block."""
-        self._begun.append((places, lines, self._pool.submit(compressed, lines)))
+        self._begun.append(self._pool.submit(self._write, places, lines))
         while len(self._begun) > _AHEAD:
-            self._write_one()
+            self._begun.popleft().result()
 
     @property
     def blocks(self) -> Blocks:
         return Blocks(self._path, self._blocks)
 
-    def _write_one(self) -> None:
-        places, lines, frame = self._begun.popleft()
+    def _write(self, places: Sequence[int], lines: list[bytes]) -> None:
+        """In the one thread of the pool, so in the order of the calls."""
         index = array("I", places).tobytes() + array("I", map(len, lines)).tobytes()
-        size = self._file.write(index) + self._file.write(frame.result())
+        size = self._file.write(index) + self._file.write(compressed(lines))
         self._blocks.append(Block(places[0], places[-1], len(lines), self._at, size - len(index)))
         self._at += size
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
+_THREADS = 1  # besides the one that renders
+
 
 @dataclass(frozen=True, slots=True)
 class Counter:
@@ -49,7 +51,7 @@ class Counter:
     def counts(self, texts: Sequence[str]) -> list[int]:
         """``count`` of each text. Other threads go on meanwhile: the work is done outside of Python."""
         try:
-            _, ends = _vocabulary(self.vocabulary).encode_batch(texts, 1)
+            _, ends = _vocabulary(self.vocabulary).encode_batch(texts, _THREADS)
         except TypeError:  # how the binding refuses a lone surrogate
             raise ValueError("the text holds a lone surrogate") from None
         counted: list[int] = (ends[1:] - ends[:-1]).tolist()

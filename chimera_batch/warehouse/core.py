@@ -24,7 +24,7 @@ from chimera_batch.warehouse.scan import literal, quote
 
 Parameters = Mapping[str, Any]
 
-_LITTLE = "128MB"  # of memory, for what only streams
+_LITTLE = "96MB"  # of memory, for what only streams
 _FETCH = 2_000  # rows of one fetch: big enough to be fast, small enough for rows of 60 kB
 
 

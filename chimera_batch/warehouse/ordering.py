@@ -25,7 +25,7 @@ OPTIONS = f"FORMAT parquet, COMPRESSION zstd, {_GROUPS}"
 """How Parquet is written. Small row groups, for a reader holds whole groups in memory, per thread: with groups of 64 MB
 joins of rows of 60 kB fail or crawl under a limit of 512 MB; with 8 MB they run in half of it."""
 
-_SCRATCH = f"FORMAT parquet, COMPRESSION snappy, {_GROUPS}"
+_SCRATCH = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 10240, ROW_GROUP_SIZE_BYTES '8MB'"
 
 
 @dataclass(frozen=True, slots=True)
