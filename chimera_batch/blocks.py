@@ -20,7 +20,7 @@ from typing import BinaryIO, Self
 import zstandard
 
 LEVEL = 1  # of zstd: level 3 takes a third more time for a tenth less bytes
-_AHEAD = 3  # blocks being compressed, at most
+_AHEAD = 2  # blocks being compressed, at most
 
 
 @dataclass(frozen=True, slots=True)

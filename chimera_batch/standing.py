@@ -20,7 +20,7 @@ from chimera_batch.paying import LongerTries, longer_tries
 from chimera_batch.project import Stage
 from chimera_batch.retry import History, always, choose
 from chimera_batch.stores.overlap import prefetch
-from chimera_batch.warehouse import JOINED, Warehouse
+from chimera_batch.warehouse import SCRATCH, Warehouse
 
 LANDED_COLUMNS = {
     "shard": "VARCHAR",
@@ -133,7 +133,7 @@ def as_asked(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> 
 def keep_sample(warehouse: Warehouse, folder: Path, upto: str) -> bool:
     """Leave only the sample's requests, those with ids up to ``upto``, in the view ``standing``; are all settled?"""
     path = folder / "standing_sample.parquet"
-    warehouse.write(engine_sql("standing_sample"), {"upto": upto}, path, form=JOINED)
+    warehouse.write(engine_sql("standing_sample"), {"upto": upto}, path, form=SCRATCH)
     warehouse.view("standing", [path])
     states = {state for state, *_ in warehouse.rows(engine_sql("standing_counts"), {})}
     return states <= {"answered", "given_up"}
@@ -143,13 +143,13 @@ def _place(stage: Stage, basis: str, warehouse: Warehouse, folder: Path) -> None
     """Make ``placed_ids``, once for the same rounds and shards: what is sent and what lands changes nothing of it."""
     path = folder / f"{stage.name}.placed-{basis}.parquet"
     if not path.exists():
-        warehouse.write(engine_sql("placed_ids"), {}, path, form=JOINED)
+        warehouse.write(engine_sql("placed_ids"), {}, path, form=SCRATCH)
     warehouse.view("placed_ids", [path])
 
 
 def _materialise(warehouse: Warehouse, folder: Path, name: str) -> None:
     path = folder / f"{name}.parquet"
-    warehouse.write(engine_sql(name), {}, path, form=JOINED)
+    warehouse.write(engine_sql(name), {}, path, form=SCRATCH)
     warehouse.view(name, [path])
 
 

@@ -6,12 +6,11 @@ this package loads duckdb, so import it where it is used.
 
 from chimera_batch.warehouse.connection import SqlText
 from chimera_batch.warehouse.core import Rows, Warehouse
-from chimera_batch.warehouse.ordering import JOINED, QUICK, SCRATCH, Form
+from chimera_batch.warehouse.ordering import QUICK, SCRATCH, Form
 from chimera_batch.warehouse.query import Later, Query, open_query
 from chimera_batch.warehouse.result import Result
 
 __all__ = [
-    "JOINED",
     "QUICK",
     "SCRATCH",
     "Form",

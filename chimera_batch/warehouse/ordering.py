@@ -48,8 +48,6 @@ class Form:
 KEPT = Form(OPTIONS)
 QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1", little=True)
 """For large objects that one step writes and a few read: a quarter less work for a tenth more bytes."""
-JOINED = Form(_SCRATCH, synced=False)
-"""For what is read a few times and thrown away, and comes from joins and sums that want the memory for themselves."""
 SCRATCH = Form(_SCRATCH, little=True, synced=False)
 """For files that are read a few times and thrown away."""
 
