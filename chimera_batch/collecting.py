@@ -69,8 +69,8 @@ def land_refused_lines(ctx: Context, shard: Shard, attempt: Attempt, status: str
         sent, tally = landing.sent(None), Tally(keep_apart=lambda record: None)
         order = (wire.request_id(line) for line in wire.read_lines(ctx.store.fetch(shard.key)))
         numbered = enumerate((identity for identity in order if identity in sent.ceilings), 1)
-        rows = [decoding.refused_row(sent, identity, bad[n], tally) for n, identity in numbered if n in bad]
-        landing.record(landing.keep_answers(landing.write([rows], sent)), (), tally, status)
+        refused = decoding.refused(sent, {identity: bad[n] for n, identity in numbered if n in bad}, tally)
+        landing.record(landing.keep_answers(landing.write([refused], sent)), (), tally, status)
 
 
 @contextmanager
@@ -123,15 +123,12 @@ class _Landing(Results):
                 return "executed" if tally.unbilled[identity] else "no"
             return "executed" if known.begun is None or identity in known.begun else "perhaps"
 
-        if len(tally.seen) == len(sent.ceilings) and not tally.unbilled:
+        ids = [identity for identity in sent.ceilings if identity not in tally.seen] + list(tally.unbilled)
+        if not ids:
             return reconciling.unbilled((), terms)
         self.warehouse.view("fresh_members", [self.ctx.store.fetch(self.shard.members)])
-        members = self.warehouse.rows(engine_sql("fresh_members"), {})
-        without = (
-            (bound, sent.ceilings[identity], fear(identity))
-            for _, identity, _, bound in members
-            if identity in sent.ceilings and (identity not in tally.seen or identity in tally.unbilled)
-        )
+        bounds = self.warehouse.rows(engine_sql("bounds"), {"ids": ids})
+        without = ((bound, sent.ceilings[identity], fear(identity)) for identity, bound in bounds)
         return reconciling.unbilled(without, terms, some=known.some + tally.malformed)
 
     def record(self, key: str, raw: Sequence[str], tally: Tally, status: str) -> bool:
@@ -177,7 +174,7 @@ def sent_ceilings(ctx: Context, shard: Shard, attempt: Attempt, warehouse: Wareh
     """The ids of an attempt with their output ceilings."""
     if attempt.ids is None:
         warehouse.view("sent", [ctx.store.fetch(shard.members)])
-        return {identity: shard.ceiling for (identity,) in warehouse.rows(engine_sql("sent_ids"), {})}
+        return dict.fromkeys(warehouse.scalar(engine_sql("sent_list"), {}) or (), shard.ceiling)
     warehouse.view("sent", [ctx.store.fetch(attempt.ids)])
     return dict(warehouse.rows(engine_sql("sent"), {}))
 

@@ -17,13 +17,12 @@ import orjson
 
 from chimera_batch import decoding, wire
 from chimera_batch.context import Context
-from chimera_batch.decoding import File, Row, Sent, Tally
+from chimera_batch.decoding import Columns, File, Sent, Tally
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.standing import LANDED_COLUMNS
 from chimera_batch.warehouse import QUICK, Warehouse
 
 _RAW_LEVEL = 1  # what is read once in a year is not worth twice the time
-_READ = 1 << 16  # bytes: what fits the processor's cache is split twice as fast as a MB
 _PIECE = 4 << 20  # bytes: few enough to be nothing, so many that a thread seldom has to wait for its turn at Python
 _KINDS = {"text": "text", "reasoning": "text", "answer": "text", "embedding": "floats", "request_id": "text"} | (
     dict.fromkeys(("shard", "outcome", "finish", "model", "code", "message", "raw"), "few")
@@ -62,24 +61,24 @@ class Results:
         with ThreadPoolExecutor(1) as beside, apart.open("wb") as out:  # compressing leaves Python alone
             kept = [beside.submit(self._keep_raw, *one) for one in files]
             tally = Tally(keep_apart=lambda record: _note(out, record))
-            decodable = [File(key, wire.split_pieces(wire.read_chunks(path, _READ))) for key, path in files]
-            answers = self.write(self._lists(decodable, sent, tally), sent)
+            decodable = [File(key, wire.read_pieces(path)) for key, path in files]
+            answers = self.write(self._batches(decodable, sent, tally), sent)
             for job in kept:
                 job.result()
         return Decoded([key for key, _ in files], answers, apart, tally)
 
-    def _lists(self, files: Sequence[File], sent: Sent, tally: Tally) -> Iterator[list[Row]]:
+    def _batches(self, files: Sequence[File], sent: Sent, tally: Tally) -> Iterator[Columns]:
         schema = self.ctx.store.read(self.shard.schema).decode() if self.shard.schema else None
         decode = self.ctx.host(self.shard).decode
-        yield from decoding.rows(files, decode, sent, decoding.judge_of(schema), tally)
-        yield decoding.absent_rows(sent, tally)
+        yield from decoding.landed(files, decode, sent, decoding.judge_of(schema), tally)
+        yield decoding.absent(sent, tally)
 
-    def write(self, lists: Iterable[list[Row]], sent: Sent) -> Path:
+    def write(self, batches: Iterable[Columns], sent: Sent) -> Path:
         """Landed rows as a file of this machine."""
         path = self.folder / "landed.parquet"
         kinds = {name: (_KINDS.get(name, "integer"), final) for name, final in LANDED_COLUMNS.items()}
         kinds["usd"] = (f"decimal:{sent.meter.places}", LANDED_COLUMNS["usd"])
-        self.warehouse.stream(kinds, lists, QUICK.target(path, self.ctx.marks))
+        self.warehouse.stream(kinds, batches, QUICK.target(path, self.ctx.marks))
         return path
 
     def keep_answers(self, path: Path) -> str:

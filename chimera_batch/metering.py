@@ -25,7 +25,7 @@ class Meter:
         self._scale = self.places - _MEGA
         self._rates = [self._whole(row) for row in standard], [self._whole(row) for row in batch]
         self._price = price
-        self._most = price.tiers[0].above_input_tokens if price.tiers else 1 << 62
+        self.untiered = price.tiers[0].above_input_tokens if price.tiers else 1 << 62  # tokens: more pay another rate
 
     def _whole(self, rates: Rates) -> _Whole:
         found = tuple(int(rate.scaleb(self._scale)) for rate in _listed(rates))
@@ -34,22 +34,20 @@ class Meter:
     def units(self, usage: Usage, *, batch: bool) -> int:
         """What one request costs; never call it with summed usage, which may cross a tier."""
         given, cached, written, written_long, made, _ = usage
-        a, b, c, d, e = self._rates[batch][0 if given <= self._most else self._price.tier(given)]
+        a, b, c, d, e = self._rates[batch][0 if given <= self.untiered else self._price.tier(given)]
         if not (cached or written or written_long):
             return given * a + made * e
         plain = given - cached - written - written_long
         return max(0, plain) * a + cached * b + written * c + written_long * d + made * e
 
+    def plain(self, *, batch: bool) -> tuple[int, int]:
+        """What one token of input and one of output cost in a request below all tiers that no cache had a part in."""
+        rates = self._rates[batch][0]
+        return rates[0], rates[4]
+
     def usd(self, units: int) -> Decimal:
         """Exact dollars."""
         return Decimal(units).scaleb(-self.places)
-
-    def at(self, places: int, units: int) -> int:
-        """The same dollars as a whole number of ``10**-places``, rounded half up where they have more places."""
-        if self.places <= places:
-            return units * int(10 ** (places - self.places))
-        part = 10 ** (self.places - places)
-        return int((2 * units + part) // (2 * part))
 
 
 def _listed(rates: Rates) -> tuple[Decimal, ...]:

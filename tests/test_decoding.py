@@ -46,17 +46,16 @@ def land(
     """Rows, the tally, and what was kept apart."""
     apart: list[Row] = []
     to, tally = to or sent(), Tally(keep_apart=apart.append)
-    piece = Piece(1, 0, list(lines), 0)
-    lists = [
-        *decoding.rows([File("raw/a", [piece])], decode, to, judge_of(schema), tally),
-        decoding.absent_rows(to, tally),
-    ]
-    return [_said(row, to) for rows in lists for row in rows], tally, apart
+    piece = Piece(1, 0, list(lines))
+    landed = [*decoding.landed([File("raw/a", [piece])], decode, to, judge_of(schema), tally)]
+    return [row for batch in (*landed, decoding.absent(to, tally)) for row in said(batch, to)], tally, apart
 
 
-def _said(row: decoding.Row, to: Sent) -> Row:
-    assert len(row) == len(COLUMNS)
-    return {**dict(zip(COLUMNS, row, strict=True)), "usd": to.meter.usd(row[COLUMNS.index("usd")])}
+def said(batch: decoding.Columns, to: Sent) -> list[Row]:
+    """The rows of a batch, dollars as dollars."""
+    assert len(batch) in {0, len(COLUMNS)}
+    found = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*batch, strict=True)]
+    return [{**row, "usd": to.meter.usd(row["usd"])} for row in found]
 
 
 def only(lines: Iterable[bytes], **said: Any) -> Row:
@@ -228,7 +227,7 @@ def test_foreign_lines_are_kept_apart_with_their_bytes(line: bytes, reason: str)
     (record,) = apart
     assert reason in record.pop("reason")
     assert record.pop("bytes").encode("latin-1") == line
-    assert record == {"file": "raw/a", "line": 2, "offset": len(answered(cid(0))) + 1}
+    assert record == {"file": "raw/a", "line": 2, "offset": len(answered(cid(0)))}
     assert list(tally.seen) == [IDS[0]]
 
 
@@ -283,8 +282,8 @@ def test_an_error_of_the_account_is_passed_on() -> None:
 
 def test_a_line_refused_by_validation_is_a_definite_error() -> None:
     tally = Tally(keep_apart=lambda record: pytest.fail(str(record)))
-    values = decoding.refused_row(sent(), IDS[2], Problem("invalid_line", 3, "no such field"), tally)
-    row = dict(zip(COLUMNS, values, strict=True))
+    batch = decoding.refused(sent(), {IDS[2]: Problem("invalid_line", 3, "no such field")}, tally)
+    (row,) = said(batch, sent())
     assert (row["request_id"], row["outcome"], row["transient"], row["usd"]) == (IDS[2], "error", False, 0)
     assert (row["code"], row["message"], row["line"], row["raw"]) == ("invalid_line", "no such field", 3, None)
     assert tally.outcomes == {"error": 1}

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chimera_batch.endpoints import bodies, lint, models, usage
-from chimera_batch.endpoints.texts import text_in, text_of, unusable, word
+from chimera_batch.endpoints.texts import text_of, unusable, word
 from chimera_batch.records import Call, Message, Outcome, Reply
 
 _NEW, _OLD = "max_completion_tokens", "max_tokens"
 # The provider's own words for a normal end; compatible hosts pass on those of their engines, or nothing at all.
 _DONE = {"stop", "eos", "eos_token", "end_turn", "stop_sequence", None, ""}
 _CUT = {"length", "max_tokens"}
+_FINE: tuple[Outcome, str | None, str | None] = ("ok", None, None)  # outcome, code and message of nearly all answers
 
 
 def _ceiling_field(body: Mapping[str, Any], provider: str = "") -> str:
@@ -60,28 +61,25 @@ class Chat:
         choices = body.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         message = usage.part(first, "message")
-        finish = word(first.get("finish_reason")) if isinstance(first, Mapping) else None
+        finish = word(first.get("finish_reason")) if isinstance(first, dict) else None
         text = text_of(message.get("content"))
         refusal = message.get("refusal") or None
-        outcome, code = _judge(finish, text, refusal, has_choice=bool(message))
-        return Reply(  # in the order of its fields: names would take as long as all the rest
-            custom_id,
-            outcome,
-            text,
-            text_of(message.get("reasoning")) or text_of(message.get("reasoning_content")),
-            None,  # no embedding
-            finish,
-            text_in(body, "model"),
-            usage.of_chat(body.get("usage")),
-            code,
-            str(refusal) if refusal else unusable(code, finish),
-            tier=text_in(body, "service_tier"),
-        )
+        reasoning, model, tier = message.get("reasoning"), body.get("model"), body.get("service_tier")
+        if refusal is None and text and finish == "stop":
+            outcome, code, said = _FINE
+        else:
+            outcome, code = _judge(finish, text, refusal, has_choice=bool(message))
+            said = str(refusal) if refusal else unusable(code, finish)
+        if reasoning is not None or "reasoning_content" in message:
+            reasoning = text_of(reasoning) or text_of(message.get("reasoning_content"))
+        model, tier = model if isinstance(model, str) else None, tier if isinstance(tier, str) else None
+        used = usage.of_chat(body.get("usage"))
+        # in the order of its fields: by name it would take as long as half of the rest
+        fields = custom_id, outcome, text, reasoning, None, finish, model, used, code, said, False, False, tier
+        return tuple.__new__(Reply, fields)
 
 
 def _judge(finish: str | None, text: str | None, refusal: object, *, has_choice: bool) -> tuple[Outcome, str | None]:
-    if finish == "stop" and text and has_choice and not refusal:
-        return "ok", None
     if refusal or finish == "content_filter":
         return "refused", None
     if finish in _CUT:

@@ -72,8 +72,9 @@ def decode(line: bytes) -> Reply:
     if not isinstance(custom_id, str) or not custom_id:
         raise ValueError("a result line without a custom_id")
     response, error = part(row, "response"), row.get("error")
-    body = response.get("body")
-    status = count(response["status_code"]) if response.get("status_code") is not None else None
+    body, status = response.get("body"), response.get("status_code")
+    if status is not None:
+        status = count(status)
     if not error and isinstance(body, dict) and (status is None or 200 <= status < 300):
         reader = reader_of(body)
         if reader is not None and not (body.get("error") and "status" not in body):

@@ -29,6 +29,11 @@ class Column:
     inner: Column | None = None  # the values of a dictionary, or the items of lists
     lists: bool = False
 
+    @property
+    def bytes(self) -> int:
+        """Of its text, in which all that may be large lies."""
+        return sum(len(buffer) for buffer in self.buffers if type(buffer) is bytes)
+
 
 # -- columns
 

@@ -194,10 +194,10 @@ class Warehouse:
             part.unlink(missing_ok=True)
         return count
 
-    def stream(self, columns: streaming.Columns, lists: Iterable[streaming.Rows], into: str) -> int:
-        """Write lists of Python rows as they are made into COPY's target ``into``; returns how many."""
+    def stream(self, columns: streaming.Columns, batches: Iterable[streaming.Values], into: str) -> int:
+        """Write batches of Python values as they are made into COPY's target ``into``; returns how many."""
         with closing(self._connection.cursor()) as cursor:
-            return streaming.copy(cursor, columns, lists, into)
+            return streaming.copy(cursor, columns, batches, into)
 
     def _copy(self, source: SqlText, params: Parameters, into: str, *, little: bool = False) -> int:
         if little:

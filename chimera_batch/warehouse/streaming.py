@@ -1,89 +1,84 @@
-"""Python rows straight into a Parquet file, a list at a time: no table and no file in between, one pass.
+"""Python values straight into a Parquet file, a batch at a time: no table and no file in between, one pass.
 
 The rows are made in the thread that asks, DuckDB writes in another: while Python decodes the next rows, the last ones
-are compressed. A few lists wait between the two, so memory is theirs and DuckDB's limit, however many rows there are.
+are compressed. What waits between the two is bounded in bytes, so memory is that and DuckDB's limit, however many rows
+there are.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import Full, Queue
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
 
 from chimera_batch.errors import InputError
 from chimera_batch.warehouse.arrow import Batches, Column, column
+from chimera_batch.warehouse.belt import Belt
 from chimera_batch.warehouse.connection import Connection, message_of
 from chimera_batch.warehouse.scan import quote
 
 _NAME = "streamed"
-_AHEAD = 2  # lists that are made and not yet written
-_LOOK = 0.2  # seconds after which a maker that waits looks whether anybody still writes
+_AHEAD = 16 << 20  # bytes made and not yet written: DuckDB takes nothing while it compresses a row group of 8 MB
+_TURN = 0.0005  # seconds
 
-Item = Sequence[Column] | BaseException | None
-"""A list's columns; what went wrong in the making; None: the end."""
-
-
-Rows = Sequence[Sequence[Any]]
+Values = Sequence[Sequence[Any]]
+"""Rows, column by column; nothing at all where there are none."""
 Columns = Mapping[str, tuple[str, str]]
 """Name -> (kind for ``arrow``, DuckDB's type in the file)."""
 
 
-def copy(cursor: Connection, columns: Columns, lists: Iterable[Rows], into: str) -> int:
+def copy(cursor: Connection, columns: Columns, batches: Iterable[Values], into: str) -> int:
     """Run a COPY of the rows; returns how many. ``into``: what stands behind its query.
 
     Raises what the rows' maker raises, and InputError for a value that has no place in its column.
     """
     kinds = {name: kind for name, (kind, _) in columns.items()}
     select = ", ".join(f"{quote(name)}::{final} AS {quote(name)}" for name, (_, final) in columns.items())
-    waiting = Queue[Item](_AHEAD)
-    batches = Batches(kinds, _taken(waiting))
-    with ThreadPoolExecutor(1, "copy") as beside:
-        copied = beside.submit(_copy, cursor, batches, f"COPY (SELECT {select} FROM {_NAME}) {into}")  # noqa: S608 - quoted
+    statement = f"COPY (SELECT {select} FROM {_NAME}) {into}"  # noqa: S608 - quoted
+    belt = Belt[list[Column]](_AHEAD)
+    with _turns(), ThreadPoolExecutor(1, "copy") as beside:
+        copied = beside.submit(_copy, cursor, Batches(kinds, belt.take()), statement, belt)
         try:
-            for rows in filter(None, lists):
-                if not _put(waiting, _made(kinds.values(), rows), copied):
+            for values in filter(None, batches):
+                made = _made(kinds.values(), values)
+                if not belt.put(made, sum(one.bytes for one in made)):
                     break
-            _put(waiting, None, copied)
-        except BaseException as error:
-            _put(waiting, error, copied)
+        except BaseException:
+            belt.end(broken=True)
             raise
+        belt.end()
         return copied.result()
 
 
-def _copy(cursor: Connection, batches: Batches, statement: str) -> int:
-    cursor.register(_NAME, batches)
+@contextmanager
+def _turns() -> Iterator[None]:
+    """Let the writing thread in at once when it wants the next batch: by default it waits 5 ms for Python each time."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _copy(cursor: Connection, scan: Batches, statement: str, belt: Belt[list[Column]]) -> int:
+    cursor.register(_NAME, scan)
     try:
         (count,) = cursor.execute(statement).fetchone() or (0,)
     except duckdb.Error as error:
         raise InputError(f"rows cannot be stored: {message_of(error)}") from error
     finally:
+        belt.leave()
         cursor.unregister(_NAME)
     return int(count)
 
 
-def _made(kinds: Iterable[str], rows: Rows) -> list[Column]:
+def _made(kinds: Iterable[str], values: Values) -> list[Column]:
     try:
-        return [column(*one) for one in zip(kinds, zip(*rows, strict=True), strict=True)]
+        return [column(*one) for one in zip(kinds, values, strict=True)]
     except (TypeError, UnicodeEncodeError, OverflowError) as error:  # not the column's; a lone surrogate
         raise InputError(f"a value cannot be stored: {error}") from error
-
-
-def _put(waiting: Queue[Item], item: Item, copied: Future[int]) -> bool:
-    """Hand an item over; False when nobody takes any more, because the writing failed."""
-    while not copied.done():
-        try:
-            waiting.put(item, timeout=_LOOK)
-        except Full:
-            continue
-        return True
-    return False
-
-
-def _taken(waiting: Queue[Item]) -> Iterator[Sequence[Column]]:
-    while (item := waiting.get()) is not None:
-        if isinstance(item, BaseException):
-            raise item
-        yield item
