@@ -4,7 +4,7 @@ Makes up result files of an OpenAI-style host (``bench._results``): 1,000,000 re
 objects that a response schema is held against, and 20,000 of 60 KB; one line in a thousand is an error, one is missing,
 some are cut in half. Then, each in a process of its own and the two in turn:
 
-- **DuckDB**: ``read_json`` with typed columns into Parquet files with the options that ours have, and nothing else.
+- **DuckDB**: ``read_json`` with typed columns into zstd Parquet files with row groups like ours, and nothing else.
 - **ours**: ``collecting.land`` of every file, as a run does when a batch has ended, into a folder store: the raw bytes
   kept, every line decoded, held against its schema, classified and priced, whatever is no result kept with its place,
   the landed rows as Parquet, the fact in the journal.
@@ -97,7 +97,7 @@ def timed(work: Iterator[Any]) -> dict[str, Any]:
 def duckdb_alone(made: Sequence[Made], folder: Path) -> dict[str, Any]:
     import duckdb  # noqa: PLC0415 - in this process only
 
-    from chimera_batch.warehouse.ordering import QUICK  # noqa: PLC0415
+    from chimera_batch.warehouse.ordering import KEPT  # noqa: PLC0415
 
     config = {"memory_limit": MEMORY, "threads": str(THREADS), "temp_directory": str(folder / "spill")}
     connection = duckdb.connect(config=dict(config))
@@ -105,7 +105,7 @@ def duckdb_alone(made: Sequence[Made], folder: Path) -> dict[str, Any]:
     def work() -> Iterator[None]:
         for one in made:
             select = _SELECT.format(file=one.path, columns=_COLUMNS)
-            connection.execute(f"COPY ({select}) TO '{folder / one.path.stem}.parquet' ({QUICK.options})")
+            connection.execute(f"COPY ({select}) TO '{folder / one.path.stem}.parquet' ({KEPT.options})")
             yield
 
     found = timed(work())

@@ -23,7 +23,7 @@ from chimera_batch.standing import LANDED_COLUMNS
 from chimera_batch.warehouse import QUICK, Warehouse
 
 _RAW_LEVEL = 1  # what is read once in a year is not worth twice the time
-_PIECE = 4 << 20  # bytes: few enough to be nothing, so many that a thread seldom has to wait for its turn at Python
+_PIECE = 1 << 20  # bytes: few enough to be nothing, so many that a thread seldom has to wait for its turn at Python
 _KINDS = {"text": "text", "reasoning": "text", "answer": "text", "embedding": "floats", "request_id": "text"} | (
     dict.fromkeys(("shard", "outcome", "finish", "model", "code", "message", "raw"), "few")
 )  # all others are whole numbers

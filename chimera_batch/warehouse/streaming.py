@@ -7,6 +7,7 @@ there are.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ def copy(cursor: Connection, columns: Columns, batches: Iterable[Values], into: 
     select = ", ".join(f"{quote(name)}::{final} AS {quote(name)}" for name, (_, final) in columns.items())
     statement = f"COPY (SELECT {select} FROM {_NAME}) {into}"  # noqa: S608 - quoted
     belt = Belt[list[Column]](_AHEAD)
-    with _turns(), ThreadPoolExecutor(1, "copy") as beside:
+    with _in_step(), ThreadPoolExecutor(1, "copy") as beside:
         copied = beside.submit(_copy, cursor, Batches(kinds, belt.take()), statement, belt)
         try:
             for values in filter(None, batches):
@@ -55,14 +56,21 @@ def copy(cursor: Connection, columns: Columns, batches: Iterable[Values], into: 
 
 
 @contextmanager
-def _turns() -> Iterator[None]:
-    """Let the writing thread in at once when it wants the next batch: by default it waits 5 ms for Python each time."""
-    before = sys.getswitchinterval()
+def _in_step() -> Iterator[None]:
+    """Let the writing thread in at once when it wants the next batch: by default it waits 5 ms for Python each time.
+
+    And look for no cycles of garbage meanwhile: values and columns make none, and looking at them is a tenth of the
+    work.
+    """
+    turn, collects = sys.getswitchinterval(), gc.isenabled()
     sys.setswitchinterval(_TURN)
+    gc.disable()
     try:
         yield
     finally:
-        sys.setswitchinterval(before)
+        sys.setswitchinterval(turn)
+        if collects:
+            gc.enable()
 
 
 def _copy(cursor: Connection, scan: Batches, statement: str, belt: Belt[list[Column]]) -> int:
