@@ -1,4 +1,4 @@
-"""Batches that have ended, ready to be landed by ``chimera_batch.collecting`` without a network."""
+"""Batches that have ended, ready to be landed by ``chimera_batch.polling`` without a network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from bench import _results
 from bench._results import Made
-from chimera_batch import collecting, prices, project
+from chimera_batch import polling, prices, project
 from chimera_batch.context import Context
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.ledger import Ledger
@@ -42,6 +42,7 @@ class _Host:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
+        self.files: dict[str, str] = {}
 
     def fetch(self, batch: BatchState, folder: Path) -> Iterator[Path]:
         yield from map(Path, batch.files)
@@ -50,7 +51,7 @@ class _Host:
         return openai_shapes.decode(line)
 
     def state(self, batch_id: str) -> BatchState:
-        return BatchState(batch_id, "completed", "ended")
+        return BatchState(batch_id, "completed", "ended", files=(self.files[batch_id],))
 
     def discard(self, file_ids: list[str]) -> None:
         """The files are the bench's own."""
@@ -62,7 +63,8 @@ class Landing:
     def __init__(self, folder: Path, *, schema: str | None) -> None:
         loaded = project.load(_written(folder))
         store = open_store(str(folder / "store"), cache=folder / "cache")
-        host = cast("Provider", _Host(loaded.profiles["openai"]))
+        self._host = _Host(loaded.profiles["openai"])
+        host = cast("Provider", self._host)
         self.ctx = Context(
             project=loaded,
             store=store,
@@ -92,13 +94,12 @@ class Landing:
         ledger.write(lambda _: _claim(self._realm, name, made))
         shard = ledger.shard(self._realm, name)
         ledger.submitted(shard, shard.attempts[0], f"batch-{number}")
+        self._host.files[f"batch-{number}"] = str(made.path)
         self._batches.append((shard, shard.attempts[0], made))
 
     def land(self) -> Iterator[bool]:
-        """Land one after the other, as the runner does."""
-        for shard, attempt, made in self._batches:
-            state = BatchState(attempt.batch or "", "completed", "ended", files=(str(made.path),))
-            yield collecting.land(self.ctx, shard, attempt, state)
+        """Poll them all, as the runner does: they have ended."""
+        yield polling.poll(self.ctx)
 
     def found(self) -> dict[str, Any]:
         """What the store holds now, by a join of the requests with their answers."""

@@ -5,7 +5,7 @@ objects that a response schema is held against, and 20,000 of 60 KB; one line in
 some are cut in half. Then, each in a process of its own and the two in turn:
 
 - **DuckDB**: ``read_json`` with typed columns into zstd Parquet files with row groups like ours, and nothing else.
-- **ours**: ``collecting.land`` of every file, as a run does when a batch has ended, into a folder store: the raw bytes
+- **ours**: ``polling.poll`` of batches that have all ended, as a run does it, into a folder store: the raw bytes
   kept, every line decoded, held against its schema, classified and priced, whatever is no result kept with its place,
   the landed rows as Parquet, the fact in the journal.
 

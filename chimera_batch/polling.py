@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from chimera_batch import asking, collecting, recovery
@@ -14,12 +16,14 @@ from chimera_batch.recovery import intent_of
 _ORDINARY = {"", "validating", "in_progress", "finalizing", "cancelling", "canceling"}  # words that say: still working
 _FULL_CODES = {"token_limit_exceeded"}
 _LISTED = 5  # problems of a file that are said; all of them stand in the answers or in the provider's own record
+_LARGE = 5_000  # requests of a batch that is landed beside another one: Python leaves half of two processors idle
+_BESIDE = 2  # batches landed at once; each takes its own memory
 _VALIDATION_TRIES = 5  # a file that the provider refuses as a whole this often is a person's problem
 
 
 def poll(ctx: Context) -> bool:
     """Bring every attempt under way one step further; True when anything changed."""
-    changed = False
+    changed, large = False, list[tuple[Shard, Attempt]]()
     realms = ctx.realms()
     ctx.ledger.refresh()
     for shard, attempt in list(ctx.facts.attempts()):
@@ -30,13 +34,24 @@ def poll(ctx: Context) -> bool:
             continue
         if attempt.stand == "claimed":
             changed |= recovery.resolve(ctx, shard, attempt, intent_of(shard, attempt)) or not attempt.is_open
-        if attempt.stand == "submitted":
+        if attempt.stand == "submitted" and attempt.requests >= _LARGE:
+            large.append((shard, attempt))
+        elif attempt.stand == "submitted":
             changed |= _poll_one(ctx, shard, attempt)
         elif attempt.stand == "landed" and not attempt.cleaned:
             collecting.clean(ctx, shard, attempt)
         if attempt.strays:
             recovery.cancel_strays(ctx, shard, attempt)
-    return changed
+    return any(_side_by_side(ctx, large)) or changed
+
+
+def _side_by_side(ctx: Context, attempts: Sequence[tuple[Shard, Attempt]]) -> list[bool]:
+    """Poll them two at a time. What one of them raises comes when all have been polled."""
+    if len(attempts) == 1:
+        return [_poll_one(ctx, *attempts[0])]
+    with ThreadPoolExecutor(_BESIDE, "poll") as beside:
+        polled = [beside.submit(_poll_one, ctx, *one) for one in attempts]
+    return [one.result() for one in polled]
 
 
 def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:

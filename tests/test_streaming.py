@@ -198,3 +198,25 @@ def test_nobody_waits_for_a_taker_who_left() -> None:
     belt.put(1, 10)
     threading.Timer(0.05, belt.leave).start()
     assert belt.put(2, 10) is False
+
+
+def test_two_streams_at_once_leave_the_process_as_it_was(tmp_path: Path) -> None:
+    """The one that ends first must not undo what the other needs, nor the last one keep it."""
+    turn, first_is_over, seen = sys.getswitchinterval(), threading.Event(), []
+
+    def stream(name: str, batches: Iterator[Values]) -> None:
+        with Warehouse(tmp_path / name, threads=1) as one:
+            write(one, tmp_path / f"{name}.parquet", batches)
+
+    def long() -> Iterator[Values]:
+        yield [("a", "b", 1, True, 0, None)]
+        assert first_is_over.wait(30)
+        seen.append((sys.getswitchinterval() < turn, gc.isenabled()))
+
+    other = threading.Thread(target=stream, args=("long", long()))
+    other.start()
+    stream("short", iter([[("a", "b", 1, True, 0, None)]]))
+    first_is_over.set()
+    other.join()
+    assert seen == [(True, False)]
+    assert (sys.getswitchinterval(), gc.isenabled()) == (turn, True)

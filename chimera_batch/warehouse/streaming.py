@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import duckdb
@@ -41,7 +41,7 @@ def copy(cursor: Connection, columns: Columns, batches: Iterable[Values], into: 
     select = ", ".join(f"{quote(name)}::{final} AS {quote(name)}" for name, (_, final) in columns.items())
     statement = f"COPY (SELECT {select} FROM {_NAME}) {into}"  # noqa: S608 - quoted
     belt = Belt[list[Column]](_AHEAD)
-    with _in_step(), ThreadPoolExecutor(1, "copy") as beside:
+    with _in_step, ThreadPoolExecutor(1, "copy") as beside:
         copied = beside.submit(_copy, cursor, Batches(kinds, belt.take()), statement, belt)
         try:
             for values in filter(None, batches):
@@ -55,22 +55,36 @@ def copy(cursor: Connection, columns: Columns, batches: Iterable[Values], into: 
         return copied.result()
 
 
-@contextmanager
-def _in_step() -> Iterator[None]:
-    """Let the writing thread in at once when it wants the next batch: by default it waits 5 ms for Python each time.
+class _InStep:
+    """How Python behaves while anything is streamed, by whichever threads.
 
-    And look for no cycles of garbage meanwhile: values and columns make none, and looking at them is a tenth of the
-    work.
+    The writing thread is let in at once when it wants the next batch: by default it waits 5 ms for Python each time.
+    And no cycles of garbage are looked for: values and columns make none, and looking at them is a tenth of the work.
     """
-    turn, collects = sys.getswitchinterval(), gc.isenabled()
-    sys.setswitchinterval(_TURN)
-    gc.disable()
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(turn)
-        if collects:
-            gc.enable()
+
+    def __init__(self) -> None:
+        self._lock, self._streams = Lock(), 0
+        self._before = sys.getswitchinterval(), gc.isenabled()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._streams:
+                self._before = sys.getswitchinterval(), gc.isenabled()
+                sys.setswitchinterval(_TURN)
+                gc.disable()
+            self._streams += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._streams -= 1
+            if not self._streams:
+                turn, collects = self._before
+                sys.setswitchinterval(turn)
+                if collects:
+                    gc.enable()
+
+
+_in_step = _InStep()
 
 
 def _copy(cursor: Connection, scan: Batches, statement: str, belt: Belt[list[Column]]) -> int:
