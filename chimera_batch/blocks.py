@@ -96,7 +96,7 @@ class Blocks:
         try:
             for block, wanted in self._runs(places):
                 own, sizes = self._index(block)
-                whole = len(wanted) == len(own)
+                whole = own.tolist() == list(wanted)
                 found += sizes if whole else map(dict(zip(own, sizes, strict=True)).__getitem__, wanted)
         except KeyError:
             return None
@@ -110,7 +110,7 @@ class Blocks:
         total = 0
         for block, wanted in self._runs(places):
             own, sizes = self._index(block)
-            if len(wanted) == block.count:
+            if own.tolist() == list(wanted):
                 out.write(self._read(block.at + block.count * 8, block.size))
                 total += sum(sizes)
             else:
@@ -131,7 +131,7 @@ class Blocks:
         return [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
     def _runs(self, places: Sequence[int]) -> Iterator[tuple[Block, Sequence[int]]]:
-        """Stretches of rising places that lie in one block. One as long as the block is the whole block."""
+        """Stretches of rising places between the first and the last of one block, which may have gaps."""
         at = 0
         while at < len(places):
             block = self._block(places[at])

@@ -96,3 +96,24 @@ def test_what_fails_while_writing_is_not_hidden(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with pytest.raises(TypeError), BlockWriter(tmp_path / "lines.blocks") as writer:
         writer.add([0], ["text"])  # type: ignore[list-item]  # what a mistake would give
+
+
+def test_as_many_lines_as_a_block_has_are_not_yet_the_block(tmp_path: Path) -> None:
+    """Blocks of rows that are new have gaps, where rows are that were known."""
+    kept = written(tmp_path, [[0, 2], [5, 7, 9]])
+    assert kept.sizes([0, 1]) is None
+    assert kept.sizes([5, 6, 7]) is None
+    with (tmp_path / "out.zst").open("wb") as out, pytest.raises(KeyError):
+        kept.copy([0, 1], out)
+    assert copied(tmp_path, kept, [0, 2, 5, 9]) == [line(place) for place in (0, 2, 5, 9)]
+
+
+@given(cut_up(), st.lists(st.integers(0, 61), unique=True))
+def test_only_lines_that_are_all_there_have_sizes(
+    tmp_path_factory: pytest.TempPathFactory, told: Told, wanted: list[int]
+) -> None:
+    blocks, _ = told
+    kept = written(tmp_path_factory.mktemp("blocks"), blocks)
+    here = {place for places in blocks for place in places}
+    for order in (wanted, sorted(wanted)):
+        assert kept.sizes(order) == ([len(line(place)) for place in order] if here.issuperset(order) else None)
