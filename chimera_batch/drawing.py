@@ -23,7 +23,7 @@ from chimera_batch.columns import check_rows
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.drawn import Drawn
 from chimera_batch.endpoints import ENDPOINTS
-from chimera_batch.errors import InputError
+from chimera_batch.errors import ChimeraError, InputError
 from chimera_batch.facts import Asked
 from chimera_batch.project import Stage
 from chimera_batch.render import Batch, Renderer
@@ -71,6 +71,11 @@ def draw(
         warehouse.write(engine_sql("fresh_all"), {}, all_ids, form=SCRATCH)
         warehouse.view("ids", [all_ids])
     requests = warehouse.write(engine_sql("asked"), told, path, metadata=ctx.marks, form=QUICK)
+    if requests != rows * stage.samples:  # rows and ids are put together by their order alone
+        raise ChimeraError(
+            f"{rows} rows of stage {stage.name} were drawn as {requests} requests",
+            hint="this is a bug in chimera-batch; nothing was sent: please report it with the rows query",
+        )
     for done in (fresh, ids):
         done.unlink()
     return Drawn(path, rows, requests, rendering, kept.blocks if kept else None)
@@ -91,20 +96,19 @@ def _remember(ctx: Context, stage: Stage, number: int, rendering: str, warehouse
     return True
 
 
-def key_of(ctx: Context, stage: Stage, number: int, drawn: Drawn) -> str:
-    """Where a drawn round lies in the store: its name is its content."""
+def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn: Drawn) -> tuple[Asked, bool]:
+    """Make a drawn round a fact; the fact, and whether it is this drawing.
+
+    It is another runner's if that was first: both must ask the same.
+    """
     with drawn.path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return f"runs/{ctx.run}/{stage.name}/asked-{number}-{content}.parquet"
-
-
-def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn: Drawn) -> Asked:
-    """Make a drawn round a fact."""
-    key = key_of(ctx, stage, number, drawn)
+    key = f"runs/{ctx.run}/{stage.name}/asked-{number}-{content}.parquet"
     ctx.store.create_file(key, drawn.path)
     asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests, drawn.rendering)
     ctx.ledger.asked(ctx.run, stage.name, asked)
-    return ctx.facts.asked[ctx.run, stage.name][number]  # another runner's, if it was first: both must ask the same
+    known = ctx.facts.asked[ctx.run, stage.name][number]
+    return known, known.key == key
 
 
 def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: BlockWriter | None) -> None:

@@ -47,7 +47,9 @@ def of_round(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str],
 def of_rendering(stage: Stage, params: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> str:
     """What makes requests of rows with these columns and types: the same row gives the same requests again."""
     calls = [asdict(call) for call in stage.calls]
-    return digest([_VERSION, _text(stage.prompt), calls, stage.samples, _used(params, stage.prompt), columns])
+    shown = {name: value for name, value in params.items() if _fills(stage.prompt, name)}
+    told = shown | _used(params, stage.prompt)
+    return digest([_VERSION, _text(stage.prompt), calls, stage.samples, told, columns])
 
 
 def of_wave(first: str, previous: str, kept: str) -> str:

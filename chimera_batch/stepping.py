@@ -135,8 +135,8 @@ class Step:
             return self._looked_at(number, mark)
         drawn = ctx.drawings.take(stage.name, number, mark, self.folder) if ctx.drawings else None
         drawn = drawn or drawing.draw(ctx, stage, number, self.warehouse, self.folder, keep_lines=True)
-        asked = drawing.keep_asked(ctx, stage, number, mark, drawn)
-        if drawn.lines is not None and asked.key == drawing.key_of(ctx, stage, number, drawn):
+        asked, ours = drawing.keep_asked(ctx, stage, number, mark, drawn)
+        if drawn.lines is not None and ours:
             self.lines[number] = drawn.lines
         return ctx.store.fetch(asked.key)
 

@@ -90,7 +90,7 @@ def _ask_or_end(step: Step, kept: Made, mark: str) -> Ended | None:
     if not drawn.rows:
         return _end(ctx, stage, Ended(mark, len(asked), "nothing new"))
     fingerprint = fingerprints.of_wave(step.mark(""), previous, kept.sha256)
-    wave = drawing.keep_asked(ctx, stage, len(asked) + 1, fingerprint, drawn)
+    wave, _ = drawing.keep_asked(ctx, stage, len(asked) + 1, fingerprint, drawn)
     ctx.say(f"{stage.name}: wave {wave.round} asks {wave.rows:,} further rows")
     return None
 

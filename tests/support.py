@@ -412,7 +412,7 @@ class Bench:
         """Ask the first round of the first stage and make it a fact; its file."""
         with self.step() as step:
             drawn = drawing.draw(self.ctx, step.stage, 1, step.warehouse, step.folder)
-            asked = drawing.keep_asked(self.ctx, step.stage, 1, step.fingerprint, drawn)
+            asked, _ = drawing.keep_asked(self.ctx, step.stage, 1, step.fingerprint, drawn)
         return [self.ctx.store.fetch(asked.key)]
 
     def pack(self, paths: list[Path]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chimera_batch.fingerprints import digest, of_end, of_round, of_stage, of_wave
+from chimera_batch.fingerprints import digest, of_end, of_rendering, of_round, of_stage, of_wave
 from chimera_batch.records import Call
 from chimera_batch.stage import Assume, Rounds, Rule, Source, Stage
 
@@ -214,3 +214,22 @@ def test_all_waves_begin_alike() -> None:
 def test_what_decides_about_another_wave(change: dict[str, Any], counts: bool) -> None:
     said = {"stage": WAVES, "params": PARAMS, "table": "table", "kept": "kept"}
     assert (of_end(**{**said, **change}) != of_end(**said)) is counts  # type: ignore[arg-type]  # by name, from a table
+
+
+@pytest.mark.parametrize(
+    ("prompt", "counts"),
+    [
+        ("{{ q }}", False),
+        ("{{ params.style }} {{ q }}", True),
+        ("{{ params | tojson }} {{ q }}", True),
+        ("{% for name in params %}{{ name }}{% endfor %}", True),
+        ("{{ params.other }} {{ q }}", False),
+    ],
+)
+def test_what_a_prompt_shows_makes_its_requests_others(prompt: str, counts: bool) -> None:
+    """Else the ids of rows that were asked with another parameter would be remembered."""
+    one = replace(STAGE, prompt=source(prompt))
+    columns = [("row_key", "VARCHAR"), ("q", "VARCHAR")]
+    before, after = (of_rendering(one, {"style": style, "other": 1}, columns) for style in ("plain", "grand"))
+    assert (before != after) == counts
+    assert of_rendering(one, {}, columns) != of_rendering(one, {}, [*columns[:1], ("q", "INTEGER")])

@@ -314,7 +314,7 @@ def test_asked_is_a_fact_that_replaces_the_old_one(tmp_path: Path) -> None:
     one.draw()
     with one.step() as step:
         drawn = drawing.draw(one.ctx, step.stage, 1, step.warehouse, step.folder)
-        asked = drawing.keep_asked(one.ctx, step.stage, 1, "new", drawn)
+        asked, _ = drawing.keep_asked(one.ctx, step.stage, 1, "new", drawn)
     assert isinstance(asked, Asked)
     assert one.ctx.facts.asked["tiny", "one"] == {1: asked}
 
