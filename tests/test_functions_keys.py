@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,7 +127,8 @@ def test_any_order_of_words_is_one_topic(words: list[str]) -> None:
 @given(st.data())
 def test_no_function_raises_on_any_text(data: st.DataObject) -> None:
     for function in FUNCTIONS:
-        kinds = {"VARCHAR": st.text(), "BIGINT": st.integers(-(2**63), 2**63 - 1)}
+        kinds: dict[str, Any] = {"VARCHAR": st.text(), "BIGINT": st.integers(-(2**63), 2**63 - 1)}
+        kinds["DOUBLE[]"] = st.lists(st.none() | st.floats())
         arguments = [data.draw(kinds[kind]) for kind in function.parameters]
         assert function.call(*arguments) == function.call(*arguments)
 
@@ -136,9 +139,10 @@ def test_no_function_raises_on_any_text(data: st.DataObject) -> None:
 )
 def test_no_function_is_slow_on_hostile_text(text: str) -> None:
     for function in FUNCTIONS:
-        function.call(*[text if kind == "VARCHAR" else 8 for kind in function.parameters])
+        given = {"VARCHAR": text, "BIGINT": 8, "DOUBLE[]": [0.5]}
+        function.call(*[given[kind] for kind in function.parameters])
 
 
 def test_the_registry_names_each_function_once() -> None:
-    assert len({function.name for function in FUNCTIONS}) == len(FUNCTIONS) == 7
+    assert len({function.name for function in FUNCTIONS}) == len(FUNCTIONS) == 9
     assert all(function.call.__name__ == function.name for function in FUNCTIONS)

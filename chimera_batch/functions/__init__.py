@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from chimera_batch.functions.answers_match import answers_match
+from chimera_batch.functions.bootstrap_interval import bootstrap_interval
 from chimera_batch.functions.final_answer import final_answer
 from chimera_batch.functions.ngram_jaccard import ngram_jaccard
+from chimera_batch.functions.pass_at_k import pass_at_k
 from chimera_batch.functions.screen_problem import screen_problem
 from chimera_batch.functions.text_key import text_key
 from chimera_batch.functions.token_jaccard import token_jaccard
@@ -36,4 +38,6 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("answers_match", answers_match, ("VARCHAR", "VARCHAR"), "VARCHAR"),
     Function("final_answer", final_answer, ("VARCHAR",), "VARCHAR"),
     Function("screen_problem", screen_problem, ("VARCHAR", "VARCHAR"), "VARCHAR"),
+    Function("pass_at_k", pass_at_k, ("BIGINT", "BIGINT", "BIGINT"), "DOUBLE"),
+    Function("bootstrap_interval", bootstrap_interval, ("DOUBLE[]",), "STRUCT(low DOUBLE, high DOUBLE)"),
 )
