@@ -103,10 +103,15 @@ def build(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Mad
         _view_answers(warehouse)
     query = stage.table or engine_sql("every_answer")
     path = folder / f"{stage.name}.table.parquet"
-    check_table(query, ctx.project.params, warehouse)
-    rows = warehouse.write(query, ctx.project.params, path, order_by="row_key", metadata=ctx.marks)
-    warehouse.view("fresh_rows", [path])
-    check_keys(query, warehouse)
+    try:
+        check_table(query, ctx.project.params, warehouse)
+        rows = warehouse.write(query, ctx.project.params, path, order_by="row_key", metadata=ctx.marks)
+        warehouse.view("fresh_rows", [path])
+        check_keys(query, warehouse)
+    except InputError as error:
+        if not stage.files:
+            raise
+        raise InputError(error.message, where=str(stage.files[0]), hint=f"mend it, or {stage.where}") from error
     return Made(path, _sha256(path), rows)
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from chimera_batch import outside, routing, settings
 from chimera_batch import prices as price_tables
 from chimera_batch import project as projects
-from chimera_batch import routing, settings
 from chimera_batch.context import REHEARSAL, Context, Pilot, Timing, prices_of
 from chimera_batch.drawn import Drawings, sweep
 from chimera_batch.errors import InputError
@@ -85,6 +85,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             store.probe()
             ledger.open()
             sweep(work, time.time() - _FORGOTTEN)
+        project = lent(project, ledger.facts, store)
         project, routes = routed(project, book, ledger.facts, rehearse=options.rehearse)
         url = stack.enter_context(_server(project, store, work, price_rows(project, book))) if rehearsing else None
         hosts = stack.enter_context(closing(Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse)))
@@ -106,6 +107,29 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             drawings=drawings,
             pilot=Pilot(options.sample) if options.sample is not None else None,
         )
+
+
+def lent(project: Project, facts: Facts, store: Store) -> Project:
+    """The project with the tables that other runs of the store have made. Raises InputError where one is missing."""
+    return replace(project, stages=tuple(_lent(stage, facts, store) for stage in project.stages))
+
+
+def _lent(stage: Stage, facts: Facts, store: Store) -> Stage:
+    if stage.borrowed is None:
+        return stage
+    run, name = stage.borrowed
+    table = facts.tables.get((run, name))
+    if table is None:
+        known = sorted(other for other, of in {(other, of) for other, of in facts.tables} if of == name)
+        also = f"; of {', '.join(known)} there is one" if known else ""
+        manifest = shlex.quote(facts.manifests.get(run, f"MANIFEST-OF-{run}"))
+        side = " --rehearse" if store.url.endswith(REHEARSAL) else ""
+        raise InputError(
+            f"there is no table {name} of a run {run} in {store.url} yet{also}",
+            where=stage.where,
+            hint=f"chimera-batch run {manifest}{side}",
+        )
+    return replace(stage, table=outside.of_run(stage.name, store.fetch(table.key), table.sha256))
 
 
 def _less(manifest: Decimal | None, option: Decimal | None) -> Decimal | None:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from chimera_batch import manifest as manifests
+from chimera_batch import outside
 from chimera_batch.errors import InputError
 from chimera_batch.providers import profiles as hosts
 from chimera_batch.providers.base import Profile
 from chimera_batch.records import Call
 from chimera_batch.schemas import canonical, read_schema, schema_name
-from chimera_batch.shape import AskStage, Manifest, ModelChoice
+from chimera_batch.shape import AskStage, FileStage, FromStage, Manifest, ModelChoice, SqlStage
 from chimera_batch.shipped import init, shipped_root
 from chimera_batch.stage import Assume, Hint, Rounds, Rule, Source, Stage
 from chimera_batch.yamldoc import Document, Loc, report
@@ -133,7 +134,12 @@ class _Resolver:
         entry = self.manifest.stages[number]
         loc: Loc = ("stages", number)
         where = self.document.where(*loc)
-        if not isinstance(entry, AskStage):
+        if isinstance(entry, FileStage):
+            return self.loaded(entry, loc)
+        if isinstance(entry, FromStage):
+            run, _, table = entry.from_.partition("/")
+            return Stage(entry.name, "sql", where, borrowed=(run, table))
+        if isinstance(entry, SqlStage):
             return Stage(entry.name, "sql", where, table=self.source("sql", entry.sql, (*loc, "sql")))
         schema = self.source("prompts", entry.schema_, (*loc, "schema"))
         window = entry.window or self.manifest.window
@@ -158,6 +164,17 @@ class _Resolver:
             hints=tuple(Hint(c.assume_output_tokens, c.context_tokens) for c in self.manifest.models[entry.ask]),
             longer_if_it_pays=entry.retry.truncated.pays,
         )
+
+    def loaded(self, entry: FileStage, loc: Loc) -> Stage:
+        """The table of a person's files; each problem with them is noted."""
+        table: Source | None = None
+        files: tuple[Path, ...] = ()
+        try:
+            files = outside.found(entry.file, list(dict.fromkeys((self.root, self.document.path.parent))))
+            table = outside.of_files(entry.name, files, entry.key)
+        except InputError as error:
+            self.problem(error.message, (*loc, "file"))
+        return Stage(entry.name, "sql", self.document.where(*loc), table=table, files=files)
 
     def rounds(self, entry: AskStage, loc: Loc) -> Rounds | None:
         said = entry.rounds

@@ -173,6 +173,21 @@ class SqlStage(Strict):
     sql: FileName
 
 
+class FileStage(Strict):
+    """A table from files of a person's: JSON lines, JSON, CSV or Parquet. ``key``: the column that is its row key."""
+
+    name: Identifier
+    file: str = Field(min_length=1, max_length=1000)
+    key: str | None = Field(default=None, min_length=1, max_length=200)
+
+
+class FromStage(Strict):
+    """A table that another run of the same store has made: ``run/table``."""
+
+    name: Identifier
+    from_: str = Field(alias="from", pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z][a-z0-9_]*$", max_length=120)
+
+
 class Budget(Strict):
     """USD for the whole run, USD for what it claims on one UTC day, or both."""
 
@@ -192,14 +207,18 @@ class Notify(Strict):
 
 
 def _kind(value: Any) -> str | None:
-    if isinstance(value, Mapping) and ("ask" in value) != ("sql" in value):
-        return "<ask>" if "ask" in value else "<sql>"  # the tag becomes a step of error locations: no key is spelt so
-    return None
+    said = [kind for kind in ("ask", "sql", "file", "from") if isinstance(value, Mapping) and kind in value]
+    return f"<{said[0]}>" if len(said) == 1 else None  # the tag becomes a step of error locations: no key is spelt so
 
 
 StageEntry = Annotated[
-    Annotated[AskStage, Tag("<ask>")] | Annotated[SqlStage, Tag("<sql>")],
-    Discriminator(_kind, custom_error_type="kind", custom_error_message="a stage has either `ask` or `sql`"),
+    Annotated[AskStage, Tag("<ask>")]
+    | Annotated[SqlStage, Tag("<sql>")]
+    | Annotated[FileStage, Tag("<file>")]
+    | Annotated[FromStage, Tag("<from>")],
+    Discriminator(
+        _kind, custom_error_type="kind", custom_error_message="a stage has one of `ask`, `sql`, `file` and `from`"
+    ),
 ]
 
 

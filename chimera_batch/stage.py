@@ -67,7 +67,8 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step. A ``sql`` stage has only ``table``, the query that makes it; an ``ask`` stage has calls, prompt, rows.
+    """One step. A ``sql`` stage has only ``table``, the query that makes it, be it of files or of another run's
+    table; an ``ask`` stage has calls, prompt, rows.
 
     ``where`` is the manifest's line. ``budget_usd`` caps this stage alone. ``canary``: requests of the first wave,
     None = decided by size, 0 = none. ``breaker``: the least share of usable answers. ``route``: ask the first of the
@@ -93,6 +94,8 @@ class Stage:
     route: Literal["first", "cheapest"] = "first"
     hints: tuple[Hint, ...] = ()  # one for each call
     longer_if_it_pays: bool = False
+    files: tuple[Path, ...] = ()  # of a person's, whose rows are the table
+    borrowed: tuple[str, str] | None = None  # (run, stage) of this store whose table it is; ``opening`` looks it up
 
     @property
     def synchronous(self) -> bool:

@@ -22,7 +22,7 @@ FLOORS = {
     3: "ledger journal folding facts counts drawn admission retry routing pacing",
     2: "warehouse functions stores providers spooling render blocks template packing wire decoding tabling reconciling"
     " estimate chain tally caching lengths sampling measured stagefacts waiting savings",
-    1: "manifest shape project stage schemas shipped settings prices pricerows money metering tokens endpoints"
+    1: "manifest shape project outside stage schemas shipped settings prices pricerows money metering tokens endpoints"
     " providers.base providers.profiles",
     0: "records errors yamldoc",
 }

@@ -1,4 +1,4 @@
--- The reviews themselves: data can stand in the query. With a file of your own, list it under a stage that reads it.
+-- The reviews themselves: data can stand in the query. A file of your own is a stage of one line (`file:`).
 -- reads: nothing
 SELECT 'review-' || number AS row_key, product, review
 FROM (
