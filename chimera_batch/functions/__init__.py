@@ -11,6 +11,7 @@ from typing import Any
 
 from chimera_batch.functions.answers_match import answers_match
 from chimera_batch.functions.bootstrap_interval import bootstrap_interval
+from chimera_batch.functions.compare_answers import FINDING, compare_answers
 from chimera_batch.functions.final_answer import final_answer
 from chimera_batch.functions.ngram_jaccard import ngram_jaccard
 from chimera_batch.functions.pass_at_k import pass_at_k
@@ -36,6 +37,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("token_jaccard", token_jaccard, ("VARCHAR", "VARCHAR"), "DOUBLE"),
     Function("ngram_jaccard", ngram_jaccard, ("VARCHAR", "VARCHAR", "BIGINT"), "DOUBLE"),
     Function("answers_match", answers_match, ("VARCHAR", "VARCHAR"), "VARCHAR"),
+    Function("compare_answers", compare_answers, ("VARCHAR", "VARCHAR"), FINDING),
     Function("final_answer", final_answer, ("VARCHAR",), "VARCHAR"),
     Function("screen_problem", screen_problem, ("VARCHAR", "VARCHAR"), "VARCHAR"),
     Function("pass_at_k", pass_at_k, ("BIGINT", "BIGINT", "BIGINT"), "DOUBLE"),
