@@ -16,6 +16,7 @@ from chimera_batch.functions.final_answer import final_answer
 from chimera_batch.functions.ngram_jaccard import ngram_jaccard
 from chimera_batch.functions.pass_at_k import pass_at_k
 from chimera_batch.functions.screen_problem import screen_problem
+from chimera_batch.functions.sentence_embedding import sentence_embedding
 from chimera_batch.functions.text_key import text_key
 from chimera_batch.functions.token_jaccard import token_jaccard
 from chimera_batch.functions.topic_key import topic_key
@@ -29,6 +30,7 @@ class Function:
     call: Callable[..., Any]
     parameters: tuple[str, ...]
     returns: str
+    extra: str = ""  # the optional part of this package that it needs
 
 
 FUNCTIONS: tuple[Function, ...] = (
@@ -40,6 +42,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("compare_answers", compare_answers, ("VARCHAR", "VARCHAR"), FINDING),
     Function("final_answer", final_answer, ("VARCHAR",), "VARCHAR"),
     Function("screen_problem", screen_problem, ("VARCHAR", "VARCHAR"), "VARCHAR"),
+    Function("sentence_embedding", sentence_embedding, ("VARCHAR",), "FLOAT[]", extra="embed"),
     Function("pass_at_k", pass_at_k, ("BIGINT", "BIGINT", "BIGINT"), "DOUBLE"),
     Function("bootstrap_interval", bootstrap_interval, ("DOUBLE[]",), "STRUCT(low DOUBLE, high DOUBLE)"),
 )
