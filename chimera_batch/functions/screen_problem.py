@@ -1,64 +1,44 @@
-"""Problems that no final answer can decide: proofs, choices, several parts, answers given away. No model is asked."""
+"""Problems that no final answer can decide, by the name of what is wrong with them. No model is asked."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Final
 
+from chimera_batch.functions import given_away, question_form, unverifiable
 from chimera_batch.functions.text_key import text_key
 
-_PROVE = r"(?:prove|show|demonstrate|establish|verify|justify)"
-_ASKING = (
-    r"(?:find|compute|determine|calculate|evaluate|what|which|how\s+(?:many|much)|give|state|identify|name|estimate|express"
-    r"|derive|solve|who|when|where)"
+_NOTHING = re.compile(r"\W*(?:n/?a|null|todo|tbd|answer|the\s+answer|final\s+answer|\\boxed\{\s*\})\W*", re.I)
+_BLANKS = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r"\s*\n\s*")
+_LONGEST = 20_000  # characters that are looked at: a problem is never so long, a model's ramblings may be
+
+# in the order in which they are looked for: the first one that holds names the problem
+_FLAWS: Final[tuple[tuple[str, Callable[[str, str], bool]], ...]] = (
+    ("empty question", lambda question, _: not text_key(question)),
+    ("empty answer", lambda _, answer: not text_key(answer) or bool(_NOTHING.fullmatch(answer))),
+    ("multiple choice", question_form.is_choice),
+    ("open problem", unverifiable.is_open),
+    ("proof", question_form.is_proof),
+    ("multi-part", question_form.is_multi_part),
+    ("needs a figure", lambda question, _: unverifiable.needs_figure(question)),
+    ("refers outside", unverifiable.refers_outside),
+    ("yes or no", lambda _, answer: question_form.is_yes_no(answer)),
+    ("discussion", unverifiable.is_discussion),
+    ("no tolerance", unverifiable.lacks_tolerance),
+    ("restates the claim", given_away.restates),
+    ("answer in question", given_away.tells),
 )
-_PROOF = re.compile(rf"\b{_PROVE}\s+(?:\w+\s+){{0,3}}?(?:that|the|whether)\b", re.I)
-_ASK = re.compile(rf"\b{_ASKING}\b", re.I)
-_PROVED = re.compile(
-    r"\W*(?:proof\b|the\s+(?:claim|statement|result|theorem)\s+(?:holds|is\s+(?:true|proved|proven)))", re.I
-)
-_OPTIONS = [re.compile(rf"(?:^|[\s(]){letter}[).:]\s", re.M) for letter in "ABC"]
-_OF_THE_FOLLOWING = re.compile(r"\bwhich\s+(?:\w+\s+)?of\s+the\s+following\b|\bselect\s+all\s+that\s+apply\b", re.I)
-
-
-def _mark(name: str, then: str) -> re.Pattern[str]:
-    """``(a)`` or ``Part a:`` between words, or ``a)`` at the start of a line; f(a) is none."""
-    found = rf"(?:(?:^|(?<=[\s;.,:]))\({name}\)|^\s*{name}\)|\bpart\s+\(?{name}\b\)?:?)"
-    return re.compile(rf"{found}\s*{then}", re.I | re.M)
-
-
-_MARKS = (("a", "b"), ("i", "ii"), ("1", "2"))
-# In a question a mark may also label a condition or an equation: only what asks something is a part.
-_QUESTION_PARTS = [[_mark(name, rf"(?:\w+,?\s+){{0,3}}?(?:{_ASKING}|{_PROVE})\b") for name in pair] for pair in _MARKS]
-_ANSWER_PARTS = [[_mark(name, r"\S") for name in pair] for pair in _MARKS]
-
-_TELLING = 12  # characters: shorter answers stand in a question by chance
+REASONS: Final = tuple(name for name, _ in _FLAWS)
 
 
 def screen_problem(question: str, answer: str) -> str:
-    """``ok``, or why not: empty question, empty answer, multiple choice, proof, multi-part, answer in question."""
-    if not text_key(question):
-        return "empty question"
-    if not text_key(answer):
-        return "empty answer"
-    if _is_choice(question):
-        return "multiple choice"
-    if _PROVED.match(answer) or (_PROOF.search(question) and not _ASK.search(question)):
-        return "proof"
-    if _in_order(question, _QUESTION_PARTS) or _in_order(answer, _ANSWER_PARTS):
-        return "multi-part"
-    return "answer in question" if _given_away(question, answer) else "ok"
+    """``ok``, or the name of the first flaw; ``REASONS`` lists them."""
+    question, answer = _tidy(question), _tidy(answer)
+    return next((name for name, holds in _FLAWS if holds(question, answer)), "ok")
 
 
-def _is_choice(question: str) -> bool:
-    return bool(_OF_THE_FOLLOWING.search(question)) or all(option.search(question) for option in _OPTIONS)
-
-
-def _in_order(text: str, parts: list[list[re.Pattern[str]]]) -> bool:
-    """Some mark is followed by the mark after it."""
-    return any((found := first.search(text)) and second.search(text, found.end()) for first, second in parts)
-
-
-def _given_away(question: str, answer: str) -> bool:
-    key = text_key(answer)
-    telling = len(key) >= _TELLING or sum(letter.isdigit() for letter in key) >= 5
-    return telling and f" {key} " in f" {text_key(question)} "
+def _tidy(text: str) -> str:
+    """Single blanks and line breaks: patterns that look for what follows them then need no long look."""
+    return _LINES.sub("\n", _BLANKS.sub(" ", text[:_LONGEST])).strip()
