@@ -7,9 +7,11 @@ import re
 from chimera_batch.functions.final_answer import braced
 
 _SPACES = re.compile(r"\\(?:[,;:!> ]|quad\b|qquad\b)|~|[\u00a0\u2009\u202f]")
+_CLOSER = re.compile(r"\\!\s*")  # a negative space, as in 1,\!234
+_DOLLAR = re.compile(r"\\?\$")  # what is left of environments, or a currency, which the question names
 _SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits)(?![A-Za-z])")
 _FONTS = re.compile(
-    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|mbox|unit|si)\*?\s*\{([^{}]*)\}"
+    r"\\(?:text|textnormal|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|mbox|unit|si)\*?\s*\{([^{}]*)\}"
 )
 _SYNONYMS = [
     (re.compile(pattern), plain)
@@ -18,15 +20,18 @@ _SYNONYMS = [
         (r"(?:\\times(?![A-Za-z])|×)(?=\s*\d)", "*"),  # elsewhere it may be a cross product
         (r"\\times(?![A-Za-z])", "×"),
         (r"\\(?:cdot|ast)(?![A-Za-z])|[·∙]", "*"),
-        (r"\\(?:leq?|leqslant)(?![A-Za-z])", "≤"),
-        (r"\\(?:geq?|geqslant)(?![A-Za-z])", "≥"),
-        (r"\\(?:neq?)(?![A-Za-z])", "≠"),
+        (r"\\(?:leq?|leqslant)(?![A-Za-z])|<=", "≤"),
+        (r"\\(?:geq?|geqslant)(?![A-Za-z])|>=", "≥"),
+        (r"\\(?:neq?)(?![A-Za-z])|!=", "≠"),
+        (r"\\lt(?![A-Za-z])", "<"),
+        (r"\\gt(?![A-Za-z])", ">"),
+        (r"\\in(?![A-Za-z])", "∈"),
         (r"\\(?:approx|simeq|sim)(?![A-Za-z])", "≈"),
         (r"\\pi(?![A-Za-z])", "π"),
         (r"\\(?:infty)(?![A-Za-z])", "∞"),
         (r"\\mu(?![A-Za-z])|μ", "µ"),
         (r"\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})", "°"),
-        (r"\\%", "%"),
+        (r"\\%|(?<=\d)\s*(?:percent(?:age)?|pct)\b", "%"),
         (r"[−–]", "-"),
         (r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),
         (r"\\sqrt\s*([A-Za-z0-9])(?![A-Za-z0-9])", r"\\sqrt{\1}"),
@@ -44,8 +49,8 @@ _DEPTH = 6  # boxes within dollars within boxes: nobody goes further
 
 def plain(text: str) -> str:
     """One plain form of an answer. Spaces are kept only between two words or two numbers."""
-    text = _unwrapped(text)
-    text = _SIZES.sub("", _SPACES.sub(" ", text))
+    text = _DOLLAR.sub("", unwrapped(text))
+    text = _SIZES.sub("", _SPACES.sub(" ", _CLOSER.sub("", text)))
     for _ in range(_DEPTH):
         text, changed = _FONTS.subn(r" \1 ", text)
         if not changed:
@@ -53,10 +58,10 @@ def plain(text: str) -> str:
     text = _RAISED.sub(lambda found: "^{" + found[0].translate(_SUPERSCRIPTS) + "}", text)
     for pattern, replacement in _SYNONYMS:
         text = pattern.sub(replacement, text)
-    return _tight(_unwrapped(text))
+    return _tight(unwrapped(text))
 
 
-def _unwrapped(text: str) -> str:
+def unwrapped(text: str) -> str:
     for _ in range(_DEPTH):
         before = text
         text = text.strip()

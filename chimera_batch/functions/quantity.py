@@ -33,6 +33,7 @@ class Quantity:
     slack: Fraction  # half a unit in the last stated place; 0 for integers and fractions, which are exact
     unit: str  # without spaces; "" where none is stated
     measured: bool  # the unit is one of measurement, set apart from the number, and no variable: 5 m, not 5m or 5x
+    spelt: str  # the unit as it stands there
 
     @property
     def exact(self) -> bool:
@@ -48,16 +49,17 @@ def quantity(text: str) -> Quantity | None:
         found = pattern.match(text)
         unit = _UNIT.fullmatch(text, found.end()) if found else None
         if found and unit:
-            measured = _measured(unit[0])
+            measured = _measured(unit[0], found[0])
             if pattern is _FRACTION and found["under"] and unit[0] and not measured:
                 return None  # 1/2x: x/2 to some and 1/(2x) to others
             value = read(found)
-            return Quantity(*value, unit[0].replace(" ", ""), measured) if value else None
+            return Quantity(*value, unit[0].replace(" ", ""), measured, unit[0].strip()) if value else None
     return None
 
 
-def _measured(unit: str) -> bool:
-    apart = unit.startswith(" ") or unit[:1] in {"%", "°", "µ", "Å", "Ω"}
+def _measured(unit: str, number: str) -> bool:
+    """Whether it is a unit and no variable: by what it is called, and by being set apart from the number."""
+    apart = unit.startswith(" ") or unit[:1] in {"%", "°", "µ", "Å", "Ω"} or (number.endswith("}") and len(unit) > 2)
     return apart and all(_UNITS.fullmatch(part) for part in re.split(r"[*/ ]", unit.strip()) if part)
 
 
