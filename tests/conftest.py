@@ -49,6 +49,8 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_quoted",
     "test_savings_bench",
     "test_budget_two_runners",
+    "test_evaluate",
+    "test_better_data",
 )
 
 

@@ -13,6 +13,9 @@ _MARKS = {
     "chimera_problems": {"question", "answer_kind"},
     "chimera_verdict": {"own_answer", "verdict"},
     "chimera_judgement": {"extracted", "same"},
+    "augmentation_problems": {"difficulty", "question"},
+    "rewriting_articles": {"background", "definitions"},
+    "rewriting_verdict": {"unsupported", "faithful"},
 }
 """Properties that tell a schema where the protocol carries no name for it, as Anthropic's does."""
 

@@ -8,7 +8,7 @@ Everything is a pure function of the request, its key, its attempt and the setti
 from __future__ import annotations
 
 from chimera_batch.rehearsal import generic
-from chimera_batch.rehearsal.minds import judgements, problems, topics, traces, verdicts
+from chimera_batch.rehearsal.minds import articles, judgements, problems, topics, traces, trials, variants, verdicts
 from chimera_batch.rehearsal.minds.catalogue import families, fault_of, fingerprint, truth
 from chimera_batch.rehearsal.minds.dice import DEFAULT_RATES
 from chimera_batch.rehearsal.minds.tags import read_tag
@@ -22,6 +22,9 @@ _MINDS = {
     "chimera_problems": problems.answer,
     "chimera_verdict": verdicts.answer,
     "chimera_judgement": judgements.answer,
+    "augmentation_problems": variants.answer,
+    "rewriting_articles": articles.write,
+    "rewriting_verdict": articles.judge,
 }
 
 
@@ -31,5 +34,5 @@ def answer(ask: Ask) -> Said:
     if mind is not None:
         return mind(ask)
     if ask.schema is None and ask.schema_name is None and read_tag(ask.user, "problem"):
-        return traces.answer(ask)
+        return trials.answer(ask) if trials.plays(ask) else traces.answer(ask)
     return generic.answer(ask)

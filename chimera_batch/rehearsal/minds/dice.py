@@ -34,6 +34,14 @@ DEFAULT_RATES: Final[Mapping[str, float]] = {
     "equivalent_form": 0.15,  # right, and written in another way: no fault, and not named as planted
     # judges
     "judge_error": 0.01,  # the decision is turned round
+    # new problems after failed ones; at most one of these, or "ambiguous", each
+    "variant_copy": 0.04,  # the failed problem once more, word for word
+    "variant_astray": 0.04,  # of another kind than the failed one
+    # rewritten texts; at most one of these each
+    "rewrite_number": 0.06,  # a number is another one
+    "rewrite_omission": 0.04,  # a sentence with a number is missing
+    "rewrite_claim": 0.05,  # a claim, in words, that the text does not make
+    "rewrite_bare": 0.02,  # a section is empty
     # lengths
     "trace_words": 300.0,  # mean words of a reasoning trace
     "output_cv": 0.6,  # standard deviation over mean of lengths; lognormal
