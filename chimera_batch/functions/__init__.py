@@ -9,17 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from chimera_batch.functions.answer_parts import answer_parts
 from chimera_batch.functions.answers_match import answers_match
 from chimera_batch.functions.bootstrap_interval import bootstrap_interval
-from chimera_batch.functions.compare_answers import FINDING, compare_answers
+from chimera_batch.functions.compare_answers import FINDING, PARTS, compare_answers, compare_parts
 from chimera_batch.functions.final_answer import final_answer
 from chimera_batch.functions.ngram_jaccard import ngram_jaccard
 from chimera_batch.functions.pass_at_k import pass_at_k
 from chimera_batch.functions.screen_problem import screen_problem
+from chimera_batch.functions.screen_trace import screen_trace
 from chimera_batch.functions.sentence_embedding import sentence_embedding
 from chimera_batch.functions.text_key import text_key
 from chimera_batch.functions.token_jaccard import token_jaccard
 from chimera_batch.functions.topic_key import topic_key
+from chimera_batch.functions.trace_fits import trace_fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("ngram_jaccard", ngram_jaccard, ("VARCHAR", "VARCHAR", "BIGINT"), "DOUBLE"),
     Function("answers_match", answers_match, ("VARCHAR", "VARCHAR"), "VARCHAR"),
     Function("compare_answers", compare_answers, ("VARCHAR", "VARCHAR"), FINDING),
+    Function("compare_parts", compare_parts, ("VARCHAR", "VARCHAR"), PARTS),
+    Function("screen_trace", screen_trace, ("VARCHAR", "VARCHAR", "VARCHAR"), "VARCHAR"),
+    Function("trace_fits", trace_fits, ("VARCHAR", "VARCHAR"), "DOUBLE"),
+    Function("answer_parts", answer_parts, ("VARCHAR",), "VARCHAR[]"),
     Function("final_answer", final_answer, ("VARCHAR",), "VARCHAR"),
     Function("screen_problem", screen_problem, ("VARCHAR", "VARCHAR"), "VARCHAR"),
     Function("sentence_embedding", sentence_embedding, ("VARCHAR",), "FLOAT[]", extra="embed"),

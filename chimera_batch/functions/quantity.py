@@ -12,6 +12,7 @@ _DIGITS = r"\d+(?:\.\d*)?|\.\d+"
 _GROUPED = r"\d{1,3}(?:(?:,|\{,\}| )\d{3})+(?:\.\d+)?"
 _POWER = r"(?:[eE](?P<e>[+-]?\d{1,4})|\*10\^(?:\{\s*(?P<braced>[+-]?\d{1,4})\s*\}|(?P<bare>[+-]?\d{1,4})))"
 _DECIMAL = re.compile(rf"(?P<sign>[+-]?)(?P<number>{_GROUPED}|{_DIGITS}){_POWER}?")
+_BARE = re.compile(r"([+-]?[0-9]{1,30})(?:\.([0-9]{1,30}))?")
 _TEN = re.compile(r"(?P<sign>[+-]?)10\^(?:\{\s*(?P<braced>[+-]?\d{1,4})\s*\}|(?P<bare>[+-]\d{1,4}|\d{1,4}))")
 _FRACTION = re.compile(
     r"(?P<sign>[+-]?)(?:\\frac\{\s*(?P<top>-?\d{1,60})\s*\}\{\s*(?P<bottom>\d{1,60})\s*\}|(?P<over>\d{1,60})/(?P<under>\d{1,60}))"
@@ -38,6 +39,16 @@ class Quantity:
     @property
     def exact(self) -> bool:
         return self.slack == 0
+
+
+def bare_number(text: str) -> Quantity | None:
+    """What ``quantity`` makes of a number without any decoration, much faster; None of everything else."""
+    found = _BARE.fullmatch(text)
+    if found is None:
+        return None
+    whole, part = found[1], found[2] or ""
+    slack = Fraction(1, 2 * 10 ** len(part)) if part else Fraction(0)
+    return Quantity(Fraction(int(whole + part), 10 ** len(part)), slack, "", False, "")
 
 
 def quantity(text: str) -> Quantity | None:

@@ -75,7 +75,7 @@ def _behind(text: str, name: re.Match[str] | None) -> str:
 
 
 def _lists(one: str, other: str, depth: int) -> Finding | None:
-    """Lists match element by element in their order, sets in any order. Never ``no``; None where one is no list."""
+    """Lists match element by element in their order, sets in any order. None where one is no list."""
     first, second = elements(one), elements(other)
     if not first or not second:
         numbers = (first and quantity(other)) or (second and quantity(one))
@@ -90,8 +90,20 @@ def _lists(one: str, other: str, depth: int) -> Finding | None:
         "" in {bracket, their_bracket} and (unordered or "(" in {bracket, their_bracket})
     ):
         return UNDECIDED
-    same = _paired(left, right, depth) if unordered else _in_order(left, right, depth)
-    return Finding("yes", "set" if unordered else "list", f"{len(left)} elements agree") if same else UNDECIDED
+    method = "set" if unordered else "list"
+    if _paired(left, right, depth) if unordered else _in_order(left, right, depth):
+        return Finding("yes", method, f"{len(left)} elements agree")
+    stray = _stray(left, right)
+    return Finding("no", method, f"{short(stray)} is none of {short(other)}") if stray else UNDECIDED
+
+
+def _stray(left: list[str], right: list[str]) -> str | None:
+    """A number of the reference that clearly differs from every element of a candidate which is numbers alone."""
+    ours = [(item, text) for text in left if (item := quantity(_behind(text, _NAMED.match(text))))]
+    theirs = [(item, text) for text in right if (item := quantity(_behind(text, _NAMED.match(text))))]
+    if len(theirs) < len(right) or len(ours) < len(left):
+        return None
+    return next((one[1] for one in ours if all(compared_amounts(one, other).verdict == "no" for other in theirs)), None)
 
 
 def _unordered(bracket: str, items: list[str]) -> bool:

@@ -1,38 +1,54 @@
 -- The free check of every trace: its final answer, and whether that is the reference answer.
--- match: yes, no or unsure; none where there is nothing to compare, so that no judge ever sees an empty trace.
--- doubt: a judge should look. A rule's yes is trusted; its no only where both sides are numbers.
+-- match: yes, no or unsure; none where there is nothing to compare (no working, no final answer, an answer that speaks
+-- to the judge or restates the claim, a trace of another problem), so that no judge ever sees it.
+-- doubt: a judge should look. decision_method, decision_evidence: what decided it, and what was held side by side.
+-- A trace with its thinking fits its problem if it mentions a quarter of the problem's numbers and telling words at
+-- least (trace_fits); a bare solution may name few of them.
 -- reads: solutions, verified
 WITH read AS MATERIALIZED (
     SELECT
-        row_key,
-        problem_key,
-        length(trim(coalesce(reasoning, ''))) + length(trim(coalesce(text, ''))) AS characters,
-        nullif(trim(final_answer(coalesce(text, ''))), '') AS final_answer
-    FROM solutions
+        s.row_key,
+        s.problem_key,
+        v.question,
+        v.reference_answer,
+        trim(concat_ws(chr(10), s.reasoning, s.text)) AS trace,
+        if(trim(coalesce(s.reasoning, '')) = '', 0.03, 0.25) AS least_fit,
+        nullif(trim(final_answer(coalesce(s.text, ''))), '') AS final_answer
+    FROM solutions AS s
+    JOIN verified AS v ON v.row_key = s.problem_key
 ),
-compared AS (
+screened AS MATERIALIZED (
     SELECT
-        r.row_key, r.problem_key, r.characters, r.final_answer, v.answer_kind,
-        CASE
-            WHEN r.characters < 80 OR r.final_answer IS NULL THEN 'none'
-            ELSE answers_match(v.reference_answer, r.final_answer)
-        END AS match
-    FROM read AS r
-    JOIN verified AS v ON v.row_key = r.problem_key
+        *,
+        screen_trace(trace, coalesce(final_answer, ''), question) AS screen,
+        trace_fits(question, trace) AS fit
+    FROM read
+),
+compared AS MATERIALIZED (
+    SELECT
+        *,
+        CASE WHEN screen = 'ok' AND fit >= least_fit THEN compare_answers(reference_answer, final_answer) END AS found
+    FROM screened
 )
 SELECT
     row_key,
     problem_key,
     final_answer,
-    match,
-    match = 'unsure' OR (match = 'no' AND answer_kind <> 'number') AS doubt,
+    coalesce(found.verdict, 'none') AS match,
+    coalesce(found.verdict = 'unsure', false) AS doubt,
     CASE
-        WHEN characters < 80 THEN 'no working'
-        WHEN final_answer IS NULL THEN 'no final answer'
-        WHEN match = 'yes' THEN 'same by rule'
-        WHEN match = 'no' AND answer_kind = 'number' THEN 'another number'
-        WHEN match = 'no' THEN 'differs by rule'
+        WHEN screen <> 'ok' THEN screen
+        WHEN found IS NULL THEN 'another problem'
+        WHEN found.verdict = 'yes' THEN 'same by rule'
+        WHEN found.verdict = 'no' AND found.method IN ('number', 'unit') THEN 'another number'
+        WHEN found.verdict = 'no' THEN 'differs by rule'
         ELSE 'rules cannot tell'
-    END AS reason
+    END AS reason,
+    CASE WHEN screen <> 'ok' THEN 'screen' WHEN found IS NULL THEN 'fit' ELSE found.method END AS decision_method,
+    CASE
+        WHEN screen <> 'ok' THEN coalesce('final answer: ' || left(final_answer, 60), 'nothing to compare')
+        WHEN found IS NULL THEN printf('mentions %d %% of what the problem speaks of', round(100 * fit)::INTEGER)
+        ELSE found.evidence
+    END AS decision_evidence
 FROM compared
 ORDER BY row_key

@@ -1,24 +1,31 @@
--- The judge's decision on each doubtful trace. With several samples all votes have to say that the answers are the
--- same; a vote that found no answer to compare never says so.
+-- The judge's decision on each doubtful trace. All its doubtful parts have to be the same, and with several samples all
+-- votes have to say so; a vote that found no answer to compare never does. Where a part has no vote, only a vote
+-- against another part decides.
 -- reads: answers
 WITH votes AS (
     SELECT
-        row_key,
+        row_key AS part_key,
+        split_part(row_key, '#', 1) AS trace_key,
         sample,
+        outcome = 'ok' AS voted,
         model,
         answer ->> 'reason' AS said,
         (answer -> 'same')::BOOLEAN
-        AND lower(trim(answer ->> 'extracted')) NOT IN ('', 'none', 'n/a', 'null') AS same
+        AND lower(trim(answer ->> 'extracted')) NOT IN ('', ':', '.', 'none', 'n/a', 'null') AS same
     FROM answers
-    WHERE outcome = 'ok'
 )
 SELECT
-    row_key,
-    bool_and(same) AS same,
-    count(*) AS votes,
-    count(*) FILTER (same) AS yes_votes,
-    coalesce(arg_min(said, sample) FILTER (NOT same), arg_min(said, sample)) AS reason,
-    arg_min(model, sample) AS judge_model
+    trace_key AS row_key,
+    bool_and(same) FILTER (voted) AS same,
+    count(*) FILTER (voted) AS votes,
+    count(*) FILTER (voted AND same) AS yes_votes,
+    coalesce(
+        arg_min(said, (part_key, sample)) FILTER (voted AND NOT same), arg_min(said, (part_key, sample)) FILTER (voted)
+    ) AS reason,
+    arg_min(model, (part_key, sample)) FILTER (voted) AS judge_model
 FROM votes
-GROUP BY row_key
+GROUP BY trace_key
+HAVING
+    bool_or(NOT same) FILTER (voted)
+    OR count(DISTINCT part_key) FILTER (voted) = count(DISTINCT part_key)
 ORDER BY row_key

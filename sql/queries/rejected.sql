@@ -25,7 +25,7 @@ assigned AS (
             WHEN c.stage = 'judgements' THEN s.problem_key
         END AS problem_key
     FROM charges AS c
-    LEFT JOIN solutions AS s ON c.stage = 'judgements' AND s.row_key = c.row_key
+    LEFT JOIN solutions AS s ON c.stage = 'judgements' AND s.row_key = split_part(c.row_key, '#', 1)
 ),
 labels AS (
     SELECT
