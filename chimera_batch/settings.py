@@ -49,6 +49,17 @@ def rehearsal_url() -> str | None:
     return _address("CHIMERA_REHEARSAL_URL")
 
 
+def reward_judge() -> tuple[str, str, str] | None:
+    """Address, model and key of the judge that a reward function may ask; None: ``CHIMERA_JUDGE_URL`` is not set."""
+    url = _address("CHIMERA_JUDGE_URL")
+    if url is None:
+        return None
+    model = os.environ.get("CHIMERA_JUDGE_MODEL", "").strip()
+    if not model:
+        raise InputError("CHIMERA_JUDGE_URL is set, but no model to ask there", hint="export CHIMERA_JUDGE_MODEL=NAME")
+    return url, model, os.environ.get("CHIMERA_JUDGE_KEY", "").strip() or "none"
+
+
 def _address(name: str) -> str | None:
     url = os.environ.get(name, "").strip()
     if url and not re.match(r"https?://[^/\s]+", url):
