@@ -17,6 +17,7 @@ from chimera_batch.opening import Options, missing_keys, open_run, open_side
 
 if TYPE_CHECKING:
     from chimera_batch.context import Context
+    from chimera_batch.exporting.wish import Wish
     from chimera_batch.quoted import Entries
     from chimera_batch.runner import Progress
     from chimera_batch.warehouse import Query
@@ -184,6 +185,14 @@ def named_query(manifest: Manifest, name: str, options: Options = DEFAULTS) -> A
 
     with open_run(manifest, options) as ctx:
         return shelves.named_query(ctx, name)
+
+
+def export(manifest: Manifest, wish: Wish, options: Options = DEFAULTS) -> dict[str, Any]:
+    """Write the run's tables for their next user (``exporting.wish.Wish``); the document of ``export --json``."""
+    from chimera_batch import exporting  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options) as ctx:
+        return exporting.export(ctx, wish)
 
 
 def trace(manifest: Manifest, key: str, options: Options = DEFAULTS) -> dict[str, Any]:

@@ -83,13 +83,13 @@ def shelves(ctx: Context, *, unsafe: bool = False) -> Iterator[Query]:
     with ctx.scratch() as folder:
         tables: dict[str, list[Path]] = {stage.name: [] for stage in ctx.project.stages}
         tables |= {name: [made.path] for name, made in spending.tables(ctx).items()}
-        later = {name: Later(folder / f"{name}.parquet", partial(_make, ctx, name)) for name in ENGINE_TABLES}
+        later = {name: Later(folder / f"{name}.parquet", partial(make, ctx, name)) for name in ENGINE_TABLES}
         with open_query(tables, folder / "query", later=later, unsafe=unsafe) as query:
             yield query
 
 
-def _make(ctx: Context, name: str, path: Path) -> None:
-    """Write one of the engine's tables."""
+def make(ctx: Context, name: str, path: Path) -> None:
+    """Write one of the engine's tables into a Parquet file."""
     with ctx.warehouse() as (warehouse, folder):
         for view in _NEEDS[name]:
             if view in _LOADED:
@@ -180,12 +180,19 @@ _VIEWED = {"charged": spending.view_charged, "keys": _view_keys, "fates": _view_
 
 def named_query(ctx: Context, name: str) -> Source:
     """``@name``: a file of ``sql/queries``, the project's own first. Raises InputError with the list."""
-    folders = [ctx.project.root / "sql" / "queries", shipped_root() / "sql" / "queries"]
-    known = {
-        path.stem: path for folder in reversed(folders) if folder.is_dir() for path in sorted(folder.glob("*.sql"))
-    }
+    known = named_queries(ctx)
     if name not in known:
         raise InputError(
             f"there is no named query @{name}", hint=f"one of: {', '.join('@' + n for n in sorted(known))}"
         )
-    return Source(f"queries/{name}.sql", known[name], known[name].read_text(encoding="utf-8"))
+    return known[name]
+
+
+def named_queries(ctx: Context) -> dict[str, Source]:
+    """All of them by name, in the order of their names."""
+    folders = [shipped_root() / "sql" / "queries", ctx.project.root / "sql" / "queries"]
+    known = {path.stem: path for folder in folders if folder.is_dir() for path in folder.glob("*.sql")}
+    return {
+        name: Source(f"queries/{name}.sql", path, path.read_text(encoding="utf-8"))
+        for name, path in sorted(known.items())
+    }

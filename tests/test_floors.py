@@ -18,7 +18,7 @@ FLOORS = {
     5: "api",
     4: "runner stepping drawing planning standing paying submitting preparing polling recovery asking collecting"
     " landing joining columns waves context opening budgeting fingerprints shortfall checking quoting quoted measuring"
-    " piloting keeping spending recalling remembering statusing shelves tracing deciding doctoring",
+    " piloting keeping spending recalling remembering statusing shelves tracing deciding doctoring exporting rewards",
     3: "ledger journal folding facts counts drawn admission retry routing pacing",
     2: "warehouse functions stores providers spooling render blocks template packing wire decoding tabling reconciling"
     " estimate chain tally caching lengths sampling measured stagefacts waiting savings",
@@ -35,7 +35,7 @@ ALONE = {  # what only these may import or read; a path ending in / is a folder
     "boto3": ("stores/s3",),
     "botocore": ("stores/s3",),
     "click": ("cli/", "__main__.py"),
-    "openai": ("providers/openai.py", "providers/calling.py"),
+    "openai": ("providers/openai.py", "providers/calling.py", "rewards/judge.py"),
     "anthropic": ("providers/anthropic.py", "providers/calling.py"),
 }
 

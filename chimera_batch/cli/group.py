@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from chimera_batch import __version__
-from chimera_batch.cli import decide, estimate, faults, pilot, query, rehearsal, run, start, status, trace
+from chimera_batch.cli import decide, estimate, export, faults, pilot, query, rehearsal, run, start, status, trace
 from chimera_batch.cli.said import Said, global_options
 
 
@@ -107,6 +107,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     run.advance,
     status.status,
     query.query,
+    export.export,
     trace.trace,
     decide.cancel,
     decide.retry,

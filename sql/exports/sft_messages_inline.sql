@@ -1,0 +1,18 @@
+-- Conversations with all turns in one list (messages); the thinking stands in the reply, between think tags.
+-- reads: conversations
+WITH said AS (
+    SELECT
+        *,
+        if(thinking IS NULL, reply, concat('<think>', chr(10), thinking, chr(10), '</think>', chr(10), chr(10), reply)) AS content
+    FROM conversations
+)
+SELECT
+    [
+        {'role': 'user', 'content': prompt},
+        {'role': 'assistant', 'content': content}
+    ] AS messages,
+    row_key,
+    problem_key,
+    subject,
+    topic
+FROM said

@@ -1,0 +1,16 @@
+-- Conversations as prompt and completion, so that only the reply is trained on; the thinking stands in the reply, between think tags.
+-- reads: conversations
+WITH said AS (
+    SELECT
+        *,
+        if(thinking IS NULL, reply, concat('<think>', chr(10), thinking, chr(10), '</think>', chr(10), chr(10), reply)) AS content
+    FROM conversations
+)
+SELECT
+    [{'role': 'user', 'content': prompt}] AS prompt,
+    [{'role': 'assistant', 'content': content}] AS completion,
+    row_key,
+    problem_key,
+    subject,
+    topic
+FROM said

@@ -1,0 +1,3 @@
+-- The exported table as it is.
+-- reads: dataset
+SELECT * FROM dataset
