@@ -52,6 +52,7 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_evaluate",
     "test_better_data",
     "test_export",
+    "test_contamination",
 )
 
 

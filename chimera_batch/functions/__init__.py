@@ -14,11 +14,13 @@ from chimera_batch.functions.answers_match import answers_match
 from chimera_batch.functions.bootstrap_interval import bootstrap_interval
 from chimera_batch.functions.compare_answers import FINDING, PARTS, compare_answers, compare_parts
 from chimera_batch.functions.final_answer import final_answer
+from chimera_batch.functions.ngram_containment import ngram_containment
 from chimera_batch.functions.ngram_jaccard import ngram_jaccard
 from chimera_batch.functions.pass_at_k import pass_at_k
 from chimera_batch.functions.screen_problem import screen_problem
 from chimera_batch.functions.screen_trace import screen_trace
 from chimera_batch.functions.sentence_embedding import sentence_embedding
+from chimera_batch.functions.shared_passage import shared_passage
 from chimera_batch.functions.text_key import text_key
 from chimera_batch.functions.token_jaccard import token_jaccard
 from chimera_batch.functions.topic_key import topic_key
@@ -41,6 +43,8 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("text_key", text_key, ("VARCHAR",), "VARCHAR"),
     Function("token_jaccard", token_jaccard, ("VARCHAR", "VARCHAR"), "DOUBLE"),
     Function("ngram_jaccard", ngram_jaccard, ("VARCHAR", "VARCHAR", "BIGINT"), "DOUBLE"),
+    Function("ngram_containment", ngram_containment, ("VARCHAR", "VARCHAR", "BIGINT"), "DOUBLE"),
+    Function("shared_passage", shared_passage, ("VARCHAR", "VARCHAR"), "VARCHAR"),
     Function("answers_match", answers_match, ("VARCHAR", "VARCHAR"), "VARCHAR"),
     Function("compare_answers", compare_answers, ("VARCHAR", "VARCHAR"), FINDING),
     Function("compare_parts", compare_parts, ("VARCHAR", "VARCHAR"), PARTS),

@@ -13,6 +13,8 @@ _TYPOGRAPHY = str.maketrans({"−": "-", "‐": "-", "‑": "-", "–": " ", "�
 
 def folded(text: str) -> str:
     """Compatibility forms, letter case and Latin accents taken away."""
+    if text.isascii():  # nothing else to take away, in a tenth of the time
+        return text.lower().translate(_TYPOGRAPHY)
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     plain = "".join(letter for letter in text if not "\u0300" <= letter <= "\u036f")
     return unicodedata.normalize("NFKC", plain).translate(_TYPOGRAPHY)
