@@ -373,8 +373,12 @@ def test_problems_table(desk: Desk) -> None:
     assert (one["question"], one["reference_answer"], one["original_solution"]) == ('Say "x"', "7", "s")
 
 
-def screen(desk: Desk, *drafts: Row) -> dict[str, Row]:
+CONVERSIONS = f"{DRAFTS}, converted_from VARCHAR, flaw VARCHAR, part INTEGER, why_not VARCHAR"
+
+
+def screen(desk: Desk, *drafts: Row, converted: Sequence[Row] = ()) -> dict[str, Row]:
     desk.table("problems", DRAFTS, drafts)
+    desk.table("conversions", CONVERSIONS, converted)
     desk.make("chimera/screened.sql", near_problem=0.5)
     desk.make("chimera/candidates.sql")
     return by(desk.rows("screened"))
@@ -408,10 +412,10 @@ def test_screening_keeps_every_draft_with_its_reason(desk: Desk) -> None:
         draft(6, long + " on its edges.", area="Analysis", answer="44"),
     )
     assert [rows[f"m/t/{n}"]["reason"] for n in (1, 2, 3, 4, 5, 6)] == [
-        "ok", "same problem", "near duplicate", "same problem", "proof", "same problem",
-    ]  # fmt: skip
+        "ok", "same problem", "near duplicate", "ok", "proof", "ok",
+    ], "of two answers to one question the verifiers have to say which is right"  # fmt: skip
     assert rows["m/t/3"]["duplicate_of"] == "m/t/1"
-    assert [row["row_key"] for row in desk.rows("candidates")] == ["m/t/1"]
+    assert [row["row_key"] for row in desk.rows("candidates")] == ["m/t/1", "m/t/4", "m/t/6"]
     assert "reason" not in desk.rows("candidates")[0]
 
 
@@ -835,6 +839,8 @@ def spent_by_fate(desk: Desk, *charges: Row) -> dict[str, Row]:
     desk.table("problems", "row_key VARCHAR", [{"row_key": key} for key in drafts])
     screened = [{"row_key": key, "reason": "proof" if key == "proof" else "ok"} for key in drafts]
     desk.table("screened", "row_key VARCHAR, reason VARCHAR", screened)
+    made = [{"row_key": "proof/converted-1", "part": 1}, {"row_key": "early/converted", "part": 0}]
+    desk.table("conversions", "row_key VARCHAR, part INTEGER", made)
     ends = ["right", "bad", "doubt", "bare"]
     a = [judged(key, **flaws) for key, flaws in A_REJECTS.items()]
     a += [judged(key, kept=True) for key in ("b", "late", *ends)]
@@ -874,6 +880,7 @@ FATES = {
     "bad": "kept, no correct trace",
     "doubt": "kept, nobody could tell",
     "bare": "kept, no trace",
+    "proof/converted-1": "no verdict of a",  # a problem of its own
     "gone": "no usable draft",
 }
 
@@ -900,6 +907,8 @@ def test_every_dollar_of_a_problem_is_with_its_fate(desk: Desk) -> None:
         charge("verdict_b", "wrong", usd=64),
         charge("topics", "maths/r1-1", usd=128),
         charge("verdict_a", "unknown", usd=256),
+        charge("conversions", "proof", usd=1024),
+        charge("verdict_a", "proof/converted-1", usd=2048),
         charge("problems", None, sample=None, usd=512, request_id="old"),
     )
     assert {fate: row["usd"] for fate, row in found.items()} == {
@@ -908,12 +917,14 @@ def test_every_dollar_of_a_problem_is_with_its_fate(desk: Desk) -> None:
         "not of one problem: topics": 128,
         "rejected by a: wrong answer": 96,
         "kept, with a correct trace": 40,
-        "all": 1032,
+        "screened out: proof": 1024,  # with what the editor cost
+        "no verdict of a": 2048,
+        "all": 4104,
     }
     right, last = found["kept, with a correct trace"], found["all"]
     assert (right["problems"], right["requests"], right["output_tokens"], right["usd_per_problem"]) == (1, 7, 140, 40)
-    assert (last["requests"], last["input_tokens"], last["part"]) == (12, 120, 1.0)
-    assert right["part"] == round(40 / 1032, 4)
+    assert (last["requests"], last["input_tokens"], last["part"]) == (14, 140, 1.0)
+    assert right["part"] == round(40 / 4104, 4)
 
 
 def test_a_request_that_rows_share_is_split(desk: Desk) -> None:

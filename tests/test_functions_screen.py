@@ -92,6 +92,7 @@ def test_a_problem_with_one_checkable_answer_is_ok(question: str, answer: str) -
         ("Let G be a group in which every element is its own inverse. Prove that G is abelian.", "ab = ba", "proof"),
         ("Let f be convex, where f(0) = 0. Show, for all x > 0, that f(x)/x is monotone.", "monotone", "proof"),
         ("Establish the inequality $a^2 + b^2 \\ge 2ab$.", "$a^2 + b^2 \\ge 2ab$", "proof"),
+        ("Prove Wilson's theorem.", "(p - 1)! = -1 mod p", "proof"),
         ("Prove or disprove: every such graph is planar.", "disproved", "proof"),
         ("Find the rank.", "Since the rows are independent, it is full. Q.E.D.", "proof"),
         ("What is 2+2?\n(A) 3\n(B) 4\n(C) 5", "B", "multiple choice"),

@@ -70,7 +70,7 @@ def _different(one: Any, other: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-ASKED = ["topics", "problems", "verdict_a", "verdict_b", "solutions", "judgements"]
+ASKED = ["topics", "problems", "conversions", "verdict_a", "verdict_b", "solutions", "judgements"]
 DIFFERENCES = {
     "screening": (set(), {"candidates", "verified"}),
     "cascade": (set(), {"verdict_b_rows"}),

@@ -1,4 +1,4 @@
-"""What the free screen finds of the rehearsal's planted faults, and what it costs in good problems, over all families."""
+"""What the free screen finds of the rehearsal's planted faults, and what it costs in good ones, over all families."""
 
 from __future__ import annotations
 

@@ -14,8 +14,10 @@ from chimera_batch.functions.answers_match import answers_match
 from chimera_batch.functions.bootstrap_interval import bootstrap_interval
 from chimera_batch.functions.compare_answers import FINDING, PARTS, compare_answers, compare_parts
 from chimera_batch.functions.final_answer import final_answer
+from chimera_batch.functions.minhash import minhash
 from chimera_batch.functions.ngram_containment import ngram_containment
 from chimera_batch.functions.ngram_jaccard import ngram_jaccard
+from chimera_batch.functions.particulars import PARTICULARS, particulars
 from chimera_batch.functions.pass_at_k import pass_at_k
 from chimera_batch.functions.screen_problem import screen_problem
 from chimera_batch.functions.screen_trace import screen_trace
@@ -53,6 +55,8 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("answer_parts", answer_parts, ("VARCHAR",), "VARCHAR[]"),
     Function("final_answer", final_answer, ("VARCHAR",), "VARCHAR"),
     Function("screen_problem", screen_problem, ("VARCHAR", "VARCHAR"), "VARCHAR"),
+    Function("minhash", minhash, ("VARCHAR", "BIGINT", "BIGINT"), "BIGINT[]"),
+    Function("particulars", particulars, ("VARCHAR",), PARTICULARS),
     Function("sentence_embedding", sentence_embedding, ("VARCHAR",), "FLOAT[]", extra="embed"),
     Function("pass_at_k", pass_at_k, ("BIGINT", "BIGINT", "BIGINT"), "DOUBLE"),
     Function("bootstrap_interval", bootstrap_interval, ("DOUBLE[]",), "STRUCT(low DOUBLE, high DOUBLE)"),

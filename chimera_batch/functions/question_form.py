@@ -25,7 +25,7 @@ _ASKED = re.compile(
     re.I,
 )
 _HOW = r"(?:\s+\w+ly)?(?:\s*,[^.?!,]{0,60},|\s+(?:by|using|via|with|from|for|in)\b[^.?!]{0,60}?)?"
-_PROOF = re.compile(rf"{_START}(?:{_PROVE}{_HOW}(?:\s+(?:that|whether|{_CLAIM})\b|\s*:)|prove\s+or\s+disprove\b)", re.I)
+_PROOF = re.compile(rf"{_START}(?:{_PROVE}{_HOW}(?:\s+(?:that|whether|{_CLAIM})\b|\s*:)|prove\b)", re.I)
 _PROVED = re.compile(
     r"\W*(?:proof\b|we\s+(?:will\s+|shall\s+)?(?:prove|show)\b|by\s+(?:strong\s+)?induction\b"
     r"|the\s+(?:claim|statement|result|theorem|assertion)\s+(?:holds|is\s+(?:true|proved|proven)|follows))",

@@ -11,6 +11,7 @@ TEXT: Final = "text"
 _MARKS = {
     "chimera_topics": {"topics"},
     "chimera_problems": {"question", "answer_kind"},
+    "chimera_conversions": {"possible", "problems"},
     "chimera_verdict": {"own_answer", "verdict"},
     "chimera_judgement": {"extracted", "same"},
     "augmentation_problems": {"difficulty", "question"},

@@ -1,46 +1,120 @@
--- Every draft with what the free checks say of it, before anyone is paid to verify it. reason 'ok' means: go on.
--- Of two that are the same problem the one of the earlier wave stays, so that what was verified once stays in.
--- reads: problems
--- $near_problem: problems of one area with the same numbers and answer are one problem if their 3-word sequences
--- overlap at least this much (Jaccard, 0.5)
-WITH keyed AS MATERIALIZED (
-    SELECT
-        row_key, wave, subject, area, question,
-        screen_problem(question, reference_answer) AS screen,
-        text_key(question) AS question_key,
-        text_key(reference_answer) AS answer_key,
-        list_sort(regexp_extract_all(question, '\d+(?:[.,]\d+)*')) AS numbers
-    FROM problems
+-- Every draft, and every problem that was made of one, with what the free checks say of it, before anyone is paid to
+-- verify it. reason 'ok' means: go on. Of two that are the same problem the one of the earlier wave stays, so that what
+-- was verified once stays in; a draft stays before what was made of another one.
+-- Near duplicates are looked for everywhere, whatever their subject: those whose wording agrees in one of 40 bands of
+-- its fingerprint (at an overlap of 0.5 all but one in 200 do) are compared word by word. They are one problem if their
+-- answers agree and so do their data: numbers in their order, names, quotations. The same wording with other numbers is
+-- another problem, and so is the same question with another answer, which verifiers have to decide.
+-- reads: problems, conversions
+-- $near_problem: problems with equal data and answer are one if their 3-word sequences overlap at least this much
+-- (Jaccard, 0.5; the name of the topic does not count)
+WITH RECURSIVE drafts AS (
+    SELECT *, NULL AS converted_from FROM problems
+    UNION ALL BY NAME
+    SELECT * EXCLUDE (flaw, part, why_not) FROM conversions WHERE part > 0
 ),
-firsts AS (
-    SELECT *, first_value(row_key) OVER (PARTITION BY question_key ORDER BY wave, row_key) AS first_key
+keyed AS MATERIALIZED (
+    SELECT
+        row_key,
+        (wave, converted_from IS NOT NULL, row_key) AS turn,
+        question,
+        topic,
+        reference_answer,
+        screen_problem(question, reference_answer) AS screen,
+        -- without the name of its topic, which says nothing of the problem
+        trim(
+            replace(' ' || text_key(question) || ' ', ' ' || coalesce(text_key(topic), '') || ' ', ' ')
+        ) AS words,
+        text_key(reference_answer) AS answer_key
+    FROM drafts
+),
+firsts AS MATERIALIZED (
+    SELECT
+        *,
+        minhash(words, 3, 120) AS fingerprint,
+        particulars(coalesce(replace(question, topic, ' '), question)) AS data
     FROM keyed
     WHERE screen = 'ok'
+    QUALIFY row_number() OVER (PARTITION BY words, answer_key ORDER BY turn) = 1
 ),
-near AS (
-    SELECT b.row_key, first(a.row_key ORDER BY a.wave, a.row_key) AS first_key
-    FROM firsts AS a
-    JOIN firsts AS b
-        ON a.subject = b.subject AND a.area = b.area
-        AND a.answer_key = b.answer_key AND a.numbers = b.numbers
-        AND (a.wave, a.row_key) < (b.wave, b.row_key)
-    WHERE
-        a.row_key = a.first_key
-        AND b.row_key = b.first_key
-        AND ngram_jaccard(a.question, b.question, 3) >= $near_problem
-    GROUP BY b.row_key
+bands AS (
+    SELECT
+        row_key,
+        turn,
+        answer_key,
+        data,
+        ' ' || array_to_string(data.numbers, ' ') || ' ' AS numbers,
+        band,
+        fingerprint[3 * band - 2:3 * band] AS part
+    FROM (SELECT *, unnest(range(1, len(fingerprint) // 3 + 1)) AS band FROM firsts)
+),
+alike AS MATERIALIZED (
+    SELECT a.row_key AS earlier, b.row_key AS later
+    FROM bands AS a
+    JOIN bands AS b ON a.band = b.band AND a.part = b.part AND a.data = b.data AND a.turn < b.turn
+    UNION
+    SELECT a.row_key, b.row_key
+    FROM bands AS a
+    JOIN bands AS b
+        ON a.band = b.band AND a.part = b.part AND a.answer_key = b.answer_key AND a.data.names = b.data.names
+        AND a.numbers <> b.numbers AND a.turn < b.turn
+        -- one of them states numbers more, before or after: how many digits are wanted, say, or a constant
+        AND (
+            starts_with(a.numbers, b.numbers) OR ends_with(a.numbers, b.numbers)
+            OR starts_with(b.numbers, a.numbers) OR ends_with(b.numbers, a.numbers)
+        )
+),
+measured AS MATERIALIZED (
+    SELECT p.*, a.words = b.words AS same_words, ngram_jaccard(a.words, b.words, 3) AS overlap
+    FROM alike AS p
+    JOIN firsts AS a ON a.row_key = p.earlier
+    JOIN firsts AS b ON b.row_key = p.later
+),
+close AS MATERIALIZED (
+    SELECT m.*, a.turn, answers_match(a.reference_answer, b.reference_answer) AS answers
+    FROM measured AS m
+    JOIN firsts AS a ON a.row_key = m.earlier
+    JOIN firsts AS b ON b.row_key = m.later
+    WHERE m.same_words OR m.overlap >= $near_problem
+),
+merges AS MATERIALIZED (
+    SELECT earlier, later, overlap, same_words
+    FROM close
+    WHERE answers = 'yes' OR (same_words AND answers <> 'no')
+    QUALIFY row_number() OVER (PARTITION BY later ORDER BY turn) = 1
+),
+roots AS (
+    SELECT row_key, row_key AS root
+    FROM firsts
+    WHERE row_key NOT IN (SELECT later FROM merges)
+    UNION ALL
+    SELECT m.later, r.root
+    FROM merges AS m
+    JOIN roots AS r ON r.row_key = m.earlier
+),
+judged AS (
+    SELECT
+        k.row_key,
+        k.screen,
+        r.root,
+        f.row_key AS first_key,
+        if(f.row_key = k.row_key, m.overlap, 1) AS overlap,
+        f.row_key <> k.row_key OR m.same_words AS same_words
+    FROM keyed AS k
+    LEFT JOIN firsts AS f ON k.screen = 'ok' AND f.words = k.words AND f.answer_key = k.answer_key
+    LEFT JOIN merges AS m ON m.later = f.row_key
+    LEFT JOIN roots AS r ON r.row_key = f.row_key
 )
 SELECT
-    p.*,
+    d.*,
     CASE
-        WHEN k.screen <> 'ok' THEN k.screen
-        WHEN f.first_key <> p.row_key THEN 'same problem'
-        WHEN n.first_key IS NOT NULL THEN 'near duplicate'
-        ELSE 'ok'
+        WHEN j.screen <> 'ok' THEN j.screen
+        WHEN j.root = d.row_key THEN 'ok'
+        WHEN j.same_words THEN 'same problem'
+        ELSE 'near duplicate'
     END AS reason,
-    CASE WHEN f.first_key <> p.row_key THEN f.first_key ELSE n.first_key END AS duplicate_of
-FROM problems AS p
-JOIN keyed AS k ON k.row_key = p.row_key
-LEFT JOIN firsts AS f ON f.row_key = p.row_key
-LEFT JOIN near AS n ON n.row_key = p.row_key
-ORDER BY p.row_key
+    if(j.root <> d.row_key, j.root, NULL) AS duplicate_of,
+    if(j.root <> d.row_key, j.overlap, NULL) AS overlap
+FROM drafts AS d
+JOIN judged AS j ON j.row_key = d.row_key
+ORDER BY d.row_key

@@ -1,7 +1,7 @@
 -- What was spent on each problem over all stages, by what became of it: drafted, verified, solved, judged. Every dollar
 -- of the run is in one row; the last row is the sum. A trace's judgement counts to its problem; requests that several
 -- rows share are split among them.
--- reads: outcomes, problems, screened, verdict_a, verdict_b, verified, solutions, dataset
+-- reads: outcomes, problems, conversions, screened, verdict_a, verdict_b, verified, solutions, dataset
 WITH charges AS (
     SELECT
         stage,
@@ -21,7 +21,7 @@ assigned AS (
         c.*,
         CASE
             WHEN c.stage = 'problems' THEN c.row_key || if(c.sample = 1, '', '-' || c.sample)
-            WHEN c.stage IN ('verdict_a', 'verdict_b', 'solutions') THEN c.row_key
+            WHEN c.stage IN ('conversions', 'verdict_a', 'verdict_b', 'solutions') THEN c.row_key
             WHEN c.stage = 'judgements' THEN s.problem_key
         END AS problem_key
     FROM charges AS c
@@ -72,7 +72,11 @@ fates AS (
             WHEN a.kept THEN 'no verdict of b'
             ELSE 'no verdict of a'
         END AS fate
-    FROM problems AS p
+    FROM (
+        SELECT row_key FROM problems
+        UNION ALL
+        SELECT row_key FROM conversions WHERE part > 0
+    ) AS p
     LEFT JOIN screened AS s ON s.row_key = p.row_key
     LEFT JOIN verdicts AS a ON a.row_key = p.row_key AND a.verifier = 'a'
     LEFT JOIN verdicts AS b ON b.row_key = p.row_key AND b.verifier = 'b'

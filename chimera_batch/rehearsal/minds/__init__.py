@@ -8,7 +8,17 @@ Everything is a pure function of the request, its key, its attempt and the setti
 from __future__ import annotations
 
 from chimera_batch.rehearsal import generic
-from chimera_batch.rehearsal.minds import articles, judgements, problems, topics, traces, trials, variants, verdicts
+from chimera_batch.rehearsal.minds import (
+    articles,
+    conversions,
+    judgements,
+    problems,
+    topics,
+    traces,
+    trials,
+    variants,
+    verdicts,
+)
 from chimera_batch.rehearsal.minds.catalogue import families, fault_of, fingerprint, truth
 from chimera_batch.rehearsal.minds.dice import DEFAULT_RATES
 from chimera_batch.rehearsal.minds.tags import read_tag
@@ -20,6 +30,7 @@ __all__ = ["DEFAULT_RATES", "answer", "families", "fault_of", "fingerprint", "tr
 _MINDS = {
     "chimera_topics": topics.answer,
     "chimera_problems": problems.answer,
+    "chimera_conversions": conversions.answer,
     "chimera_verdict": verdicts.answer,
     "chimera_judgement": judgements.answer,
     "augmentation_problems": variants.answer,

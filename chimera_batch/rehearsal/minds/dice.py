@@ -22,6 +22,9 @@ DEFAULT_RATES: Final[Mapping[str, float]] = {
     "duplicate_problem": 0.02,  # one of a few well-worn problems of the subject, drafted again and again
     "refusal": 0.002,  # of the drafts; a refusal stays one on every attempt
     "invalid_json": 0.005,  # of all answers to a schema, on the first attempt only
+    # conversions of drafts that nobody could check: at most one of these per draft
+    "conversion_declined": 0.05,  # nothing is made of it
+    "conversion_wrong": 0.03,  # the answer of one of the new problems is wrong
     # verifiers: both rates are per problem
     "verifier_miss": 0.10,  # a bad problem is kept
     "verifier_false_alarm": 0.03,  # a good problem is rejected
