@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from chimera_batch.rehearsal.minds import families, fingerprint
 from chimera_batch.rehearsal.minds.topics import vocabulary
-from tests.test_chimera_sql import ANSWERS, CONVERSIONS, DRAFT_ROWS, DRAFTS, Desk, Row, by, desk, draft
+from tests.test_chimera_sql import ANSWERS, CONVERSIONS, DRAFT_ROWS, DRAFTS, KEPT, PREVIOUS, Desk, Row, by, desk, draft
 
 __all__ = ["desk"]
 
@@ -260,3 +261,34 @@ def test_copies_are_merged_and_relatives_are_not(seed: int) -> None:
         kept = rows[one["row_key"]]["duplicate_of"] is None
         assert kept == (fingerprint(one["question"]) not in seen), one["question"]
         seen.add(fingerprint(one["question"]))
+
+
+# -- waves: what was made of drafts counts towards the target
+
+
+def test_converted_problems_count_towards_the_target_of_their_subject(desk: Desk) -> None:
+    subjects = [{"subject": name, "topics": 10} for name in ("Mathematics", "Physics")]
+    columns = "row_key VARCHAR, subject VARCHAR, area VARCHAR, topic VARCHAR, kind VARCHAR"
+    topics = [(f"{name}/{n}", name) for name in ("Mathematics", "Physics") for n in range(10)]
+    desk.table("taxonomy", columns)
+    fill(desk, "taxonomy", [{"row_key": k, "subject": s, "area": "A", "topic": k, "kind": "formal"} for k, s in topics])
+    desk.table("previous", PREVIOUS)
+    desk.table("kept", KEPT)
+    asked = [(f"{key}/1", f'{{"subject": "{name}"}}') for key, name in topics]
+    fill(desk, "previous", [{"round": 1, "row_key": k, "sample": 1, "outcome": "ok", "row": r} for k, r in asked])
+    sizes = {"subjects": subjects, "problems": 30, "problems_per_topic": 9}
+
+    def another_wave() -> tuple[bool, Counter[str]]:
+        [enough] = desk.run("chimera/problems_enough.sql", **sizes)
+        rows = desk.run("chimera/problems_rows.sql", first_wave=0.85, expected_yield=0.75, round=2, **sizes)
+        return enough["enough"], Counter(row["subject"] for row in rows)
+
+    # half of the drafts of physics are kept as they are; those of mathematics were split: more are kept than drafted
+    fill(desk, "kept", [{"row_key": k, "row": r} for k, r in asked if "Physics" in k and k < "Physics/5"])
+    parts = [{"row_key": f"{k}/converted-{n}", "row": r} for k, r in asked if "Mathematics" in k for n in (1, 2)]
+    fill(desk, "kept", parts[:14])
+    enough, wave = another_wave()
+    assert not enough and set(wave) == {"Mathematics", "Physics"}
+    assert 1 <= wave["Mathematics"] <= 4 and wave["Physics"] >= 12
+    fill(desk, "kept", parts[14:] + [{"row_key": f"x{n}", "row": '{"subject": "Physics"}'} for n in range(10)])
+    assert another_wave() == (True, Counter())
