@@ -28,7 +28,7 @@ def final_answer(text: str) -> str | None:
     inside, end = _boxed(said)
     if inside is None:
         return _labelled(said)
-    later = _labelled(said[end:], within=False) if "final" in said[end:].casefold() else None
+    later = _labelled(said[end:]) if "final" in said[end:].casefold() else None
     return later if later and any(letter.isdecimal() for letter in later) else inside
 
 
@@ -69,10 +69,10 @@ def braced(text: str, opening: int) -> str | None:
     return None
 
 
-def _labelled(text: str, *, within: bool = True) -> str | None:
+def _labelled(text: str) -> str | None:
     lines = text.splitlines()
     for number in range(len(lines) - 1, -1, -1):
-        if found := _LINE.match(lines[number]) or (within and _WITHIN.match(lines[number])) or None:
+        if found := _LINE.match(lines[number]) or _WITHIN.match(lines[number]):
             rest = [found[1], *lines[number + 1 : number + 4]]  # the answer may stand below its label
             return next((answer for line in rest if (answer := _tidy(line))), None)
     return None

@@ -6,7 +6,7 @@ import re
 
 from chimera_batch.functions.final_answer import braced
 
-_SPACES = re.compile(r"\\(?:[,;:!> ]|quad\b|qquad\b)|~|[\u00a0\u2009\u202f]")
+_SPACES = re.compile(r"(?<!\\)\\(?:[,;:!> ]|quad\b|qquad\b)|~|[\u00a0\u2009\u202f]")
 _CLOSER = re.compile(r"\\!\s*")  # a negative space, as in 1,\!234
 _DOLLAR = re.compile(r"\\?\$")  # what is left of environments, or a currency, which the question names
 _SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|limits)(?![A-Za-z])")

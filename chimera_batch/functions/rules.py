@@ -82,7 +82,7 @@ def _lists(one: str, other: str, depth: int) -> Finding | None:
         return UNDECIDED if numbers else None
     (bracket, left), (their_bracket, right) = first, second
     if not bracket and not their_bracket and _unordered(bracket, left):
-        left, right = list(dict.fromkeys(left)), list(dict.fromkeys(right))  # a solution that is named twice
+        left, right = _once(left), _once(right)
     if len(left) != len(right):
         return None if "\\pm" in one + other or "±" in one + other else UNDECIDED
     unordered = _unordered(bracket, left) or _unordered(their_bracket, right)
@@ -95,6 +95,11 @@ def _lists(one: str, other: str, depth: int) -> Finding | None:
         return Finding("yes", method, f"{len(left)} elements agree")
     stray = _stray(left, right)
     return Finding("no", method, f"{short(stray)} is none of {short(other)}") if stray else UNDECIDED
+
+
+def _once(items: list[str]) -> list[str]:
+    """Each solution once, also if it is named twice."""
+    return list({item.replace(";", ","): item for item in items}.values())
 
 
 def _stray(left: list[str], right: list[str]) -> str | None:

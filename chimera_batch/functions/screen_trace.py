@@ -37,7 +37,7 @@ def screen_trace(text: str, final_answer: str, question: str) -> str:
         return "no working"
     if len(final_answer) > _LONGEST:
         return "final answer too long"
-    if _says("addressed").search(final_answer):
+    if any(_says("addressed").search(said) for said in (final_answer, plain(final_answer))):
         return "addresses the judge"
     return "answer restates the claim" if _restates(final_answer, question) else "ok"
 
@@ -63,7 +63,7 @@ def _says_something(answer: str) -> bool:
 
 def _restates(answer: str, question: str) -> bool:
     """Whether the answer is what the problem asks to show, or that it was shown, or the problem once more."""
-    if _says("claimed").fullmatch(answer.strip()):
+    if _says("claimed").fullmatch(plain(answer)):
         return True
     said, asked = text_key(answer), text_key(question)
     words = said.split()

@@ -100,6 +100,8 @@ def numbers(item: Any) -> list[Any]:
     """The numbers that a set, a sequence, an interval or a matrix is made of, in an order of its own."""
     if isinstance(item, sympy.Interval):
         return [item.start, item.end]
+    if isinstance(item, sympy.MatrixBase | sympy.MatrixExpr):
+        item = item.doit()
     if isinstance(item, sympy.MatrixBase):
         return [entry for entry in item.flat() if entry.is_number]
     found = [entry for entry in item.args if getattr(entry, "is_number", False)] if is_list(item) else []
