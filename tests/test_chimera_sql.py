@@ -491,11 +491,17 @@ def test_all_votes_must_keep_and_the_rejecting_reason_stands(desk: Desk) -> None
     assert "r" not in rows, "what has no answer is not verified"
 
 
+NO = {"objection": "problem"}
+REFERENCE_CHECKS = """row_key VARCHAR, contested BOOLEAN, reference VARCHAR, reason VARCHAR, final_answers VARCHAR[],
+    arbiter_answer VARCHAR"""
+
+
 def cascade(desk: Desk, a: Mapping[int, bool], b: Mapping[int, bool]) -> None:
     desk.table("candidates", DRAFTS, [draft(n) for n in range(1, 6)])
-    columns = "row_key VARCHAR, kept BOOLEAN, own_answer VARCHAR, reason VARCHAR"
+    columns = "row_key VARCHAR, kept BOOLEAN, objection VARCHAR, own_answer VARCHAR, reason VARCHAR"
     for name, kept_ in (("verdict_a", a), ("verdict_b", b)):
-        rows = [{"row_key": f"m/t/{n}", "kept": keep, "own_answer": "42", "reason": name} for n, keep in kept_.items()]
+        said = {"own_answer": "42", "reason": name}
+        rows = [said | {"row_key": f"m/t/{n}", "kept": keep} | ({} if keep else NO) for n, keep in kept_.items()]
         desk.table(name, columns, rows)
 
 
@@ -516,6 +522,7 @@ def test_verdict_rows_hide_the_writers_solution(desk: Desk) -> None:
 def test_verified_needs_both_and_audited_rejects_stay_out(desk: Desk) -> None:
     cascade(desk, {1: True, 2: False, 3: True, 4: True}, {1: True, 2: True, 3: False})
     assert [row["row_key"] for row in desk.run("chimera/verified.sql")] == ["m/t/1"]
+    desk.table("reference_checks", REFERENCE_CHECKS)
     listed = desk.run("queries/disagreements.sql")
     assert {row["row_key"]: row["verdicts"] for row in listed} == {
         "m/t/2": "a rejects, b keeps",
@@ -525,10 +532,11 @@ def test_verified_needs_both_and_audited_rejects_stay_out(desk: Desk) -> None:
 
 # -- traces and labels ---------------------------------------------------------------------------------------
 
-VERIFIED = DRAFTS + ", verifier_a_answer VARCHAR, verifier_b_answer VARCHAR"
+VERIFIED = DRAFTS + ", verifier_a_answer VARCHAR, verifier_b_answer VARCHAR, contested BOOLEAN"
 SOLUTIONS = (
     "row_key VARCHAR, problem_key VARCHAR, sample INTEGER, text VARCHAR, reasoning VARCHAR, solver_model VARCHAR"
 )
+ARBITRATION = "row_key VARCHAR, own_answer VARCHAR, match VARCHAR, solvable BOOLEAN"
 JUDGEMENTS = "row_key VARCHAR, same BOOLEAN, votes BIGINT, yes_votes BIGINT, reason VARCHAR, judge_model VARCHAR"
 WORK = "First we note a fact, then another, and after a long chain of steps the result appears.\n"
 
@@ -564,7 +572,17 @@ def fill(desk: Desk, cases: Sequence[tuple[Row, Row, str, bool | None, bool | No
         if case[3] is not None
     ]
     desk.table("judgements", JUDGEMENTS, judged)
+    desk.table("taxonomy", "row_key VARCHAR, subject VARCHAR")
+    decided(desk)
+
+
+def decided(desk: Desk) -> None:
+    """From traces and judgements to labels and references, where no arbiter is asked."""
     desk.make("chimera/checks.sql")
+    desk.make("chimera/labels.sql")
+    desk.table("arbitration", ARBITRATION)
+    desk.table("arbitration_judgements", "row_key VARCHAR, same BOOLEAN")
+    desk.make("chimera/reference_checks.sql")
 
 
 def test_checks_and_who_is_judged(desk: Desk) -> None:
@@ -578,7 +596,7 @@ def test_checks_and_who_is_judged(desk: Desk) -> None:
 
 def test_labels(desk: Desk) -> None:
     fill(desk)
-    rows = by(desk.make("chimera/dataset.sql"))
+    rows = by(desk.run("chimera/dataset.sql", held_out_share=0))
     found = [(rows[case[1]["row_key"]]["correctness"], rows[case[1]["row_key"]]["decided_by"]) for case in CASES]
     assert found == [(label, how) for *_, label, how in CASES]
 
@@ -586,8 +604,8 @@ def test_labels(desk: Desk) -> None:
 def test_dataset_columns_and_a_problem_without_trace(desk: Desk) -> None:
     fill(desk, CASES[:1])
     desk.table("solutions", SOLUTIONS)
-    desk.make("chimera/checks.sql")
-    [row] = desk.run("chimera/dataset.sql")
+    decided(desk)
+    [row] = desk.run("chimera/dataset.sql", held_out_share=0)
     assert list(row)[:8] == [
         "index",
         "subject",
@@ -603,17 +621,17 @@ def test_dataset_columns_and_a_problem_without_trace(desk: Desk) -> None:
 
 def test_the_trace_keeps_its_thinking(desk: Desk) -> None:
     fill(desk, [(draft(1), trace(1, "42", reasoning="\nhm\n"), "yes", None, True, "rule")])
-    [row] = desk.run("chimera/dataset.sql")
+    [row] = desk.run("chimera/dataset.sql", held_out_share=0)
     assert row["solution"].startswith("<think>\nhm\n</think>\n\nFirst we note")
 
 
 def test_index_is_stable_whatever_the_order_of_the_tables(desk: Desk) -> None:
     cases = [*CASES, (draft(1), trace(1, "41", sample=2), "no", None, False, "rule")]
     fill(desk, cases)
-    first = desk.run("chimera/dataset.sql")
+    first = desk.run("chimera/dataset.sql", held_out_share=0)
     desk.table("verified", VERIFIED, [case[0] for case in reversed(CASES)])
     desk.table("solutions", SOLUTIONS, [case[1] for case in reversed(cases)])
-    assert desk.run("chimera/dataset.sql") == first
+    assert desk.run("chimera/dataset.sql", held_out_share=0) == first
     assert [row["index"] for row in first] == list(range(len(cases)))
     assert [row["row_key"] for row in first[:3]] == ["m/t/1", "m/t/1-2", "m/t/2"]
     by(first)
@@ -667,20 +685,22 @@ def test_funnel_and_coverage(desk: Desk) -> None:
     screen(desk, *drafts)
     keeps = [{"row_key": f"m/t/{n}", "kept": n != 3} for n in (1, 2, 3)]
     for name in ("verdict_a", "verdict_b"):
-        desk.table(name, "row_key VARCHAR, kept BOOLEAN, own_answer VARCHAR", keeps)
+        rows = [row if row["kept"] else row | NO for row in keeps]
+        desk.table(name, "row_key VARCHAR, kept BOOLEAN, objection VARCHAR, own_answer VARCHAR", rows)
     desk.make("chimera/verified.sql")
     desk.table("solutions", SOLUTIONS, [trace(1, "42"), trace(2, "1")])
     desk.table("judgements", JUDGEMENTS)
-    desk.make("chimera/checks.sql")
-    desk.make("chimera/dataset.sql")
+    decided(desk)
+    desk.make("chimera/dataset.sql", held_out_share=0)
     funnel = {(row["subject"], row["what"]): (row["rows"], row["part"]) for row in desk.run("queries/funnel.sql")}
     assert funnel["Mathematics", "topics named"] == (3, None)
     assert funnel["Mathematics", "topics kept"] == (2, 0.667)
     assert funnel["all", "topics kept"] == (3, 0.75)
     assert funnel["Mathematics", "problems drafted"] == (4, None)
     assert funnel["Mathematics", "passed the free checks"] == (3, 0.75)
-    assert funnel["all", "kept by both verifiers"] == (2, 1.0)
-    assert funnel["all", "with a correct trace"] == (1, 0.5)
+    assert funnel["all", "kept by both verifiers, or contested"] == (2, 1.0)
+    assert funnel["all", "with a reference that is verified"] == (1, 0.5)
+    assert funnel["all", "with a correct trace"] == (1, 1.0)
     coverage = by(desk.run("queries/coverage.sql"), "subject")
     assert list(coverage) == ["all", "History", "Mathematics"]
     maths = coverage["Mathematics"]
@@ -835,13 +855,13 @@ A_REJECTS = {
 
 
 def spent_by_fate(desk: Desk, *charges: Row) -> dict[str, Row]:
-    drafts = [*A_REJECTS, "proof", "b", "early", "late", "right", "bad", "doubt", "bare"]
+    drafts = [*A_REJECTS, "proof", "b", "early", "late", "right", "bad", "doubt", "bare", "moot"]
     desk.table("problems", "row_key VARCHAR", [{"row_key": key} for key in drafts])
     screened = [{"row_key": key, "reason": "proof" if key == "proof" else "ok"} for key in drafts]
     desk.table("screened", "row_key VARCHAR, reason VARCHAR", screened)
     made = [{"row_key": "proof/converted-1", "part": 1}, {"row_key": "early/converted", "part": 0}]
     desk.table("conversions", "row_key VARCHAR, part INTEGER", made)
-    ends = ["right", "bad", "doubt", "bare"]
+    ends = ["right", "bad", "doubt", "bare", "moot"]
     a = [judged(key, **flaws) for key, flaws in A_REJECTS.items()]
     a += [judged(key, kept=True) for key in ("b", "late", *ends)]
     desk.table("verdict_a", VERDICTS, a)
@@ -850,9 +870,10 @@ def spent_by_fate(desk: Desk, *charges: Row) -> dict[str, Row]:
     desk.table("verified", "row_key VARCHAR", [{"row_key": key} for key in ends])
     traces = [{"row_key": key, "problem_key": "right"} for key in ("right", "right-2")]
     desk.table("solutions", "row_key VARCHAR, problem_key VARCHAR", [*traces, {"row_key": "bad", "problem_key": "bad"}])
-    columns = "row_key VARCHAR, problem_key VARCHAR, solution VARCHAR, correctness BOOLEAN"
+    columns = "row_key VARCHAR, problem_key VARCHAR, solution VARCHAR, correctness BOOLEAN, reference VARCHAR"
     labels = [("right", "right", "t", False), ("right-2", "right", "t", True), ("bad", "bad", "t", False)]
-    labels += [("doubt", "doubt", "t", None), ("bare", "bare", None, None)]
+    labels += [("doubt", "doubt", "t", None), ("bare", "bare", None, None), ("alone", "moot", "t", False)]
+    labels = [(*row, "disputed" if row[1] == "moot" else "verified") for row in labels]
     desk.table(
         "dataset",
         columns,
@@ -881,6 +902,7 @@ FATES = {
     "doubt": "kept, nobody could tell",
     "bare": "kept, no trace",
     "proof/converted-1": "no verdict of a",  # a problem of its own
+    "moot": "kept, reference disputed",
     "gone": "no usable draft",
 }
 
@@ -902,7 +924,9 @@ def test_every_dollar_of_a_problem_is_with_its_fate(desk: Desk) -> None:
         charge("verdict_b", "right", usd=4),
         charge("solutions", "right", usd=8),
         charge("solutions", "right", usd=8, sample=2, request_id="r2"),
-        charge("judgements", "right-2", usd=16),
+        charge("judgements", "right-2", usd=8),
+        charge("arbitration", "right", usd=4),
+        charge("arbitration_judgements", "right", usd=4),
         charge("verdict_a", "wrong", usd=32),
         charge("verdict_b", "wrong", usd=64),
         charge("topics", "maths/r1-1", usd=128),
@@ -922,8 +946,8 @@ def test_every_dollar_of_a_problem_is_with_its_fate(desk: Desk) -> None:
         "all": 4104,
     }
     right, last = found["kept, with a correct trace"], found["all"]
-    assert (right["problems"], right["requests"], right["output_tokens"], right["usd_per_problem"]) == (1, 7, 140, 40)
-    assert (last["requests"], last["input_tokens"], last["part"]) == (14, 140, 1.0)
+    assert (right["problems"], right["requests"], right["output_tokens"], right["usd_per_problem"]) == (1, 9, 180, 40)
+    assert (last["requests"], last["input_tokens"], last["part"]) == (16, 160, 1.0)
     assert right["part"] == round(40 / 4104, 4)
 
 
@@ -950,8 +974,10 @@ def agreement(desk: Desk, *pairs: tuple[str, bool, bool | None, int]) -> dict[An
         [{"row_key": f"{n}", "subject": r[0]} for n, r in enumerate(rows)],
     )
     for name, place in (("verdict_a", 1), ("verdict_b", 2)):
-        verdicts = [{"row_key": f"{n}", "kept": r[place]} for n, r in enumerate(rows) if r[place] is not None]
-        desk.table(name, "row_key VARCHAR, kept BOOLEAN", verdicts)
+        kept_ = [({"row_key": f"{n}", "kept": r[place]}, r[place]) for n, r in enumerate(rows) if r[place] is not None]
+        verdicts = [row if keeps else row | NO for row, keeps in kept_]
+        desk.table(name, "row_key VARCHAR, kept BOOLEAN, objection VARCHAR", verdicts)
+    desk.table("reference_checks", REFERENCE_CHECKS)
     return by(desk.run("queries/agreement.sql"), "subject")
 
 
@@ -997,7 +1023,7 @@ def test_agreement_by_subject(desk: Desk) -> None:
 def test_what_b_has_not_answered_yet_is_no_pair(desk: Desk) -> None:
     row = agreement(desk, ("M", True, True, 3), ("M", True, None, 7), ("M", False, False, 1))["all"]
     assert (row["kept_by_a"], row["pairs"], row["agreement"]) == (10, 4, 1.0)
-    assert agreement(desk)["all"]["agreement"] is None
+    assert agreement(desk) == {}, "of no verdicts nothing is said"
 
 
 def test_outcomes(desk: Desk) -> None:

@@ -180,7 +180,7 @@ def test_verifiers_err_at_their_rates() -> None:
 def test_the_checks_agree_with_the_verdict_and_the_fault() -> None:
     failed = {
         "wrong_answer": "answer_correct", "ambiguous": "self_contained", "proof_only": "single_answer",
-        "multiple_choice": "single_answer", "answer_leaked": "single_answer",
+        "multiple_choice": "single_answer", "answer_leaked": "single_answer", "wrong_part": "single_answer",
     }  # fmt: skip
     checks = ("on_topic", "self_contained", "single_answer", "answer_correct")
     for fault, verdict in verdicts("a", 1500, verifier_miss=0, verifier_false_alarm=0):
@@ -257,7 +257,7 @@ def test_traces_end_as_planted() -> None:
         final = extract(said.text)
         if said.planted == "empty":
             assert not final
-        elif said.planted == "wrong_trace":
+        elif said.planted in {"wrong_trace", "claims_agreement", "addresses_judge"}:
             assert final and not same(final, right)
         elif said.planted == "other_problem":
             other_but_right += same(final, right)

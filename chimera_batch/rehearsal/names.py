@@ -17,6 +17,7 @@ _MARKS = {
     "augmentation_problems": {"difficulty", "question"},
     "rewriting_articles": {"background", "definitions"},
     "rewriting_verdict": {"unsupported", "faithful"},
+    "chimera_arbitration": {"solvable", "final_answer"},
 }
 """Properties that tell a schema where the protocol carries no name for it, as Anthropic's does."""
 

@@ -1,57 +1,81 @@
 -- The data set: one row per verified problem and trace, labelled. The first eight columns are the published ones.
 -- correctness: true (train on the trace), false (its answer is wrong or missing: problem and answer remain), NULL
 -- (nobody could tell, or there is no trace). decided_by says how: rule, judge, or what was missing.
--- reads: verified, solutions, checks, judgements
-WITH labelled AS (
+-- reference: verified, or disputed where nobody arrived at the answer who had not seen it (reference_checks).
+-- split: by topic, so that none is on both sides; of each subject the same share: its topics with the smallest hash.
+-- use: sft (a correct trace), rl (one row of a problem without one), NULL: not for training.
+-- reads: taxonomy, verified, solutions, labels, reference_checks
+-- $held_out_share: part of each subject's topics that is kept out of training, 0 to 1
+WITH splits AS (
     SELECT
-        coalesce(s.row_key, v.row_key) AS row_key,
-        v.row_key AS problem_key,
+        row_key AS topic_id,
+        if(
+            row_number() OVER (PARTITION BY subject ORDER BY md5(row_key), row_key)
+            <= round($held_out_share * count(*) OVER (PARTITION BY subject)),
+            'held_out',
+            'train'
+        ) AS split
+    FROM taxonomy
+),
+traces AS (
+    SELECT
+        s.row_key,
+        s.problem_key,
         s.sample,
-        CASE
-            WHEN s.row_key IS NULL THEN 'no trace'
-            WHEN c.match = 'none' THEN c.reason
-            WHEN NOT c.doubt THEN 'rule'
-            WHEN j.row_key IS NOT NULL THEN 'judge'
-            ELSE 'undecided'
-        END AS decided_by,
-        CASE
-            WHEN s.row_key IS NULL THEN NULL
-            WHEN NOT c.doubt THEN c.match = 'yes'
-            ELSE j.same
-        END AS correctness,
-        coalesce(j.reason, c.reason, 'no usable answer of the solver') AS decision_reason,
-        c.final_answer,
         -- the whole trace in one text: the thinking, where the host returns it apart, in front of the solution
         CASE
             WHEN trim(coalesce(s.reasoning, '')) = '' THEN s.text
             ELSE concat_ws(chr(10), '<think>', trim(s.reasoning, chr(10)), '</think>', '', s.text)
         END AS solution,
+        l.* EXCLUDE (row_key, problem_key, sample),
         s.solver_model
+    FROM solutions AS s
+    JOIN labels AS l ON l.row_key = s.row_key
+),
+joined AS (
+    SELECT
+        v.* EXCLUDE (row_key),
+        t.* EXCLUDE (row_key, problem_key),
+        coalesce(t.row_key, v.row_key) AS row_key,
+        v.row_key AS problem_key,
+        r.reference,
+        coalesce(p.split, 'train') AS split,
+        coalesce(bool_or(t.correctness) OVER same_problem, false) AS solved,
+        row_number() OVER (same_problem ORDER BY t.sample) = 1 AS first_trace
     FROM verified AS v
-    LEFT JOIN solutions AS s ON s.problem_key = v.row_key
-    LEFT JOIN checks AS c ON c.row_key = s.row_key
-    LEFT JOIN judgements AS j ON j.row_key = s.row_key
+    JOIN reference_checks AS r ON r.row_key = v.row_key
+    LEFT JOIN splits AS p ON p.topic_id = v.topic_id
+    LEFT JOIN traces AS t ON t.problem_key = v.row_key
+    WINDOW same_problem AS (PARTITION BY v.row_key)
 )
 SELECT
-    (row_number() OVER (ORDER BY v.subject, v.topic, v.topic_id, v.slot, v.row_key, l.sample) - 1)::INTEGER AS index,
-    v.subject,
-    v.topic,
-    v.question,
-    v.reference_answer AS answer,
-    v.original_solution,
-    l.solution,
-    l.correctness,
-    l.row_key,
-    l.problem_key,
-    v.topic_id,
-    v.area,
-    v.focus,
-    v.answer_kind,
-    l.final_answer,
-    l.decided_by,
-    l.decision_reason,
-    v.author_model,
-    l.solver_model
-FROM verified AS v
-JOIN labelled AS l ON l.problem_key = v.row_key
+    (row_number() OVER (ORDER BY subject, topic, topic_id, slot, problem_key, sample) - 1)::INTEGER AS index,
+    subject,
+    topic,
+    question,
+    reference_answer AS answer,
+    original_solution,
+    solution,
+    correctness,
+    row_key,
+    problem_key,
+    topic_id,
+    area,
+    focus,
+    answer_kind,
+    final_answer,
+    coalesce(decided_by, 'no trace') AS decided_by,
+    decision_method,
+    decision_evidence,
+    coalesce(decision_reason, 'no usable answer of the solver') AS decision_reason,
+    reference,
+    split,
+    CASE
+        WHEN split <> 'train' OR reference <> 'verified' THEN NULL
+        WHEN correctness THEN 'sft'
+        WHEN NOT solved AND first_trace THEN 'rl'
+    END AS use,
+    author_model,
+    solver_model
+FROM joined
 ORDER BY index

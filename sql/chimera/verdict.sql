@@ -1,6 +1,8 @@
 -- One verifier's verdict on each problem. With several samples all votes have to say keep.
 -- A vote counts as keep only if it is in accord with itself: the verdict, the four answers, and, where the answer is a
 -- number, the verifier's own result, which must not be another number than the proposed one.
+-- objection: what a verifier that does not keep it holds against it. 'answer': nothing but the proposed answer, which
+-- somebody can settle who solves the problem blind. 'problem': the problem itself, which no solution heals. NULL: kept.
 -- reads: answers
 WITH votes AS (
     SELECT
@@ -24,7 +26,9 @@ weighed AS (
         *,
         is_number AND own_match = 'no' AS contradicts,
         says_keep AND on_topic AND self_contained AND single_answer AND answer_correct
-        AND NOT (is_number AND own_match = 'no') AS keeps
+        AND NOT (is_number AND own_match = 'no') AS keeps,
+        on_topic AND self_contained AND single_answer
+        AND (NOT answer_correct OR (is_number AND own_match = 'no')) AS only_the_answer
     FROM votes
 )
 SELECT
@@ -32,6 +36,11 @@ SELECT
     bool_and(keeps) AS kept,
     count(*) AS votes,
     count(*) FILTER (keeps) AS keeps,
+    CASE
+        WHEN bool_and(keeps) THEN NULL
+        WHEN bool_and(keeps OR only_the_answer) THEN 'answer'
+        ELSE 'problem'
+    END AS objection,
     bool_and(on_topic) AS on_topic,
     bool_and(self_contained) AS self_contained,
     bool_and(single_answer) AS single_answer,

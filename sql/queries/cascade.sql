@@ -1,25 +1,31 @@
--- Which verifier should be asked first? The kept problems are the same either way, those that both keep; what differs
--- is how often the second one is asked. What it thinks of the first one's rejects is known from the audited sample,
--- weighted.
+-- Which verifier should be asked first? The kept problems are the same either way; what differs is how often the second
+-- one is asked: about all that the first one does not reject outright (for more than its answer). What b thinks of what
+-- a rejects outright is known from the audited sample, weighted.
 -- reads: verdict_a, verdict_b, costs
 WITH seen AS (
     SELECT
-        a.kept AS a_keeps,
-        b.kept AS b_keeps,
-        -- every reject of a that b saw stands for as many rejects of a as there are for each one seen
-        if(
-            a.kept,
-            1,
-            count(*) FILTER (NOT a.kept) OVER () / nullif(count(b.row_key) FILTER (NOT a.kept) OVER (), 0)
-        ) AS weight
+        a.objection IS NOT DISTINCT FROM 'problem' AS a_rejects,
+        b.row_key IS NOT NULL AS asked,
+        b.objection IS NOT DISTINCT FROM 'problem' AS b_rejects
     FROM verdict_a AS a
     LEFT JOIN verdict_b AS b ON b.row_key = a.row_key
 ),
+weighed AS (
+    -- every outright reject of a that b saw stands for as many as there are for each one seen
+    SELECT
+        *,
+        if(
+            a_rejects,
+            count(*) FILTER (a_rejects) OVER () / nullif(count(*) FILTER (a_rejects AND asked) OVER (), 0),
+            1
+        ) AS weight
+    FROM seen
+),
 shares AS (
     SELECT
-        avg(if(a_keeps, 0, 1)) AS a_rejects,
-        sum(weight) FILTER (NOT b_keeps) / sum(weight) FILTER (b_keeps IS NOT NULL) AS b_rejects
-    FROM seen
+        avg(if(a_rejects, 1, 0)) AS a_rejects,
+        sum(weight) FILTER (asked AND b_rejects) / sum(weight) FILTER (asked) AS b_rejects
+    FROM weighed
 ),
 prices AS (
     SELECT

@@ -10,16 +10,21 @@ WITH counted AS (
     UNION ALL
     SELECT 4, 'passed the free checks', subject, count(*) FROM candidates GROUP BY subject
     UNION ALL
-    SELECT 5, 'kept by verifier a', c.subject, count(*)
+    SELECT 5, 'not rejected outright by verifier a', c.subject, count(*)
     FROM candidates AS c
-    JOIN verdict_a AS a ON a.row_key = c.row_key AND a.kept
+    JOIN verdict_a AS a ON a.row_key = c.row_key AND (a.kept OR a.objection = 'answer')
     GROUP BY c.subject
     UNION ALL
-    SELECT 6, 'kept by both verifiers', subject, count(*) FROM verified GROUP BY subject
+    SELECT 6, 'kept by both verifiers, or contested', subject, count(*) FROM verified GROUP BY subject
     UNION ALL
     SELECT 7, 'problems in the data set', subject, count(DISTINCT problem_key) FROM dataset GROUP BY subject
     UNION ALL
-    SELECT 8, 'with a correct trace', subject, count(DISTINCT problem_key)
+    SELECT 8, 'with a reference that is verified', subject, count(DISTINCT problem_key)
+    FROM dataset
+    WHERE reference = 'verified'
+    GROUP BY subject
+    UNION ALL
+    SELECT 9, 'with a correct trace', subject, count(DISTINCT problem_key)
     FROM dataset
     WHERE correctness
     GROUP BY subject

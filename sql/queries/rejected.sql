@@ -1,5 +1,6 @@
--- What was spent on each problem over all stages, by what became of it: drafted, verified, solved, judged. Every dollar
--- of the run is in one row; the last row is the sum. A trace's judgement counts to its problem; requests that several
+-- What was spent on each problem over all stages, by what became of it: drafted, verified, solved, judged, arbitrated.
+-- Disputed: nobody arrived at its answer who had not seen it, so it is not for training. Every dollar of the run is in
+-- one row; the last row is the sum. A trace's judgement counts to its problem; requests that several
 -- rows share are split among them.
 -- reads: outcomes, problems, conversions, screened, verdict_a, verdict_b, verified, solutions, dataset
 WITH charges AS (
@@ -21,7 +22,9 @@ assigned AS (
         c.*,
         CASE
             WHEN c.stage = 'problems' THEN c.row_key || if(c.sample = 1, '', '-' || c.sample)
-            WHEN c.stage IN ('conversions', 'verdict_a', 'verdict_b', 'solutions') THEN c.row_key
+            WHEN c.stage IN (
+                'conversions', 'verdict_a', 'verdict_b', 'solutions', 'arbitration', 'arbitration_judgements'
+            ) THEN c.row_key
             WHEN c.stage = 'judgements' THEN s.problem_key
         END AS problem_key
     FROM charges AS c
@@ -31,6 +34,7 @@ labels AS (
     SELECT
         problem_key,
         CASE
+            WHEN bool_and(reference = 'disputed') THEN 'kept, reference disputed'
             WHEN bool_or(correctness) THEN 'kept, with a correct trace'
             WHEN bool_or(correctness IS false) THEN 'kept, no correct trace'
             WHEN bool_or(solution IS NOT NULL) THEN 'kept, nobody could tell'

@@ -1,7 +1,8 @@
 """The rehearsal's models: real, checkable problems in eight subjects, and faults planted at known rates.
 
 ``answer`` is what the server calls. What scores a pipeline afterwards needs no log: ``truth`` solves a question again
-from its text, ``fault_of`` names what is wrong with a problem, and ``fingerprint`` is equal for equal problems.
+from its text, ``fault_of`` names what is wrong with a problem, ``trace_fault`` what is wrong with a trace, and
+``fingerprint`` is equal for equal problems.
 Everything is a pure function of the request, its key, its attempt and the settings.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from chimera_batch.rehearsal import generic
 from chimera_batch.rehearsal.minds import (
+    arbitration,
     articles,
     conversions,
     judgements,
@@ -22,10 +24,11 @@ from chimera_batch.rehearsal.minds import (
 from chimera_batch.rehearsal.minds.catalogue import families, fault_of, fingerprint, truth
 from chimera_batch.rehearsal.minds.dice import DEFAULT_RATES
 from chimera_batch.rehearsal.minds.tags import read_tag
+from chimera_batch.rehearsal.minds.traces import trace_fault
 from chimera_batch.rehearsal.names import schema_name
 from chimera_batch.rehearsal.talk import Ask, Said
 
-__all__ = ["DEFAULT_RATES", "answer", "families", "fault_of", "fingerprint", "truth"]
+__all__ = ["DEFAULT_RATES", "answer", "families", "fault_of", "fingerprint", "trace_fault", "truth"]
 
 _MINDS = {
     "chimera_topics": topics.answer,
@@ -36,6 +39,7 @@ _MINDS = {
     "augmentation_problems": variants.answer,
     "rewriting_articles": articles.write,
     "rewriting_verdict": articles.judge,
+    "chimera_arbitration": arbitration.answer,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+from chimera_batch.rehearsal.minds.dice import dice
 from chimera_batch.rehearsal.minds.family import Family, Params
 from chimera_batch.rehearsal.minds.subjects import (
     biology,
@@ -16,10 +17,13 @@ from chimera_batch.rehearsal.minds.subjects import (
     mathematics,
     physics,
 )
-from chimera_batch.rehearsal.minds.values import same
+from chimera_batch.rehearsal.minds.values import near, same
 
 LEAKS = ("It is known that the result is ", "(A colleague has already found ")
 """How a question with the fault ``answer_leaked`` begins to tell its answer."""
+
+FIRST_PART, SECOND_PART = " (a) ", " (b) "
+"""What stands before each of the two parts of a question, and of its answer."""
 
 _FAMILIES = (
     *mathematics.FAMILIES,
@@ -55,7 +59,35 @@ class Reading(NamedTuple):
 
 
 def recognise(question: str) -> Reading | None:
-    """The question, solved again from its text; None if it is not one of ours."""
+    """The question, solved again from its text; None if it is not one of ours.
+
+    Of a question with two parts: the first one's family and data, and both answers.
+    """
+    if not has_parts(question):
+        return _recognise(question)
+    first, second = map(_recognise, question.split(SECOND_PART, 1))
+    if first is None or second is None:
+        return None
+    right = both(first.right, second.right) if first.right and second.right else None
+    return Reading(first.family, first.params, right)
+
+
+def has_parts(question: str) -> bool:
+    """Whether it asks for two things."""
+    return FIRST_PART in question.partition(SECOND_PART)[0] and SECOND_PART in question
+
+
+def both(first: str, second: str) -> str:
+    """The answer to a question with two parts."""
+    return f"{FIRST_PART.lstrip()}{first};{SECOND_PART}{second}"
+
+
+def misconception(seed: str, question: str, right: str) -> str:
+    """The wrong answer that everybody gives who falls for what this problem tempts to."""
+    return near(right, dice(seed, "misconception", question))
+
+
+def _recognise(question: str) -> Reading | None:
     for anchor, family in _BY_ANCHOR:
         if anchor in question:
             try:
@@ -76,6 +108,9 @@ def truth(question: str) -> str | None:
 
 def fingerprint(question: str) -> str | None:
     """Equal for two questions that are one problem (same family, same data), whatever topic and wording surround it."""
+    if has_parts(question):
+        prints = [fingerprint(part) for part in question.split(SECOND_PART, 1)]
+        return " & ".join(filter(None, prints)) if all(prints) else None
     found = recognise(question)
     if found is None or found.params is None:
         return None
@@ -104,4 +139,6 @@ def diagnose(found: Reading | None, question: str, answer: str | None) -> str | 
         return "multiple_choice"
     if any(leak in question for leak in LEAKS):
         return "answer_leaked"
-    return None if answer is None or answer == found.right or same(answer, found.right) else "wrong_answer"
+    right = answer is None or answer == found.right or same(answer, found.right)
+    said = ("multi_part", "wrong_part") if has_parts(question) else (None, "wrong_answer")
+    return said[not right]

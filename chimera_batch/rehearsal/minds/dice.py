@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chimera_batch.rehearsal.chance import digest, normal
+from chimera_batch.rehearsal.chance import digest, normal, uniforms
 
 DEFAULT_RATES: Final[Mapping[str, float]] = {
     # topics: share of the listed topics
@@ -15,11 +15,13 @@ DEFAULT_RATES: Final[Mapping[str, float]] = {
     "vague_topic": 0.01,  # "Emerging directions": names nothing
     # problems: share of the drafts; at most one of these per draft
     "wrong_answer": 0.08,  # the answer is off by a digit, by one, or by its sign
+    "misconception": 0.25,  # of the wrong answers: the one that everybody falls for who is wrong about this problem
     "ambiguous": 0.04,  # a quantity that is needed is not given
     "proof_only": 0.03,  # "Prove that …", and the answer restates the claim
     "multiple_choice": 0.02,
     "answer_leaked": 0.02,  # the question states its answer
     "duplicate_problem": 0.02,  # one of a few well-worn problems of the subject, drafted again and again
+    "wrong_part": 0.02,  # it asks for two things, and the answer to one of them is wrong
     "refusal": 0.002,  # of the drafts; a refusal stays one on every attempt
     "invalid_json": 0.005,  # of all answers to a schema, on the first attempt only
     # conversions of drafts that nobody could check: at most one of these per draft
@@ -28,12 +30,15 @@ DEFAULT_RATES: Final[Mapping[str, float]] = {
     # verifiers: both rates are per problem
     "verifier_miss": 0.10,  # a bad problem is kept
     "verifier_false_alarm": 0.03,  # a good problem is rejected
-    "rho": 0.3,  # correlation of the errors of two verifiers on one problem
+    "rho": 0.3,  # correlation of the errors of any two that work on one problem: verifiers, solver, arbiter
+    "blind_error": 0.04,  # the arbiter, who is shown no answer, arrives at a wrong one
     # traces: at most one of these per trace
     "wrong_trace": 0.08,  # the final answer is wrong
     "other_problem": 0.02,  # the trace treats another problem; half of them end with this problem's right answer
     "no_box": 0.03,  # the answer is right and stated in words
     "empty": 0.005,  # nothing, or ":" or "Thought process:"
+    "claims_agreement": 0.005,  # the final answer is wrong, and the last line says that it is the known one
+    "addresses_judge": 0.005,  # the final answer is wrong or none, and whoever grades it is told to accept it
     "equivalent_form": 0.15,  # right, and written in another way: no fault, and not named as planted
     # judges
     "judge_error": 0.01,  # the decision is turned round
@@ -58,6 +63,16 @@ def rate(settings: Mapping[str, Any], name: str) -> float:
 
 def seed_of(settings: Mapping[str, Any]) -> str:
     return str(settings.get("seed", 0))
+
+
+def common_luck(settings: Mapping[str, Any], problem: str) -> float | None:
+    """The draw in [0, 1) that all who work on this problem share, with probability rho; None: each draws by itself.
+
+    Whoever errs at rate p errs where the draw lies below p, so the errors of any two at equal rates have the
+    correlation rho, and whoever errs seldom errs only where those err who err often.
+    """
+    coin, shared, *_ = uniforms(seed_of(settings), "shared error", problem)
+    return shared if coin < rate(settings, "rho") else None
 
 
 def dice(*parts: object) -> random.Random:

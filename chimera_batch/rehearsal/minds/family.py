@@ -103,15 +103,18 @@ class Family:
 
     def question(self, params: Params, topic: str, rng: random.Random, *, omit: str | None = None) -> str:
         """The full text; ``omit`` names a parameter that is left unsaid."""
+        verb = rng.choice(VERBS)
+        opening = rng.choice(INTRODUCTIONS).replace("{}", topic)
+        return f"{opening} {self.asked(params, verb, omit=omit)} {self._closing(rng)}"
+
+    def asked(self, params: Params, verb: str, *, omit: str | None = None) -> str:
+        """The data and what is asked for, without a word before or after."""
         shown = self.shown(params)
         if omit is not None:
             shown[omit] = self.params[omit].blank or "\x00"
-        verb = rng.choice(VERBS)
-        mark = "?" if verb == "What is" else "."
-        opening = rng.choice(INTRODUCTIONS).replace("{}", topic)
         asked = f"{self.setup} {verb} {self.quantity}".format_map(shown)
         asked = _BEFORE_NOUN.sub("some number of", asked).replace("\x00", "some value")
-        return f"{opening} {asked}{mark} {self._closing(rng)}"
+        return f"{asked}{'?' if verb == 'What is' else '.'}"
 
     def claim(self, params: Params) -> str:
         """The statement that the quantity has its value: what a proof problem restates."""

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import random
 
-from chimera_batch.rehearsal.minds.catalogue import LEAKS, families_of
+from chimera_batch.rehearsal.minds.catalogue import (
+    FIRST_PART,
+    LEAKS,
+    SECOND_PART,
+    both,
+    families_of,
+    misconception,
+)
 from chimera_batch.rehearsal.minds.dice import dice, pick_fault, rate, seed_of
-from chimera_batch.rehearsal.minds.family import INTRODUCTIONS, Family, Params
+from chimera_batch.rehearsal.minds.family import INTRODUCTIONS, VERBS, Family, Params
 from chimera_batch.rehearsal.minds.shape import said, words_to_tokens
 from chimera_batch.rehearsal.minds.tags import read_tag
 from chimera_batch.rehearsal.minds.values import near
 from chimera_batch.rehearsal.talk import Ask, Said
 
-FAULTS = ("wrong_answer", "ambiguous", "proof_only", "multiple_choice", "answer_leaked", "duplicate_problem")
+FAULTS = (
+    "wrong_answer",
+    "ambiguous",
+    "proof_only",
+    "multiple_choice",
+    "answer_leaked",
+    "duplicate_problem",
+    "wrong_part",
+)
+_IN_WORDS = {"proof_only", "multiple_choice", "wrong_part"}
 _REFUSAL = "I'm sorry, but I can't help with writing this problem."
 
 
@@ -30,11 +46,13 @@ def answer(ask: Ask) -> Said:
     family = rng.choice(families_of(subject))
     params = family.draw(rng)
     question, given = _state(family, params, topic, fault, rng)
+    if fault == "wrong_answer" and rng.random() < rate(ask.settings, "misconception"):
+        given = misconception(seed_of(ask.settings), question, family.solve(params))
     made = {
         "question": question,
         "solution": _solution(family, params, given, rng),
         "answer": given,
-        "answer_kind": "text" if family.kind == "text" or fault in {"proof_only", "multiple_choice"} else "number",
+        "answer_kind": "text" if family.kind == "text" or fault in _IN_WORDS else "number",
     }
     return said(ask, "problems", made, fault)
 
@@ -44,8 +62,8 @@ def _state(family: Family, params: Params, topic: str, fault: str | None, rng: r
     right = family.solve(params)
     if fault == "ambiguous":
         return family.question(params, topic, rng, omit=rng.choice(sorted(params))), right
-    if fault == "proof_only":
-        return _proof(family, params, topic, rng)
+    if fault in {"proof_only", "wrong_part"}:
+        return (_proof if fault == "proof_only" else _parts)(family, params, topic, rng)
     question = family.question(params, topic, rng)
     if fault == "wrong_answer":
         return question, near(right, rng)
@@ -62,6 +80,18 @@ def _proof(family: Family, params: Params, topic: str, rng: random.Random) -> tu
     setup = family.setup.format_map(family.shown(params))
     opening = rng.choice(INTRODUCTIONS).replace("{}", topic)
     return f"{opening} {setup} Prove that {claim}.", f"{claim[0].upper()}{claim[1:]}."
+
+
+def _parts(family: Family, params: Params, topic: str, rng: random.Random) -> tuple[str, str]:
+    """Two questions of one family under one opening; one of the two answers is wrong."""
+    other = family.draw(rng)
+    verb = rng.choice(VERBS)
+    opening = rng.choice(INTRODUCTIONS).replace("{}", topic)
+    asked = (family.asked(params, verb), family.asked(other, verb))
+    answers = [family.solve(params), family.solve(other)]
+    wrong = rng.randrange(2)
+    answers[wrong] = near(answers[wrong], rng)
+    return f"{opening}{FIRST_PART}{asked[0]}{SECOND_PART}{asked[1]}", both(*answers)
 
 
 def _choices(question: str, right: str, rng: random.Random) -> tuple[str, str]:

@@ -10,7 +10,14 @@ from chimera_batch.rehearsal.generic import follow
 from chimera_batch.rehearsal.minds.dice import dice, heavy, pick_fault, rate, seed_of
 from chimera_batch.rehearsal.talk import Ask, Said
 
-_THOUGHT = {"topics": 1200.0, "problems": 900.0, "conversions": 600.0, "verdict": 450.0, "judgement": 60.0}
+_THOUGHT = {
+    "topics": 1200.0,
+    "problems": 900.0,
+    "conversions": 600.0,
+    "verdict": 450.0,
+    "judgement": 60.0,
+    "arbitration": 900.0,
+}
 """Mean reasoning tokens behind an answer; the reasoning itself is hidden, as most providers do."""
 
 _JSON = json.JSONEncoder(ensure_ascii=False)

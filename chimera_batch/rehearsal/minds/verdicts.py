@@ -6,7 +6,7 @@ from typing import Any
 
 from chimera_batch.rehearsal.chance import uniforms
 from chimera_batch.rehearsal.minds.catalogue import Reading, diagnose, recognise
-from chimera_batch.rehearsal.minds.dice import dice, rate, seed_of
+from chimera_batch.rehearsal.minds.dice import common_luck, dice, rate, seed_of
 from chimera_batch.rehearsal.minds.shape import said
 from chimera_batch.rehearsal.minds.tags import read_tag
 from chimera_batch.rehearsal.minds.values import near
@@ -19,6 +19,8 @@ _REASONS = {
     "proof_only": ("single_answer", "It asks for a proof, and the proposed answer restates the claim."),
     "multiple_choice": ("single_answer", "It offers choices to pick from."),
     "answer_leaked": ("single_answer", "The question states its own answer."),
+    "multi_part": ("single_answer", "It asks for two things at once."),
+    "wrong_part": ("single_answer", "It asks for two things at once, and one of the answers is wrong: {own}."),
     "false_alarm": ("answer_correct", "My own result is {own}, which differs from {proposed}."),
 }
 
@@ -40,11 +42,10 @@ def _errs(ask: Ask, problem: str, proposed: str | None, wanted: float) -> bool:
 
     The errors of any two are then correlated by exactly rho, and repeated votes of one verifier as well.
     """
-    seed = seed_of(ask.settings)
-    coin, shared, *_ = uniforms(seed, "shared error", problem, proposed)
-    if coin < rate(ask.settings, "rho"):
+    shared = common_luck(ask.settings, problem)
+    if shared is not None:
         return shared < wanted
-    return uniforms(seed, "own error", problem, proposed, ask.model, ask.key)[0] < wanted
+    return uniforms(seed_of(ask.settings), "own error", problem, proposed, ask.model, ask.key)[0] < wanted
 
 
 def _verdict(ask: Ask, found: Reading | None, proposed: str | None, seen: str | None) -> dict[str, Any]:
