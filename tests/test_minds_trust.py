@@ -104,9 +104,8 @@ def test_flattery_never_covers_a_right_answer(fault: str) -> None:
 
 
 def test_planted_traces_are_as_frequent_as_said() -> None:
-    planted = Counter(
-        trace(q, n, **{f: DEFAULT_RATES[f] for f in traces_module.FAULTS}).planted for n, q in enumerate(questions())
-    )
+    rates = {fault: DEFAULT_RATES[fault] for fault in traces_module.FAULTS}
+    planted = Counter(trace(question, n, **rates).planted for n, question in enumerate(questions()))
     for fault in traces_module.FAULTS:
         expected = DEFAULT_RATES[fault] * N
         assert abs(planted[fault] - expected) < 4 * expected**0.5, fault

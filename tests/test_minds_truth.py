@@ -25,7 +25,7 @@ from chimera_batch.rehearsal.talk import Ask, Said
 APART = {
     "duplicate_problem",
     "wrong_part",
-}  # the one needs another problem, the other one is tested in test_minds_trust
+}  # it takes two of them; tested in test_minds_trust
 FAULTS = tuple(fault for fault in problems_module.FAULTS if fault not in APART)
 CALM: dict[str, Any] = dict.fromkeys((*problems_module.FAULTS, "refusal", "invalid_json"), 0)
 SURE: dict[str, Any] = {"verifier_miss": 0, "verifier_false_alarm": 0, "invalid_json": 0}

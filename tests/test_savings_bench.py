@@ -71,6 +71,7 @@ def _different(one: Any, other: Any, path: str = "") -> Iterator[str]:
 
 
 ASKED = ["topics", "problems", "conversions", "verdict_a", "verdict_b", "solutions", "judgements"]
+ASKED += ["arbitration", "arbitration_judgements"]
 DIFFERENCES = {
     "screening": (set(), {"candidates", "verified"}),
     "cascade": (set(), {"verdict_b_rows"}),
@@ -275,7 +276,7 @@ def test_without_screening_what_is_kept_is_screened_late(desk: Desk) -> None:
     desk.table("candidates", "row_key VARCHAR, question VARCHAR, reference_answer VARCHAR", candidates)
     verdicts = [{"row_key": key, "kept": True, "own_answer": "x"} for key in drafts]
     for verdict in ("verdict_a", "verdict_b"):
-        desk.table(verdict, "row_key VARCHAR, kept BOOLEAN, own_answer VARCHAR", verdicts)
+        desk.table(verdict, "row_key VARCHAR, kept BOOLEAN, objection VARCHAR, own_answer VARCHAR", verdicts)
     assert [row["row_key"] for row in ours(desk, "verified_screened_late.sql")] == ["ok"]
     assert [row["row_key"] for row in desk.run("chimera/verified.sql")] == ["again", "ok"], "the naive run keeps both"
 

@@ -216,9 +216,7 @@ def test_a_problem_that_cannot_be_solved_is_disputed(desk: Desk) -> None:
 # -- the data set
 
 
-def published(
-    desk: Desk, references: Mapping[int, str], *said: tuple[int, int, bool | None], share: float = 0
-) -> list[Row]:
+def published(desk: Desk, references: Mapping[int, str], *said: tuple[int, int, bool | None]) -> list[Row]:
     """The data set of problems with these references, and of traces (problem, sample, label)."""
     desk.table("verified", VERIFIED, [draft(n) for n in references])
     desk.table("solutions", SOLUTIONS, [trace(n, "42", sample=sample) for n, sample, _ in said])
@@ -227,7 +225,7 @@ def published(
     desk.table("labels", LABELS, [{name: row[name] for name in kept} | {"decided_by": "rule"} for row in rows])
     checked = [{"row_key": f"m/t/{n}", "reference": reference} for n, reference in references.items()]
     desk.table("reference_checks", REFERENCE_CHECKS, checked)
-    return desk.run("chimera/dataset.sql", held_out_share=share)
+    return desk.run("chimera/dataset.sql", held_out_share=0)
 
 
 COLUMNS = [
