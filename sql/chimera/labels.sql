@@ -15,7 +15,7 @@ SELECT
     END AS decided_by,
     c.final_answer,
     if(j.row_key IS NULL, c.decision_method, 'judge') AS decision_method,
-    concat_ws('; ', c.decision_evidence, j.yes_votes || ' of ' || j.votes || ' votes say the same') AS decision_evidence,
+    concat_ws('; ', c.decision_evidence, j.yes_votes || ' of ' || j.votes || ' votes: the same') AS decision_evidence,
     coalesce(j.reason, c.reason) AS decision_reason
 FROM solutions AS s
 JOIN checks AS c ON c.row_key = s.row_key
