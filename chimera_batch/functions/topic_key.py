@@ -9,8 +9,8 @@ import re
 
 from chimera_batch.functions.text_key import folded
 
-_WORD = re.compile(r"[^\W_]+(?:\+\+|\+|#)?(?![^\W_])")  # C, C++ and C# are three topics
-_STOP = frozenset(
+WORD = re.compile(r"[^\W_]+(?:\+\+|\+|#)?(?![^\W_])")  # C, C++ and C# are three topics
+STOP = frozenset(
     ["an", "and", "as", "at", "by", "for", "from", "in", "into", "its", "of", "on", "or", "the", "their", "to"]
 )
 """Without "a": vitamin A is a topic."""
@@ -18,8 +18,8 @@ _STOP = frozenset(
 
 def topic_words(text: str) -> frozenset[str]:
     """The words that carry a topic; all of them where there are only small ones."""
-    words = frozenset(_WORD.findall(folded(text).replace("'s", "")))
-    return (words - _STOP) or words
+    words = frozenset(WORD.findall(folded(text).replace("'s", "")))
+    return (words - STOP) or words
 
 
 def topic_key(text: str) -> str:

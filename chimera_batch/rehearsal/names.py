@@ -10,6 +10,7 @@ TEXT: Final = "text"
 
 _MARKS = {
     "chimera_topics": {"topics"},
+    "chimera_same_topics": {"only_first", "relation"},
     "chimera_problems": {"question", "answer_kind"},
     "chimera_conversions": {"possible", "problems"},
     "chimera_verdict": {"own_answer", "verdict"},

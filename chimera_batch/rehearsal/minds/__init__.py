@@ -15,6 +15,7 @@ from chimera_batch.rehearsal.minds import (
     conversions,
     judgements,
     problems,
+    same_topics,
     topics,
     traces,
     trials,
@@ -32,6 +33,7 @@ __all__ = ["DEFAULT_RATES", "answer", "families", "fault_of", "fingerprint", "tr
 
 _MINDS = {
     "chimera_topics": topics.answer,
+    "chimera_same_topics": same_topics.answer,
     "chimera_problems": problems.answer,
     "chimera_conversions": conversions.answer,
     "chimera_verdict": verdicts.answer,

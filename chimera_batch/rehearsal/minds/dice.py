@@ -12,6 +12,9 @@ from chimera_batch.rehearsal.chance import digest, normal, uniforms
 DEFAULT_RATES: Final[Mapping[str, float]] = {
     # topics: share of the listed topics
     "duplicate_topic": 0.06,  # another spelling or word order of a topic that is already listed
+    "near_duplicate_topic": 0.02,  # a listed topic in other words: abbreviated, a synonym, "Y and X in modern research"
+    "narrower_topic": 0.0,  # "Quantum …" before a listed topic: looks like one, and is another
+    "same_topic_error": 0.01,  # of the answers whether two topics are one
     "vague_topic": 0.01,  # "Emerging directions": names nothing
     # problems: share of the drafts; at most one of these per draft
     "wrong_answer": 0.08,  # the answer is off by a digit, by one, or by its sign

@@ -12,6 +12,7 @@ from chimera_batch.rehearsal.talk import Ask, Said
 
 _THOUGHT = {
     "topics": 1200.0,
+    "same_topics": 90.0,
     "problems": 900.0,
     "conversions": 600.0,
     "verdict": 450.0,

@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import random
-import re
-import tomllib
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from itertools import combinations
 
 from chimera_batch.rehearsal.minds.dice import dice, rate, seed_of
+from chimera_batch.rehearsal.minds.respelling import narrow, respell_nearly
 from chimera_batch.rehearsal.minds.shape import said
 from chimera_batch.rehearsal.minds.tags import read_count, read_lines, read_tag
+from chimera_batch.rehearsal.minds.vocabulary import Topic, token_set, vocabulary
 from chimera_batch.rehearsal.talk import Ask, Said
 
 VAGUE = (
     "Emerging directions", "Selected advanced topics", "Recent developments", "Open problems", "Future trends",
     "Education research and outreach", "Other perspectives", "Current issues", "Miscellaneous questions",
 )  # fmt: skip
-_WORD = re.compile(r"\w+")
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    area: str
-    topic: str
-
-
-def token_set(topic: str) -> frozenset[str]:
-    """What makes two spellings one topic here: the words, whatever their order, case and punctuation."""
-    return frozenset(_WORD.findall(topic.casefold()))
-
-
-@cache
-def vocabulary(subject: str) -> tuple[Topic, ...]:
-    """Every topic that the mind can name for a subject, each once; a common stock for subjects it does not know."""
-    data = tomllib.loads((files("chimera_batch.rehearsal.minds") / "vocabulary.toml").read_text(encoding="utf-8"))
-    entry = next((entry for name, entry in data.items() if name.casefold() == subject.casefold()), data["other"])
-    listed = []
-    for area, objects in entry["areas"].items():
-        listed += [Topic(area, f"{method} {thing}") for method in entry["methods"] for thing in objects]
-        listed += [Topic(area, f"{one[0].upper()}{one[1:]} and {two}") for one, two in combinations(objects, 2)]
-    return tuple(listed)
 
 
 def answer(ask: Ask) -> Said:
@@ -76,6 +48,13 @@ def _next(ask: Ask, rng: random.Random, fresh: list[Topic], named: list[str]) ->
         return Topic(area, rng.choice(VAGUE)), "vague_topic"
     if named and (u < rate(ask.settings, "duplicate_topic") or not fresh):
         return Topic(area, respell(rng.choice(named), rng)), "duplicate_topic"
+    u -= rate(ask.settings, "duplicate_topic")
+    if named and u < rate(ask.settings, "near_duplicate_topic"):
+        subject = read_tag(ask.user, "subject") or "other"
+        again = rng.choice(named)
+        return Topic(area, respell_nearly(subject, again, rng) or respell(again, rng)), "near_duplicate_topic"
+    if named and u - rate(ask.settings, "near_duplicate_topic") < rate(ask.settings, "narrower_topic"):
+        return Topic(area, narrow(rng.choice(named), rng)), "narrower_topic"
     return fresh.pop(), None
 
 

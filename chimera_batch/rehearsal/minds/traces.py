@@ -9,8 +9,8 @@ from chimera_batch.rehearsal.minds.catalogue import families, misconception, rec
 from chimera_batch.rehearsal.minds.dice import common_luck, dice, heavy, pick_fault, rate, seed_of
 from chimera_batch.rehearsal.minds.shape import words_to_tokens
 from chimera_batch.rehearsal.minds.tags import read_tag
-from chimera_batch.rehearsal.minds.topics import vocabulary
 from chimera_batch.rehearsal.minds.values import extract, near, other_form, same
+from chimera_batch.rehearsal.minds.vocabulary import vocabulary
 from chimera_batch.rehearsal.talk import Ask, Said
 
 FAULTS = ("wrong_trace", "other_problem", "no_box", "empty", "claims_agreement", "addresses_judge")
