@@ -166,7 +166,8 @@ def test_topics_of_two_subjects_are_never_compared() -> None:
     assert len(one.desk.rows("taxonomy")) == 2
 
 
-@settings(max_examples=12)
+@pytest.mark.slow
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=4).map(" x".join), st.data())
 def test_every_name_is_decided_once_and_every_merge_ends_at_a_kept_topic(_: str, data: st.DataObject) -> None:
     words = st.lists(

@@ -1,5 +1,6 @@
--- What became of every topic that was named, and why: kept, merged into another one (with the reason and the measure), no
--- topic at all, or over quota. Only a later topic is merged into an earlier one, so what came first is never displaced.
+-- What became of every topic that was named, and why: kept, merged into another one (with the reason and the measure),
+-- no topic at all, or over quota. Only a later topic is merged into an earlier one, so what came first is never
+-- displaced.
 -- reads: topic_names, topic_pairs, same_topics
 -- $subjects: list of {subject, topics}: the quota of each subject
 WITH RECURSIVE quotas AS (

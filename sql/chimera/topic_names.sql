@@ -1,5 +1,5 @@
--- Every topic that was named or wished for, in the order in which topics are taken: earlier rounds first, and areas take
--- turns, so that a later round or a larger quota adds topics at the end. With the key of its words and the first check.
+-- Every topic that was named or wished for, in the order in which topics are taken: earlier rounds first, and areas
+-- take turns, so that a later round or a larger quota adds topics at the end. With its words' key and the first check.
 -- reads: topics
 -- $subjects: list of {subject, areas}: names of areas are too general for a topic
 -- $extra_topics: list of {subject, area, topic} that a person wants in any case, whatever the check says; may be empty
@@ -42,7 +42,8 @@ SELECT
     || '/' || left(trim(regexp_replace(key, '[^\p{L}\p{N}]+', '-', 'g'), '-'), 60)
     || '-' || left(md5(key), 6) AS topic_id,
     judgement,
-    judgement = 'ok' AND row_number() OVER (PARTITION BY subject, key, judgement = 'ok' ORDER BY place) = 1 AS first_named,
+    judgement = 'ok'
+    AND row_number() OVER (PARTITION BY subject, key, judgement = 'ok' ORDER BY place) = 1 AS first_named,
     place
 FROM judged
 ORDER BY row_key

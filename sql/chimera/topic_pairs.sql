@@ -1,5 +1,5 @@
 -- Topics of one subject that are, or may be, one: each later one beside an earlier one, with how alike they are.
--- reason: near duplicate (words), fuzzy (number and spelling), embedding (meaning), or NULL where only a model can tell.
+-- reason: near duplicate (words), fuzzy (number and spelling), embedding (meaning); NULL where only a model can tell.
 -- reads: topic_names
 -- $near_topic: words that overlap this much (Jaccard) are one topic (0.9)
 -- $grey_topic: from this overlap on a model is asked (0.6)

@@ -1,5 +1,5 @@
--- The taxonomy as a tree, one row per node: subject (level 1, without parent), area, branch, topic. topics: how many lie
--- below; a topic is one itself. A branch that only says the area again is no node.
+-- The taxonomy as a tree, one row per node: subject (level 1, without parent), area, branch, topic. topics: how many
+-- lie below; a topic is one itself. A branch that only says the area again is no node.
 -- reads: taxonomy
 WITH leaves AS (
     SELECT
@@ -9,7 +9,8 @@ WITH leaves AS (
     FROM taxonomy
 ),
 nodes AS (
-    SELECT subject_id AS node, NULL::VARCHAR AS parent, 1 AS level, 'subject' AS kind, subject AS name, row_key FROM leaves
+    SELECT subject_id AS node, NULL::VARCHAR AS parent, 1 AS level, 'subject' AS kind, subject AS name, row_key
+    FROM leaves
     UNION ALL
     SELECT area_id, subject_id, 2, 'area', area, row_key FROM leaves
     UNION ALL
