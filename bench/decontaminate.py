@@ -43,8 +43,8 @@ def texts(rng: np.random.Generator, count: int, mean: int, vocabulary: Sequence[
     lengths = np.maximum(rng.lognormal(np.log(mean) - 0.18, 0.6, count).astype(int), 5)
     weights = 1 / np.arange(1, len(vocabulary) + 1)
     drawn = rng.choice(len(vocabulary), int(lengths.sum()), p=weights / weights.sum())
-    words = iter(drawn.tolist())
-    return [" ".join(vocabulary[next(words)] for _ in range(length)) + "." for length in lengths.tolist()]
+    words, ends = np.array(vocabulary, dtype=object)[drawn], np.cumsum(lengths)
+    return [" ".join(words[end - length : end]) + "." for length, end in zip(lengths, ends, strict=True)]
 
 
 def words_of(rng: random.Random, count: int) -> list[str]:

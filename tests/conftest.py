@@ -53,6 +53,9 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_better_data",
     "test_export",
     "test_contamination",
+    "test_difficulty",
+    "test_quality",
+    "test_analyses",
 )
 
 
