@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from tests.conftest import ROOT
 Row = dict[str, Any]
 
 
-def problems(count: int, seed: object, of: Iterable[Family] = ()) -> Iterator[tuple[Family, str, str]]:
+def problems(count: int, seed: object, of: Sequence[Family] = ()) -> Iterator[tuple[Family, str, str]]:
     """Family, question and right answer, the families in turn."""
-    chosen = tuple(of) or families()
+    chosen = [*(of or families())]
+    dice("order").shuffle(chosen)  # else the first few are all of one subject
     for number in range(count):
         rng = dice("benchmark", seed, number)
         family = chosen[number % len(chosen)]
@@ -86,7 +88,46 @@ def manifest(folder: Path, name: str, **changes: Any) -> Path:
         if "file" in stage:
             stage["file"] = str(ROOT / "manifests" / stage["file"])
         stage.update(stages.get(stage["name"], {}))
-    told["params"] |= changes.pop("params", {})
+    told["params"] = told.get("params", {}) | changes.pop("params", {})
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(told | changes, sort_keys=False), encoding="utf-8")
     return path
+
+
+def plain(count: int, seed: object = 0) -> list[Row]:
+    """Question and right answer."""
+    listed = enumerate(problems(count, ("plain", seed)), 1)
+    return [
+        {"id": f"plain-{number:04d}", "question": question, "answer": answer, "subject": family.subject}
+        for number, (family, question, answer) in listed
+    ]
+
+
+def candidates(count: int, wrong_every: int = 4, seed: object = 0) -> list[Row]:
+    """Questions with the answers that some collection claims: every so many-th is wrong (``minds.fault_of`` tells)."""
+    rows = []
+    for number, (_, question, answer) in enumerate(problems(count, ("candidates", seed)), 1):
+        claimed = near(answer, dice("claimed", seed, number)) if number % wrong_every == 0 else answer
+        rows.append({"id": f"row-{number:04d}", "question": question, "answer": claimed, "source": "ours"})
+    return rows
+
+
+def texts(count: int, seed: object = 0) -> list[Row]:
+    """Raw passages: what a few families are about, said in a row, with the numbers of a case."""
+    rows = []
+    listed = iter(problems(5 * count, ("texts", seed)))
+    for number in range(1, count + 1):
+        told = []
+        for family, _, _ in islice(listed, 5):
+            params = family.draw(dice("text", seed, number, family.name))
+            told += [family.setup.format_map(family.shown(params)), family.method, f"Here {family.claim(params)}."]
+        rows.append({"id": f"text-{number:03d}", "text": " ".join(told)})
+    return rows
+
+
+def trained_on(count: int, seed: object = 0) -> list[Row]:
+    """Whole texts to train on, of very different lengths."""
+    return [
+        {"id": f"{seed}-{number:04d}", "text": f"{question}\n\n{family.method} " * (1 + number % 4) + answer}
+        for number, (family, question, answer) in enumerate(problems(count, ("trained", seed)), 1)
+    ]

@@ -13,6 +13,7 @@ from chimera_batch.functions.answer_parts import answer_parts
 from chimera_batch.functions.answers_match import answers_match
 from chimera_batch.functions.bootstrap_interval import bootstrap_interval
 from chimera_batch.functions.compare_answers import FINDING, PARTS, compare_answers, compare_parts
+from chimera_batch.functions.count_tokens import count_tokens
 from chimera_batch.functions.final_answer import final_answer
 from chimera_batch.functions.minhash import minhash
 from chimera_batch.functions.ngram_containment import ngram_containment
@@ -64,6 +65,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function("minhash", minhash, ("VARCHAR", "BIGINT", "BIGINT"), "BIGINT[]"),
     Function("particulars", particulars, ("VARCHAR",), PARTICULARS),
     Function("sentence_embedding", sentence_embedding, ("VARCHAR",), "FLOAT[]", extra="embed"),
+    Function("count_tokens", count_tokens, ("VARCHAR", "VARCHAR"), "BIGINT"),
     Function("pass_at_k", pass_at_k, ("BIGINT", "BIGINT", "BIGINT"), "DOUBLE"),
     Function("bootstrap_interval", bootstrap_interval, ("DOUBLE[]",), "STRUCT(low DOUBLE, high DOUBLE)"),
 )

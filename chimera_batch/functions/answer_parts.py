@@ -68,7 +68,7 @@ def _marked(text: str) -> list[Part]:
 
 def _assigned(text: str) -> list[Part]:
     """x = 1, y = 2: each piece names what it gives the value of, and no name comes twice."""
-    pieces = split(_JOINT.sub(";", text.strip().strip("$").rstrip(".")), grouped=True)
+    pieces = split(_JOINT.sub(";", text.strip().strip("$").rstrip(".")))
     if pieces is None or not 2 <= len(pieces) <= _MOST:
         return []
     found = [_NAMED.fullmatch(piece.strip().strip("$").strip()) for piece in pieces]

@@ -18,6 +18,7 @@ CLAIM = "It is generally agreed that this holds in every case without exception.
 """What an article with the fault ``rewrite_claim`` adds: nothing of it is in any text, and there is no number in it."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_MARKS = re.compile(r"^(?:#.*|- (?:\*\*.*?\*\*: )?)", re.MULTILINE)
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.]*\d)")
 
 
@@ -36,16 +37,16 @@ def write(ask: Ask) -> Said:
         del sentences[rng.choice(numbered)]
     elif fault == "rewrite_claim":
         sentences.insert(rng.randrange(len(sentences) + 1), CLAIM)
-    made = _sections(sentences)
+    made = _sections(sentences or ["Nothing is left."])
     return said(ask, "problems", made | {"examples": []} if fault == "rewrite_bare" else made, fault)
 
 
 def judge(ask: Ask) -> Said:
     """Which sentences of the article the text does not have; turned round at the judges' rate of errors."""
     source = read_tag(ask.user, "source") or ""
-    article = _sentences(re.sub(r"^(#.*|\*\*.*?\*\*:?)", "", read_tag(ask.user, "article") or "", flags=re.MULTILINE))
+    article = _sentences(_MARKS.sub("", read_tag(ask.user, "article") or ""))
     known = set(_sentences(source))
-    strange = [sentence for sentence in article if sentence.strip("- ") not in known]
+    strange = [sentence for sentence in article if sentence not in known]
     erred = uniforms(seed_of(ask.settings), "judge", ask.key)[0] < rate(ask.settings, "judge_error")
     made = {"unsupported": strange[:3], "faithful": (not strange) != erred}
     return said(ask, "judgement", made, "judge_error" if erred else None)
