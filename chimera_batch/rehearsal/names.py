@@ -17,6 +17,7 @@ _MARKS = {
     "chimera_judgement": {"extracted", "same"},
     "augmentation_problems": {"difficulty", "question"},
     "rewriting_articles": {"background", "definitions"},
+    "quality_ranking": {"well_posedness", "depth"},
     "rewriting_verdict": {"unsupported", "faithful"},
     "chimera_arbitration": {"solvable", "final_answer"},
 }

@@ -15,6 +15,7 @@ from chimera_batch.rehearsal.minds import (
     conversions,
     judgements,
     problems,
+    rankings,
     same_topics,
     topics,
     traces,
@@ -41,6 +42,7 @@ _MINDS = {
     "augmentation_problems": variants.answer,
     "rewriting_articles": articles.write,
     "rewriting_verdict": articles.judge,
+    "quality_ranking": rankings.answer,
     "chimera_arbitration": arbitration.answer,
 }
 

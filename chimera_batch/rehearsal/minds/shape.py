@@ -18,6 +18,7 @@ _THOUGHT = {
     "verdict": 450.0,
     "judgement": 60.0,
     "arbitration": 900.0,
+    "ranking": 700.0,
 }
 """Mean reasoning tokens behind an answer; the reasoning itself is hidden, as most providers do."""
 
