@@ -20,7 +20,12 @@ from chimera_batch.opening import Options
 from chimera_batch.rehearsal.minds.problems import FAULTS
 
 STANDARD = 2  # a batch costs half of the standard price, for every model of the bench
-TRACES = ("solutions", "judgements", "arbitration", "arbitration_judgements")  # stages whose bill grows with every problem that is kept
+TRACES = (
+    "solutions",
+    "judgements",
+    "arbitration",
+    "arbitration_judgements",
+)  # stages whose bill grows with every problem that is kept
 
 Batch = tuple[str, str, int, datetime, datetime]
 """Stage, shard, attempt, sent, landed."""
