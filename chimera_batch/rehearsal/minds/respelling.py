@@ -31,7 +31,7 @@ def respell_nearly(subject: str, topic: str, rng: random.Random) -> str | None:
 def narrow(topic: str, rng: random.Random) -> str:
     """A part of the topic, which is a topic of its own."""
     restricting = [word for word in _lists()["narrower"] if word.casefold() not in token_set(topic)]
-    return f"{rng.choice(restricting)} {topic[:1].lower()}{topic[1:]}"
+    return f"{rng.choice(restricting or _lists()['narrower'])} {topic[:1].lower()}{topic[1:]}"
 
 
 def meaning(subject: str, topic: str) -> Words:
