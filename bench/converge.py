@@ -122,7 +122,7 @@ def alone(made: Made, times: int) -> dict[str, Took]:
 def statements(made: Made, folder: Path) -> dict[str, str]:
     """By what they are held against: SQL over the files that the ledger names."""
     with open_run(made.manifest, _million.options()) as ctx:
-        asked = [ctx.store.fetch(one.key) for one in ctx.facts.asked[ctx.run, "drafts"].values()]
+        asked = [ctx.store.fetch(key) for one in ctx.facts.asked[ctx.run, "drafts"].values() for key in one.keys]
         answers = [
             ctx.store.fetch(key)
             for _, one in ctx.facts.attempts(ctx.run)

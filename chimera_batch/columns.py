@@ -20,11 +20,17 @@ ANSWERS_OWN = frozenset(
 
 
 def check_rows(query: Source, warehouse: Warehouse) -> list[tuple[str, str]]:
-    """Refuse a rows query whose columns the engine could mistake for its own; returns them, with their types.
+    """Refuse a rows query whose columns or keys rows may not have; returns its columns, with their types.
 
-    The view ``fresh_rows`` holds its rows.
-    Raises InputError naming the column or the row key.
+    The view ``fresh_rows`` holds its rows. Raises InputError naming the column or the row key.
     """
+    found = check_columns(query, warehouse)
+    check_keys(query, warehouse)
+    return found
+
+
+def check_columns(query: Source, warehouse: Warehouse) -> list[tuple[str, str]]:
+    """Refuse a rows query whose columns the engine could mistake for its own; returns them, with their types."""
     found = warehouse.describe(engine_sql("fresh"), {})
     for name, _ in found:
         if name.lower() in ANSWERS_OWN:
@@ -34,7 +40,6 @@ def check_rows(query: Source, warehouse: Warehouse) -> list[tuple[str, str]]:
                 hint=f"SELECT {name} AS {query.path.stem.removesuffix('_rows')}_{name.lower()}, …",
             )
     _check_type(query, "rows query", found)
-    check_keys(query, warehouse)
     return found
 
 

@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
-from chimera_batch import fingerprints
+from chimera_batch import adding, fingerprints
 from chimera_batch.blocks import BlockWriter
 from chimera_batch.columns import check_rows
 from chimera_batch.context import Context, engine_sql
@@ -49,36 +50,61 @@ def draw(
 ) -> Drawn:
     """Run the rows query of a round, render every request, and write both down side by side.
 
-    Raises InputError naming the SQL line, the row key or the template line at fault.
+    Of a large round that only gained rows, those alone are written. Raises InputError naming the SQL line, the row key
+    or the template line at fault.
     """
     assert stage.rows is not None  # noqa: S101 - the manifest gives every ask stage a rows query
     stem = folder / f"{stage.name}-{number}"
-    fresh, ids, path = (stem.with_name(f"{stem.name}.{what}") for what in ("rows.parquet", "ids.csv", "asked.parquet"))
-    rows = warehouse.write(stage.rows, {**ctx.project.params, "round": number}, fresh, form=SCRATCH)
-    warehouse.view("fresh_rows", [fresh])
-    columns = check_rows(stage.rows, warehouse)
-    rendering = fingerprints.of_rendering(stage, ctx.project.params, columns)
-    known = _remember(ctx, stage, number, rendering, warehouse, stem)
+    ids, path, blocks = (stem.with_name(f"{stem.name}.{what}") for what in ("ids.csv", "asked.parquet", "blocks"))
+    new = _new_rows(ctx, stage, number, warehouse, stem)
     with ExitStack() as stack:
-        kept = stack.enter_context(BlockWriter(stem.with_name(f"{stem.name}.blocks"))) if keep_lines else None
+        kept = stack.enter_context(BlockWriter(blocks)) if keep_lines else None
         out = stack.enter_context(ids.open("w", encoding="ascii", newline="\n"))
-        render_rows(ctx, stage, warehouse.rows(engine_sql("fresh_new" if known else "fresh"), {}), out, kept)
+        render_rows(ctx, stage, warehouse.rows(engine_sql(new.query), {"first": new.first}), out, kept)
     warehouse.listed("ids", _ID_COLUMNS, ids)
-    ceiling = stage.calls[0].max_output_tokens
-    told = {"round": number, "samples": stage.samples, "ceiling": ceiling}
-    if known:
+    if new.query == "fresh_new":
         all_ids = stem.with_name(f"{stem.name}.ids.parquet")
         warehouse.write(engine_sql("fresh_all"), {}, all_ids, form=SCRATCH)
         warehouse.view("ids", [all_ids])
+    told = {"round": number, "samples": stage.samples, "ceiling": stage.calls[0].max_output_tokens}
     requests = warehouse.write(engine_sql("asked"), told, path, metadata=ctx.marks, form=QUICK)
-    if requests != rows * stage.samples:  # rows and ids are put together by their order alone
+    if requests != new.count * stage.samples:  # rows and ids are put together by their order alone
         raise ChimeraError(
-            f"{rows} rows of stage {stage.name} were drawn as {requests} requests",
+            f"{new.count} rows of stage {stage.name} were drawn as {requests} requests",
             hint="this is a bug in chimera-batch; nothing was sent: please report it with the rows query",
         )
-    for done in (fresh, ids):
+    for done in (new.rows, ids):
         done.unlink()
-    return Drawn(path, rows, requests, rendering, kept.blocks if kept else None)
+    return Drawn(path, new.count, requests, new.rendering, kept.blocks if kept else None, new.before)
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """Rows of a round that are to be written down, and the query that gives those of them to render."""
+
+    rows: Path
+    count: int
+    rendering: str
+    query: str
+    before: Asked | None = None  # the round that gains them; None: they are all of it
+
+    @property
+    def first(self) -> int:
+        return self.before.rows if self.before else 0
+
+
+def _new_rows(ctx: Context, stage: Stage, number: int, warehouse: Warehouse, stem: Path) -> _New:
+    """The view ``fresh_rows``: all rows of a round, or those that it gained, if it is large and lost none."""
+    assert stage.rows is not None  # noqa: S101 - as above
+    more = adding.added(ctx, stage, number, warehouse, stem)
+    if more is not None:
+        return _New(more.rows, more.count, more.rendering, "fresh_further", more.before)
+    fresh = stem.with_name(f"{stem.name}.rows.parquet")
+    rows = warehouse.write(stage.rows, {**ctx.project.params, "round": number}, fresh, form=SCRATCH)
+    warehouse.view("fresh_rows", [fresh])
+    rendering = fingerprints.of_rendering(stage, ctx.project.params, check_rows(stage.rows, warehouse))
+    known = _remember(ctx, stage, number, rendering, warehouse, stem)
+    return _New(fresh, rows, rendering, "fresh_new" if known else "fresh")
 
 
 def _remember(ctx: Context, stage: Stage, number: int, rendering: str, warehouse: Warehouse, stem: Path) -> bool:
@@ -89,7 +115,7 @@ def _remember(ctx: Context, stage: Stage, number: int, rendering: str, warehouse
     before = ctx.facts.asked.get((ctx.run, stage.name), {}).get(number)
     if before is None or before.rendering != rendering:
         return False
-    warehouse.view("fresh_asked", [ctx.store.fetch(before.key)])
+    warehouse.view("fresh_asked", [ctx.store.fetch(key) for key in before.keys])
     known = stem.with_name(f"{stem.name}.known.parquet")
     warehouse.write(engine_sql("fresh_known"), {}, known, form=SCRATCH)
     warehouse.view("fresh_known", [known])
@@ -106,9 +132,12 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
     key = f"runs/{ctx.run}/{stage.name}/asked-{number}-{content}.parquet"
     ctx.store.create_file(key, drawn.path)
     asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests, drawn.rendering)
+    if (before := drawn.before) is not None:
+        rows, requests, more = before.rows + drawn.rows, before.requests + drawn.requests, (*before.more, key)
+        asked = replace(asked, key=before.key, rows=rows, requests=requests, more=more)
     ctx.ledger.asked(ctx.run, stage.name, asked)
     known = ctx.facts.asked[ctx.run, stage.name][number]
-    return known, known.key == key
+    return known, known.keys == asked.keys
 
 
 def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: BlockWriter | None) -> None:

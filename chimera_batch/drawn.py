@@ -11,19 +11,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chimera_batch.facts import Asked
+
 if TYPE_CHECKING:  # a command that draws nothing does without what compresses
     from chimera_batch.blocks import Blocks
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A round's requests as a local Parquet file, not yet a fact, and their lines by position where they were kept."""
+    """A round's requests as a local Parquet file, not yet a fact, and their lines by position where they were kept.
+
+    ``before``: the round as it was asked, if the file only holds what it gains; its rows and requests are those of the
+    file.
+    """
 
     path: Path
     rows: int
     requests: int
     rendering: str  # digest of what made its requests of its rows
     lines: Blocks | None = None
+    before: Asked | None = None
 
     def moved(self, folder: Path) -> Drawn:
         """The same with its files in another folder of the same disk."""

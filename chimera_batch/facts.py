@@ -117,7 +117,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The rows and request ids of one round of one stage."""
+    """The rows and request ids of one round of one stage. ``more``: objects with rows that it gained later."""
 
     round: int
     fingerprint: str
@@ -125,6 +125,12 @@ class Asked:
     rows: int
     requests: int
     rendering: str | None = None  # digest of what makes requests of its rows; None: an older version asked it
+    more: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Of all its objects."""
+        return (self.key, *self.more)
 
     @property
     def base(self) -> str:

@@ -45,7 +45,7 @@ def _asked(facts: Facts, event: dict[str, Any]) -> None:
     rounds = facts.asked.setdefault((event["run"], event["stage"]), {})
     number = event["round"]
     fields = {name: event[name] for name in ("fingerprint", "key", "rows", "requests")}
-    rounds[number] = Asked(number, **fields, rendering=event.get("rendering"))
+    rounds[number] = Asked(number, **fields, rendering=event.get("rendering"), more=tuple(event.get("more", ())))
     for later in [r for r in rounds if r > number]:  # asked from what this round now replaces
         del rounds[later]
     facts.ended.pop((event["run"], event["stage"]), None)

@@ -101,6 +101,7 @@ class Ledger:
                 "rows": asked.rows,
                 "requests": asked.requests,
                 "rendering": asked.rendering,
+                "more": asked.more,
             }
             return {"type": "asked", "run": run, "stage": stage, "round": asked.round, **fields}
 

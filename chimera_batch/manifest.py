@@ -17,8 +17,8 @@ from chimera_batch.shape import AskStage, Manifest, Strict
 from chimera_batch.yamldoc import Document, Loc, parse, report
 
 _ENGINE = """
-    answers asked attempts batches best charged choices costs drawn fates flying forgiven fresh_asked fresh_known
-    fresh_landed fresh_members fresh_packed fresh_rows fresh_todo history ids kept keys landed later_table
+    answers asked attempts batches best charged choices costs drawn fates flying forgiven fresh_asked fresh_keys
+    fresh_known fresh_landed fresh_members fresh_packed fresh_rows fresh_todo history ids kept keys landed later_table
     made_rows marked members offers outcomes params placed_ids previous quotes sent stage_table stages standing
     standings traced whole_shards
 """

@@ -104,7 +104,7 @@ def basis(ctx: Context, stage: Stage, asked: Iterable[Asked], shards: Iterable[S
     mark = (ctx.run, stage.name)
     seen = [[one.id, one.members, one.requests, [_told(attempt, mark) for attempt in one.attempts]] for one in shards]
     rules = {name: asdict(rule) for name, rule in stage.retry.items()}
-    return digest([code(*_SQL), ctx.realm(stage), [one.key for one in asked], rules, _paying(ctx, stage), seen])
+    return digest([code(*_SQL), ctx.realm(stage), [one.keys for one in asked], rules, _paying(ctx, stage), seen])
 
 
 def _paying(ctx: Context, stage: Stage) -> list[Any]:

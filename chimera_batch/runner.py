@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 
 from chimera_batch import asking, joining, planning, polling, recalling, standing, waves
 from chimera_batch.context import Context
@@ -19,7 +18,7 @@ from chimera_batch.facts import Attempt, Shard
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
 from chimera_batch.shortfall import Over
-from chimera_batch.stepping import Step, inputs_of
+from chimera_batch.stepping import Round, Step, inputs_of
 from chimera_batch.submitting import Sender, check_breaker
 
 _PACK_TRIES = 50  # how often another runner may pack first before we call it a bug
@@ -165,7 +164,7 @@ def _join(step: Step, counts: Standing | None, asked: Sequence[str]) -> Made:
     return joining.keep(step.ctx, step.stage, step.fingerprint_of(asked), table, counts)
 
 
-def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
+def _send(step: Step, paths: list[Round], progress: Progress) -> Standing:
     """Pack and send what is missing; how the requests stand afterwards."""
     ctx, stage = step.ctx, step.stage
     counts, upto = packed(step, paths)
@@ -181,7 +180,7 @@ def _send(step: Step, paths: list[Path], progress: Progress) -> Standing:
     return counts
 
 
-def packed(step: Step, paths: list[Path]) -> tuple[Standing, str]:
+def packed(step: Step, paths: list[Round]) -> tuple[Standing, str]:
     """Pack what may be sent: everything, or a sample while nobody has agreed to more; and where the sample ends."""
     ctx, stage = step.ctx, step.stage
     number = len(paths)
@@ -204,7 +203,7 @@ def packed(step: Step, paths: list[Path]) -> tuple[Standing, str]:
     )
 
 
-def _sent(step: Step, paths: list[Path], counts: Standing, progress: Progress) -> Standing:
+def _sent(step: Step, paths: list[Round], counts: Standing, progress: Progress) -> Standing:
     """Send what is open and in the view ``standing``."""
     ctx, stage = step.ctx, step.stage
     sender = Sender(ctx, stage, step.warehouse, step.folder)

@@ -150,7 +150,7 @@ def _view_keys(ctx: Context, warehouse: Warehouse, folder: Path) -> None:
     paths, places = [], {stage.name: place for place, stage in enumerate(ctx.project.stages, 1)}
     for (run, stage), rounds in ctx.facts.asked.items():
         if run == ctx.run:
-            warehouse.view("asked", [ctx.store.fetch(rounds[number].key) for number in sorted(rounds)])
+            warehouse.view("asked", [ctx.store.fetch(key) for number in sorted(rounds) for key in rounds[number].keys])
             paths.append(folder / f"{stage}.keys.parquet")
             warehouse.write(engine_sql("asked_keys"), {"stage": stage, "place": places.get(stage, 0)}, paths[-1])
     view_or_empty(warehouse, "keys", paths, _KEY_COLUMNS)

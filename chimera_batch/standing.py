@@ -127,7 +127,7 @@ def as_asked(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> 
     asked = last_asked(ctx.facts, ctx.run, stage)
     if not asked:
         return None
-    return stand(ctx, stage, list(prefetch(ctx.store, (one.key for one in asked))), warehouse, folder)
+    return stand(ctx, stage, list(prefetch(ctx.store, (key for one in asked for key in one.keys))), warehouse, folder)
 
 
 def keep_sample(warehouse: Warehouse, folder: Path, upto: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,11 +32,20 @@ def inputs_of(stage: Stage, tables: Mapping[str, Made], warehouse: Warehouse) ->
     return {name: tables[name] for name in sorted(reads)} if reads <= tables.keys() else None
 
 
+Round = tuple[Path, ...]
+"""The files of what one round asks."""
+
+
+def files_of(rounds: Iterable[Round]) -> list[Path]:
+    """The files of several rounds."""
+    return [path for one in rounds for path in one]
+
+
 @dataclass(frozen=True, slots=True)
 class Walked:
     """How far the rounds of a stage are settled."""
 
-    paths: list[Path]  # of all rounds asked
+    paths: list[Round]  # of all rounds asked
     standing: Standing
     number: int  # of the last round
     finished: bool  # settled, and no further round is wanted, or none before later stages have gone on
@@ -91,7 +100,7 @@ class Step:
         table = self.ctx.facts.tables.get((self.ctx.run, self.stage.name))
         return joining.made(self.ctx, table) if table and table.fingerprint == self.fingerprint else None
 
-    def walk(self, settle: Callable[[list[Path]], Standing], *, keep: bool) -> Walked:
+    def walk(self, settle: Callable[[list[Round]], Standing], *, keep: bool) -> Walked:
         """Go through the rounds until one is not settled or there are enough.
 
         ``settle`` does what it can for the rounds so far and says how they stand; ``keep`` makes new rounds facts.
@@ -100,10 +109,10 @@ class Step:
         if self.stage.rounds and self.stage.rounds.after:
             return self._walk_waves(settle, keep=keep)
         rounds = self.stage.rounds.max if self.stage.rounds else 1
-        paths: list[Path] = []
+        paths: list[Round] = []
         counts = NOTHING
         for number in range(1, rounds + 1):
-            content = joining.view_previous(self.ctx, self.stage, paths, self.warehouse, self.folder)
+            content = joining.view_previous(self.ctx, self.stage, files_of(paths), self.warehouse, self.folder)
             if paths and joining.enough(self.ctx, self.stage, number - 1, self.warehouse):
                 return Walked(paths, counts, number - 1, finished=True)
             paths.append(self._ask(number, content, keep=keep))
@@ -112,35 +121,39 @@ class Step:
                 return Walked(paths, counts, number, finished=False)
         return Walked(paths, counts, rounds, finished=True)
 
-    def _walk_waves(self, settle: Callable[[list[Path]], Standing], *, keep: bool) -> Walked:
+    def _walk_waves(self, settle: Callable[[list[Round]], Standing], *, keep: bool) -> Walked:
         """All waves so far at once: a further one is only drawn when later stages have gone on (``waves.again``)."""
         joining.view_previous(self.ctx, self.stage, [], self.warehouse, self.folder)
         first = self._ask(1, "", keep=keep)
         asked = self.waves()
-        paths = [first, *prefetch(self.ctx.store, (wave.key for wave in asked[1:]))]
+        paths = [first, *(self._fetched(wave) for wave in asked[1:])]
         counts = settle(paths)
         return Walked(paths, counts, len(paths), counts.settled, [wave.fingerprint for wave in asked])
 
-    def stand(self, paths: list[Path]) -> Standing:
-        return standing.stand(self.ctx, self.stage, paths, self.warehouse, self.folder)
+    def stand(self, paths: list[Round]) -> Standing:
+        return standing.stand(self.ctx, self.stage, files_of(paths), self.warehouse, self.folder)
 
-    def _ask(self, number: int, previous: str, *, keep: bool) -> Path:
+    def _fetched(self, asked: Asked) -> Round:
+        return tuple(prefetch(self.ctx.store, asked.keys))
+
+    def _ask(self, number: int, previous: str, *, keep: bool) -> Round:
         """The round's requests: as they were drawn before, or drawn now if anything that shapes them changed."""
         ctx, stage = self.ctx, self.stage
         mark = self.mark(previous)
         known = ctx.facts.asked.get((ctx.run, stage.name), {}).get(number)
         if known is not None and known.fingerprint == mark:
-            return ctx.store.fetch(known.key)
+            return self._fetched(known)
         if not keep:
             return self._looked_at(number, mark)
         drawn = ctx.drawings.take(stage.name, number, mark, self.folder) if ctx.drawings else None
-        drawn = drawn or drawing.draw(ctx, stage, number, self.warehouse, self.folder, keep_lines=True)
+        if drawn is None or drawn.before not in {None, known}:  # another runner's rows are not those that it adds to
+            drawn = drawing.draw(ctx, stage, number, self.warehouse, self.folder, keep_lines=True)
         asked, ours = drawing.keep_asked(ctx, stage, number, mark, drawn)
         if drawn.lines is not None and ours:
             self.lines[number] = drawn.lines
-        return ctx.store.fetch(asked.key)
+        return self._fetched(asked)
 
-    def _looked_at(self, number: int, mark: str) -> Path:
+    def _looked_at(self, number: int, mark: str) -> Round:
         """A round's requests without asking them. A command that may ask them later keeps what it has drawn."""
         ctx, name = self.ctx, self.stage.name
         drawn = ctx.drawings.look(name, number, mark) if ctx.drawings else None
@@ -150,4 +163,4 @@ class Step:
             )
             if ctx.drawings:
                 drawn = ctx.drawings.keep(name, number, mark, drawn)
-        return drawn.path
+        return (*(self._fetched(drawn.before) if drawn.before else ()), drawn.path)

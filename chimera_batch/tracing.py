@@ -48,7 +48,9 @@ def trace(ctx: Context, key: str) -> dict[str, Any]:
                 _follow_table(trail, stage.name, warehouse)
             rounds = ctx.facts.asked.get((ctx.run, stage.name), {})
             if rounds:
-                warehouse.view("asked", [ctx.store.fetch(rounds[number].key) for number in sorted(rounds)])
+                warehouse.view(
+                    "asked", [ctx.store.fetch(key) for number in sorted(rounds) for key in rounds[number].keys]
+                )
                 _follow_asked(ctx, trail, stage.name, warehouse)
     if trail.row is None and not trail.steps:
         raise InputError(

@@ -78,7 +78,7 @@ def _ask_or_end(step: Step, kept: Made, mark: str) -> Ended | None:
     """Ask a further wave (None), or say why there is none."""
     ctx, stage = step.ctx, step.stage
     asked = step.waves()
-    paths = list(prefetch(ctx.store, (wave.key for wave in asked)))
+    paths = list(prefetch(ctx.store, (key for wave in asked for key in wave.keys)))
     previous = joining.view_previous(ctx, stage, paths, step.warehouse, step.folder)
     joining.view_kept(kept, step.warehouse, step.folder)
     if joining.enough(ctx, stage, len(asked), step.warehouse):

@@ -409,25 +409,25 @@ class Bench:
             yield Step(self.ctx, stage, {}, warehouse, folder)
 
     def draw(self) -> list[Path]:
-        """Ask the first round of the first stage and make it a fact; its file."""
+        """Ask the first round of the first stage and make it a fact; its files."""
         with self.step() as step:
             drawn = drawing.draw(self.ctx, step.stage, 1, step.warehouse, step.folder)
             asked, _ = drawing.keep_asked(self.ctx, step.stage, 1, step.fingerprint, drawn)
-        return [self.ctx.store.fetch(asked.key)]
+        return [self.ctx.store.fetch(key) for key in asked.keys]
 
     def pack(self, paths: list[Path]) -> bool:
         with self.step() as step:
             seen = self.ctx.facts.packs.get(self.ctx.realm(step.stage), 0)
-            step.stand(paths)
+            step.stand([tuple(paths)])
             return planning.pack(self.ctx, step.stage, step.warehouse, step.folder, planning.Extent(seen))
 
     def stand(self, paths: list[Path] | None = None) -> Standing:
         """How the first stage stands, from the store alone."""
         if paths is None:
             rounds = self.ctx.facts.asked[self.ctx.run, self.stage.name]
-            paths = [self.ctx.store.fetch(rounds[number].key) for number in sorted(rounds)]
+            paths = [self.ctx.store.fetch(key) for number in sorted(rounds) for key in rounds[number].keys]
         with self.step() as step:
-            return step.stand(paths)
+            return step.stand([tuple(paths)])
 
     def states(self, paths: list[Path] | None = None) -> dict[str, int]:
         """The states that are not empty."""

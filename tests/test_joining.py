@@ -129,7 +129,7 @@ def answers(one: Bench) -> Iterator[Step]:
     """The stage with its answers' views, nothing sent."""
     paths = one.draw()
     with one.step() as step:
-        step.stand(paths)
+        step.stand([tuple(paths)])
         yield step
 
 

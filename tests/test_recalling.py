@@ -112,11 +112,15 @@ def test_what_was_counted_before_the_last_event_is_not_kept(tmp_path: Path) -> N
     finish(one)
     forget(one)
     with one.step() as step:
-        counts = step.stand([one.ctx.store.fetch(asked.key) for asked in last_asked(one.ctx.facts, "tiny", one.stage)])
+        counts = step.stand(
+            [(one.ctx.store.fetch(asked.key),) for asked in last_asked(one.ctx.facts, "tiny", one.stage)]
+        )
         one.ctx.ledger.retry("tiny", "one")
         recalling.keep(one.ctx, one.stage, counts, step.warehouse)
         assert not (one.ctx.work / "remembered").exists()
-        counts = step.stand([one.ctx.store.fetch(asked.key) for asked in last_asked(one.ctx.facts, "tiny", one.stage)])
+        counts = step.stand(
+            [(one.ctx.store.fetch(asked.key),) for asked in last_asked(one.ctx.facts, "tiny", one.stage)]
+        )
         recalling.keep(one.ctx, one.stage, counts, step.warehouse)
         assert (one.ctx.work / "remembered").exists()
 

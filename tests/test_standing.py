@@ -310,7 +310,7 @@ def standings(one: Bench, sql: str = "SELECT * FROM standing ORDER BY request_id
     """The view ``standing`` of the first stage, row by row."""
     paths = [one.ctx.store.fetch(asked.key) for asked in last_asked(one.ctx.facts, one.ctx.run, one.stage)]
     with one.step() as step:
-        step.stand(paths)
+        step.stand([tuple(paths)])
         return list(step.warehouse.rows(Source("t.sql", Path("t.sql"), sql), {}))
 
 

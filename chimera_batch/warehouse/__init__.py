@@ -10,6 +10,7 @@ from chimera_batch.warehouse.database import write_database
 from chimera_batch.warehouse.ordering import QUICK, SCRATCH, Form
 from chimera_batch.warehouse.query import Later, Query, open_query
 from chimera_batch.warehouse.result import Result
+from chimera_batch.warehouse.statements import over
 
 __all__ = [
     "QUICK",
@@ -22,5 +23,6 @@ __all__ = [
     "SqlText",
     "Warehouse",
     "open_query",
+    "over",
     "write_database",
 ]

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from chimera_batch.errors import InputError
-from chimera_batch.warehouse.connection import Connection, SqlText, input_error
+from chimera_batch.warehouse.connection import Connection, Inline, SqlText, input_error
 from chimera_batch.warehouse.scan import bare, line_at, start, tokens
 from chimera_batch.warehouse.tables import made, queries_in, tables, words_after_from
 
@@ -94,6 +94,26 @@ def last(source: SqlText, statements: list[Statement]) -> Statement:
         where = f"{source.path}:{statement.line}"
         raise InputError(f"the last statement is a {statement.kind}, not a SELECT", where=where)
     return statement
+
+
+def over(source: SqlText, rows: SqlText) -> SqlText:
+    """A file that reads ``fresh_rows``, run over what another file makes, without making that first.
+
+    Errors name the lines of ``rows``. Raises InputError where that has no last SELECT, and ValueError where ``source``
+    is more than one.
+    """
+    (asked,) = split(source)
+    *before, final = split(rows)
+    last(rows, [final])
+    text = ""
+    for statement in before:
+        text += _down_to(text, statement.line) + statement.text + ";"
+    text += f"{_down_to(text, final.line)}WITH fresh_rows AS ({final.text}\n)\n{asked.text}"
+    return Inline(text, rows.name, rows.path)
+
+
+def _down_to(text: str, line: int) -> str:
+    return "\n" * (line - 1 - text.count("\n"))
 
 
 def tree(query: str) -> Any:

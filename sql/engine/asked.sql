@@ -5,7 +5,8 @@
 -- $ceiling: the output ceiling of all of them
 WITH drawn AS (
     -- both were written in one order: no join by key, which would hold a million keys in memory and lose the order
-    SELECT i.place, i.ids, i.input_tokens, i.input_bound, fresh_rows.row_key, fresh_rows AS row
+    SELECT
+        i.place, i.ids, i.input_tokens, i.input_bound, fresh_rows.row_key, fresh_rows AS row, hash(fresh_rows) AS content
     FROM ids AS i
     POSITIONAL JOIN fresh_rows
 ),
@@ -21,5 +22,6 @@ SELECT
     $ceiling::INTEGER AS ceiling,
     input_tokens,
     input_bound,
+    content,
     row
 FROM each
