@@ -154,7 +154,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A stage's finished result and how its requests stood when it was made."""
+    """A stage's finished result and how its requests stood when it was made.
+
+    ``making``: digest of what made it of its answers and of what was asked; None where an older version did.
+    """
 
     fingerprint: str
     key: str
@@ -162,6 +165,7 @@ class Table:
     rows: int
     standing: dict[str, int]
     outcomes: dict[str, int]
+    making: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,13 @@ def of_stage(
     )
 
 
+def of_making(
+    stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str], realm: str | None, asked: Sequence[str]
+) -> str:
+    """What makes the stage's table of its answers, and the keys of what was asked: but for how that is answered."""
+    return digest([_VERSION, _text(stage.table), _used(params, stage.table), inputs, realm, asked])
+
+
 def _text(source: Source | None) -> str | None:
     return source.text if source else None
 

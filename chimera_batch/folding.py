@@ -185,7 +185,8 @@ def _cancel(facts: Facts, event: dict[str, Any]) -> None:
 
 def _table(facts: Facts, event: dict[str, Any]) -> None:
     names = ("fingerprint", "key", "sha256", "rows", "standing", "outcomes")
-    facts.tables[(event["run"], event["stage"])] = Table(**{name: event[name] for name in names})
+    fields = {name: event[name] for name in names}
+    facts.tables[(event["run"], event["stage"])] = Table(**fields, making=event.get("making"))
 
 
 def _quoted(facts: Facts, event: dict[str, Any]) -> None:

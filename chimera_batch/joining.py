@@ -14,7 +14,7 @@ from chimera_batch.errors import InputError
 from chimera_batch.facts import Table
 from chimera_batch.project import Stage
 from chimera_batch.standing import prepare
-from chimera_batch.warehouse import Warehouse
+from chimera_batch.warehouse import KEPT, STEADY, Warehouse
 
 _PREVIOUS_COLUMNS = {
     "round": "INTEGER",
@@ -105,7 +105,8 @@ def build(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Mad
     path = folder / f"{stage.name}.table.parquet"
     try:
         check_table(query, ctx.project.params, warehouse)
-        rows = warehouse.write(query, ctx.project.params, path, order_by="row_key", metadata=ctx.marks)
+        form = KEPT if stage.kind == "ask" else STEADY  # answers may lie in other files after a crash
+        rows = warehouse.write(query, ctx.project.params, path, order_by="row_key", metadata=ctx.marks, form=form)
         warehouse.view("fresh_rows", [path])
         check_keys(query, warehouse)
     except InputError as error:
@@ -115,12 +116,12 @@ def build(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Mad
     return Made(path, _sha256(path), rows)
 
 
-def keep(ctx: Context, stage: Stage, fingerprint: str, table: Made, standing: Standing | None) -> Made:
-    """Make a built table a fact."""
+def keep(ctx: Context, stage: Stage, marks: tuple[str, str], table: Made, standing: Standing | None) -> Made:
+    """Make a built table a fact. ``marks``: its fingerprint, and the digest of how it was made."""
     key = f"runs/{ctx.run}/{stage.name}/table-{table.sha256[:16]}.parquet"
     ctx.store.create_file(key, table.path)
     states, outcomes = (standing.states, standing.outcomes) if standing else ({}, {})
-    fact = Table(fingerprint, key, table.sha256, table.rows, states, outcomes)
+    fact = Table(marks[0], key, table.sha256, table.rows, states, outcomes, marks[1])
     ctx.ledger.table(ctx.run, stage.name, fact)
     ctx.say(f"{stage.name}: {table.rows:,} rows")
     return made(ctx, fact)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -131,10 +132,7 @@ class Ledger:
         def decide(facts: Facts) -> Mapping[str, Any] | None:
             if facts.tables.get((run, stage)) == table:
                 return None
-            fields = {
-                name: getattr(table, name) for name in ("fingerprint", "key", "sha256", "rows", "standing", "outcomes")
-            }
-            return {"type": "table", "run": run, "stage": stage, **fields}
+            return {"type": "table", "run": run, "stage": stage, **asdict(table)}
 
         self.write(decide)
 

@@ -88,7 +88,7 @@ def _facts(ctx: Context, stage: Stage, seen: Survey, warehouse: Warehouse, folde
         walked = step.walk(step.stand, keep=False)
         facts = _counted(ctx, stage, {**known, "drawn": above}, walked, warehouse)
         if walked.finished or facts.measured is not None:
-            table = joining.build(ctx, stage, warehouse, folder)
+            table = step.before(walked) or joining.build(ctx, stage, warehouse, folder)
     else:
         facts = _answered(ctx, stage, {**known, "drawn": above})
     if table is not None:

@@ -161,7 +161,7 @@ def _take(step: Step, progress: Progress) -> Made | None:
 
 def _join(step: Step, counts: Standing | None, asked: Sequence[str]) -> Made:
     table = joining.build(step.ctx, step.stage, step.warehouse, step.folder)
-    return joining.keep(step.ctx, step.stage, step.fingerprint_of(asked), table, counts)
+    return joining.keep(step.ctx, step.stage, (step.fingerprint_of(asked), step.making), table, counts)
 
 
 def _send(step: Step, paths: list[Round], progress: Progress) -> Standing:

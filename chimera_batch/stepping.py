@@ -9,7 +9,7 @@ from pathlib import Path
 from chimera_batch import drawing, fingerprints, joining, standing
 from chimera_batch.blocks import Blocks
 from chimera_batch.context import Context
-from chimera_batch.counts import NOTHING, Standing
+from chimera_batch.counts import NOTHING, Standing, last_asked
 from chimera_batch.facts import Asked
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
@@ -70,8 +70,13 @@ class Step:
     def fingerprint_of(self, waves: Sequence[str]) -> str:
         """What shapes the table that is made from these waves (none where the stage has no waves)."""
         retries = self.ctx.facts.retries.get((self.ctx.run, self.stage.name), 0)
-        realm = self.ctx.realm(self.stage) if self.stage.kind == "ask" else None
-        return fingerprints.of_stage(self.stage, self.ctx.project.params, self._contents, retries, realm, waves)
+        return fingerprints.of_stage(self.stage, self.ctx.project.params, self._contents, retries, self._realm, waves)
+
+    @property
+    def making(self) -> str:
+        """What makes the table of the answers to what was asked."""
+        asked = [key for one in last_asked(self.ctx.facts, self.ctx.run, self.stage) for key in one.keys]
+        return fingerprints.of_making(self.stage, self.ctx.project.params, self._contents, self._realm, asked)
 
     def waves(self) -> list[Asked]:
         """The waves asked so far that still stand. Later ones cannot be drawn again, as what they were sized from has
@@ -92,6 +97,10 @@ class Step:
         return fingerprints.of_round(self.stage, self.ctx.project.params, self._contents, previous)
 
     @property
+    def _realm(self) -> str | None:
+        return self.ctx.realm(self.stage) if self.stage.kind == "ask" else None
+
+    @property
     def _contents(self) -> dict[str, str]:
         return {name: table.sha256 for name, table in self.inputs.items()}
 
@@ -99,6 +108,18 @@ class Step:
         """The stage's table, if nothing that shapes it has changed since it was made."""
         table = self.ctx.facts.tables.get((self.ctx.run, self.stage.name))
         return joining.made(self.ctx, table) if table and table.fingerprint == self.fingerprint else None
+
+    def before(self, walked: Walked) -> Made | None:
+        """The stage's table as it was last made, if it lacks nothing but rows that its one round gained since, and no
+        other answer is known than then: as good as one made now, for an estimate."""
+        table = self.ctx.facts.tables.get((self.ctx.run, self.stage.name))
+        asked = last_asked(self.ctx.facts, self.ctx.run, self.stage)
+        if table is None or not asked or self.stage.rounds or walked.finished or table.making != self.making:
+            return None
+        now = walked.standing.states
+        same = all(table.standing.get(state) == now[state] for state in ("answered", "given_up"))
+        gained = walked.paths[0][:-1] == self._fetched(asked[0])
+        return joining.made(self.ctx, table) if same and gained else None
 
     def walk(self, settle: Callable[[list[Round]], Standing], *, keep: bool) -> Walked:
         """Go through the rounds until one is not settled or there are enough.

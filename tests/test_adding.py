@@ -1,4 +1,4 @@
-"""A large round that gains rows keeps what it asked: only new rows are drawn, and all that reads the round sees them."""
+"""A large round that gains rows keeps what it asked: only new rows are drawn, and all that reads it sees them all."""
 
 from __future__ import annotations
 

@@ -7,14 +7,16 @@ this package loads duckdb, so import it where it is used.
 from chimera_batch.warehouse.connection import SqlText
 from chimera_batch.warehouse.core import Rows, Warehouse
 from chimera_batch.warehouse.database import write_database
-from chimera_batch.warehouse.ordering import QUICK, SCRATCH, Form
+from chimera_batch.warehouse.ordering import KEPT, QUICK, SCRATCH, STEADY, Form
 from chimera_batch.warehouse.query import Later, Query, open_query
 from chimera_batch.warehouse.result import Result
 from chimera_batch.warehouse.statements import over
 
 __all__ = [
+    "KEPT",
     "QUICK",
     "SCRATCH",
+    "STEADY",
     "Form",
     "Later",
     "Query",

@@ -19,7 +19,7 @@ from chimera_batch.warehouse import connection as edge
 from chimera_batch.warehouse import header, statements, streaming
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
 from chimera_batch.warehouse.loading import load
-from chimera_batch.warehouse.ordering import KEPT, SCRATCH, Form, write_in_order
+from chimera_batch.warehouse.ordering import KEPT, SCRATCH, Form, is_ordered, write_in_order
 from chimera_batch.warehouse.scan import literal, quote
 
 Parameters = Mapping[str, Any]
@@ -186,7 +186,7 @@ class Warehouse:
             if order_by is None:
                 count = self._copy(source, params, into, little=form.little)
             else:
-                count = self._copy_in_order(source, params, order_by, into)
+                count = self._copy_in_order(source, params, order_by, into, part if form.steady else None)
             if form.synced:
                 _sync(part)
             part.replace(to)
@@ -222,11 +222,14 @@ class Warehouse:
         finally:
             self._connection.execute("SET memory_limit = $limit", {"limit": self._memory_limit})
 
-    def _copy_in_order(self, source: SqlText, params: Parameters, order: str, into: str) -> int:
+    def _copy_in_order(self, source: SqlText, params: Parameters, order: str, into: str, part: Path | None) -> int:
         raw = self._temp / f"unordered-{uuid4().hex}.parquet"
         cursor = self._connection.cursor()
         try:
-            self._copy(source, params, f"TO {literal(str(raw))} ({SCRATCH.options})")
+            rows = self._copy(source, params, into if part else f"TO {literal(str(raw))} ({SCRATCH.options})")
+            if part and is_ordered(cursor, part, order):
+                return rows
+            raw = part.replace(raw) if part else raw
             return write_in_order(cursor, raw, order, into)
         except duckdb.Error as error:
             raise InputError(f"ordering by {order}: {edge.message_of(error)}", where=f"{source.path}:1") from error
