@@ -19,7 +19,7 @@ from tests.end_to_end import Provider, Rehearsed, provider, write_pipeline
 STUDENT, TEACHER = "chimera-4b-sft", "Qwen/Qwen3-235B-A22B-Thinking-2507"
 SETTINGS: dict[str, Any] = {
     "seed": 13,
-    "skill": {STUDENT: 0.4, TEACHER: 0.98},
+    "skill": {STUDENT: 0.5, TEACHER: 0.98},
     "prices": str(ROOT / "manifests" / "examples" / "gpu.toml"),
 }
 Query = Callable[[str], list[tuple[Any, ...]]]

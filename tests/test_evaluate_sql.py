@@ -154,6 +154,21 @@ def test_a_try_without_an_answer_is_wrong_and_one_without_a_judge_is_open(desk: 
     assert (graded(desk, "x", "y", "text")["correct"], graded(desk, "x", "y", "text")["decided_by"]) == (True, "judge")
 
 
+def test_a_bare_box_is_an_answer_to_a_benchmark(desk: Desk) -> None:
+    """Not to be trained on, but right: models whose thinking is hidden say no more."""
+    question = "A rigid vessel of 12.69 L holds 4.865 mol of an ideal gas at 387 K. Find the pressure of the gas."
+    said = {"q/1": ("\\boxed{12.174 atm}", True), "q/2": ("\\boxed{11 atm}", False), "q/3": ("\\boxed{}", False)}
+    told = {"solver": "base", "benchmark": "b", "problem_key": "q", "sample": 1, "usable": True, "answer_kind": "text"}
+    desk.table("tries", TRIES, [told | {"row_key": key, "text": text} for key, (text, _) in said.items()])
+    row = {"row_key": "q", "question": question, "reference_answer": "12.174 atm", "answer_kind": "text"}
+    desk.table("verified", VERIFIED, [row])
+    desk.make("evaluate/solutions.sql")
+    desk.make("chimera/checks.sql")
+    desk.table("judgements", "row_key VARCHAR, same BOOLEAN")
+    rows = by(desk.run("evaluate/graded.sql"))
+    assert {key: row["correct"] for key, row in rows.items()} == {key: right for key, (_, right) in said.items()}
+
+
 # -- scores and the comparison
 
 

@@ -53,7 +53,8 @@ def answer(ask: Ask) -> Said:
     final = _final(ask, found, options, right, rng)
     method = found.family.method if found else "Work through the statement step by step."
     reasoning = f"The problem reads: {problem}\n\n{method} A second computation leads to the same value."
-    text = f"{method} With the data as given, the value follows.\n\nTherefore \\boxed{{{final}}}"
+    data = ", ".join(found.family.shown(found.params).values()) if found and found.params else "as given"
+    text = f"{method} The data are {data}.\n\nTherefore \\boxed{{{final}}}"
     thought = words_to_tokens(reasoning)
     planted = None if right else "wrong_trace"
     return Said(text, reasoning, thought + words_to_tokens(text), thought, planted=planted)
