@@ -110,6 +110,7 @@ def test_a_problem_with_one_checkable_answer_is_ok(question: str, answer: str) -
         ("Part 1: find x. Part 2: then find y.", "1", "multi-part"),
         ("(i) Determine p; (ii) prove that it is prime.", "7", "multi-part"),
         ("Find x and y.", "(a) 3 (b) 4", "multi-part"),
+        ("Two urns. (a) One holds 3 balls. Find x. (b) One holds 4 balls. Find y.", "(a) 3; (b) 4", "multi-part"),
         ("Find the mean and also determine the variance.", "1; 2", "multi-part"),
         ("Find mean and variance.", "mean = 3, variance = 4", "multi-part"),
         ("In the figure above, what is the angle at B?", "30°", "needs a figure"),

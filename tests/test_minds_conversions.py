@@ -66,6 +66,16 @@ def test_parts_are_kept_apart_with_their_own_answers() -> None:
         assert truth(made[1][0]) == family.solve(other)
 
 
+def test_of_two_parts_the_right_one_survives() -> None:
+    planted = drafts("wrong_part")
+    for question, given in planted:
+        made = edit(question, given)["problems"]
+        faults = [fault_of(one["question"], one["answer"]) for one in made]
+        assert sorted(faults, key=str) == [None, "wrong_answer"], question
+        assert {screen_problem(one["question"], one["answer"]) for one in made} == {"ok"}
+    assert len(planted) >= 200
+
+
 @pytest.mark.parametrize(
     ("question", "given"),
     [

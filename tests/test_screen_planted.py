@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
+from hashlib import sha256
+from typing import Any
 
 import pytest
 
 from chimera_batch.functions.screen_problem import screen_problem
-from chimera_batch.rehearsal.minds import fault_of, truth
+from chimera_batch.rehearsal.minds import answer, fault_of, fingerprint, truth
 from chimera_batch.rehearsal.minds.catalogue import families
 from chimera_batch.rehearsal.minds.problems import _state
 from chimera_batch.rehearsal.minds.topics import vocabulary
+from chimera_batch.rehearsal.talk import Ask
+from tests.test_chimera_problems import screen
+from tests.test_chimera_sql import Desk, Row, draft
 
 pytestmark = pytest.mark.slow
 EACH = 4  # of every family: more than 200 of each kind
-NAMES = {"proof_only": "proof", "multiple_choice": "multiple choice", "answer_leaked": "answer in question"}
+NAMES = {
+    "proof_only": "proof",
+    "multiple_choice": "multiple choice",
+    "answer_leaked": "answer in question",
+    "wrong_part": "multi-part",
+}
 
 
 def drafts(fault: str | None) -> list[tuple[str, str]]:
@@ -45,3 +56,34 @@ def test_no_good_problem_is_lost() -> None:
 def test_what_only_a_solver_can_tell_is_left_to_the_verifiers() -> None:
     for fault in ("wrong_answer", "ambiguous"):
         assert Counter(screen_problem(*one) for one in drafts(fault)).keys() == {"ok"}
+
+
+# -- duplicates: the author's own, drafted again and again under other topics
+
+
+def worn(number: int, **rates: float) -> Row:
+    """A draft of the mind; about every seventh is the well-worn problem of its area."""
+    rng = random.Random(number)
+    subject = rng.choice(sorted({family.subject for family in families()}))
+    topic = rng.choice(vocabulary(subject))
+    user = f"<subject>{subject}</subject><area>{topic.area}</area><topic>{topic.topic}</topic>"
+    key = sha256(str(number).encode()).hexdigest()[:32]
+    settings: dict[str, Any] = {"refusal": 0, "invalid_json": 0, **rates}
+    made = json.loads(answer(Ask("openai", "m", "", user, "chimera_problems", None, key, 1, 9000, settings)).text)
+    row = draft(number, made["question"], made["answer"], topic=topic.topic, subject=subject, area=topic.area)
+    return row | {"row_key": f"d/{number:05d}"}
+
+
+def test_planted_duplicates_are_merged_and_nothing_else() -> None:
+    drafts = [worn(number, duplicate_problem=0.15) for number in range(3000)]
+    rows = screen(Desk(), drafts)
+    first: dict[tuple[str, str], str] = {}
+    again = set()
+    for one in drafts:
+        known = fingerprint(one["question"])
+        if rows[one["row_key"]]["reason"] in {"ok", "same problem", "near duplicate"} and known:
+            again |= {one["row_key"]} if (known, one["reference_answer"]) in first else set()
+            first.setdefault((known, one["reference_answer"]), one["row_key"])
+    merged = {key for key, row in rows.items() if row["duplicate_of"]}
+    assert len(again) >= 200
+    assert merged == again, (len(again - merged), len(merged - again))

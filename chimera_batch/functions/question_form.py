@@ -84,7 +84,7 @@ def is_choice(question: str, answer: str) -> bool:
     if _FOLLOWING.search(question):
         return True
     found = [match for match in (pattern.search(question) for pattern in _OPTIONS) if match]
-    if not found:
+    if not found or _in_order(answer, _ANSWER_PARTS):
         return False
     key = text_key(answer)
     given = {text_key(option or "") for match in found for option in match.groups()}

@@ -57,8 +57,9 @@ alike AS MATERIALIZED (
     FROM bands AS a
     JOIN bands AS b
         ON a.band = b.band AND a.part = b.part AND a.answer_key = b.answer_key AND a.data.names = b.data.names
-        AND a.numbers <> b.numbers AND a.turn < b.turn
-        -- one of them states numbers more, before or after: how many digits are wanted, say, or a constant
+        AND a.turn < b.turn
+        -- one of them states a number or two more, before or after: how many digits are wanted, say, or a constant
+        AND a.numbers <> b.numbers AND abs(len(a.data.numbers) - len(b.data.numbers)) <= 2
         AND (
             starts_with(a.numbers, b.numbers) OR ends_with(a.numbers, b.numbers)
             OR starts_with(b.numbers, a.numbers) OR ends_with(b.numbers, a.numbers)
@@ -75,7 +76,8 @@ close AS MATERIALIZED (
     FROM measured AS m
     JOIN firsts AS a ON a.row_key = m.earlier
     JOIN firsts AS b ON b.row_key = m.later
-    WHERE m.same_words OR m.overlap >= $near_problem
+    -- three equal numbers in one order and an equal answer are no chance: less of the wording has to agree
+    WHERE m.same_words OR m.overlap >= if(a.data = b.data AND len(a.data.numbers) >= 3, 0.6, 1) * $near_problem
 ),
 merges AS MATERIALIZED (
     SELECT earlier, later, overlap, same_words
