@@ -36,7 +36,11 @@ DATASET = f"""\
 -- reads: given
 SELECT {", ".join(f'"{name}"' for name in COLUMNS)} FROM given ORDER BY row_key
 """
-TOPICS = "-- The topics.\n-- reads: dataset\nSELECT DISTINCT topic AS row_key, subject FROM dataset ORDER BY row_key\n"
+TOPICS = """\
+-- The topics.
+-- reads: dataset
+SELECT topic AS row_key, any_value(subject) AS subject FROM dataset GROUP BY topic ORDER BY row_key
+"""
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:

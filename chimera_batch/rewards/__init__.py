@@ -1,8 +1,8 @@
 """Rewards for reinforcement learning on an ``rl`` export: 1.0 for the right final answer, 0.0 for everything else.
 
-Rules decide first, the same ones that label the data. What they leave open goes to a judge if ``CHIMERA_JUDGE_URL`` and
-``CHIMERA_JUDGE_MODEL`` name one (any host that speaks OpenAI's chat completions; ``CHIMERA_JUDGE_KEY`` is its key), and
-counts as wrong without one: a reward that is given by mistake is learned from.
+Rules decide first, the same ones that label the data. What they leave open goes, part by part, to a judge if
+``CHIMERA_JUDGE_URL`` and ``CHIMERA_JUDGE_MODEL`` name one (any host that speaks OpenAI's chat completions;
+``CHIMERA_JUDGE_KEY`` is its key), and counts as wrong without one: a reward that is given by mistake is learned from.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
+from chimera_batch import settings
 from chimera_batch.functions.answers_match import answers_match
+from chimera_batch.functions.compare_answers import compare_parts
 from chimera_batch.functions.final_answer import final_answer
+from chimera_batch.functions.screen_trace import screen_trace
 
 Verdict = Literal["yes", "no", "unsure"]
 
-_LONGEST = 2_000  # characters: what is longer is no answer but a way to address the judge
 _AT_ONCE = 16  # questions to the judge
 
 
@@ -54,18 +56,24 @@ def decide(solution: str, reference: str | None) -> tuple[Verdict, str]:
     if not reference or ("<think>" in solution and "</think>" not in solution):
         return "no", ""
     answer = final_answer(solution) or ""
-    if not answer or len(answer) > _LONGEST:
-        return "no", ""
-    return answers_match(reference, answer), answer
+    return (answers_match(reference, answer) if answer else "no"), answer
 
 
 def _score(solution: str, reference: str | None, question: str) -> float:
     verdict, answer = decide(solution, reference)
     if verdict == "unsure" and reference:
-        from chimera_batch.rewards import judge  # noqa: PLC0415 - its client is slow to import and rarely needed
-
-        return 1.0 if judge.same(question, reference, answer) else 0.0
+        verdict = "yes" if _judged(solution, answer, reference, question) else "no"
     return 1.0 if verdict == "yes" else 0.0
+
+
+def _judged(solution: str, answer: str, reference: str, question: str) -> bool:
+    """Whether the judge says yes to every part that is open. What the screen of the traces rejects it never sees."""
+    if settings.reward_judge() is None or screen_trace(solution, answer, question) != "ok":
+        return False
+    from chimera_batch.rewards import judge  # noqa: PLC0415 - its client is slow to import and rarely needed
+
+    parts = [part for part in compare_parts(reference, answer) if part["verdict"] != "yes"]
+    return all(judge.same(question, part["part"], part["reference"], part["candidate"]) for part in parts)
 
 
 def _question(info: Mapping[str, Any] | None) -> str:
