@@ -84,8 +84,7 @@ def _assigned(text: str) -> list[Part]:
 def paired(reference: str, candidate: str) -> list[tuple[str, str, str]]:
     """(label, part of the reference, part of the candidate); one pair without a label where they do not correspond.
 
-    Parts of the same labels belong together; else their order counts, if at least one side is marked (a), (b) or the
-    other is a bare list.
+    Parts of the same labels belong together; else their order counts, unless both sides give names to their parts.
     """
     first, second = labelled_parts(reference), labelled_parts(candidate)
     if len(first) > 1 and {part.label for part in first} == {part.label for part in second}:
@@ -93,11 +92,16 @@ def paired(reference: str, candidate: str) -> list[tuple[str, str, str]]:
         return [(part.label, part.text, theirs[part.label]) for part in first]
     if len(first) > 1 or len(second) > 1:
         left, right = answer_parts(reference), answer_parts(candidate)
-        marked = any(parts[0].label in {"", "a", "i", "1"} for parts in (first, second))
-        if marked and len(left) == len(right) > 1:
+        orderly = _orderly(first, left) and _orderly(second, right)
+        if orderly and len(left) == len(right) > 1:
             labels = first if len(first) > 1 else second
             return [(part.label, one, other) for part, one, other in zip(labels, left, right, strict=True)]
     return [("", reference, candidate)]
+
+
+def _orderly(parts: list[Part], texts: list[str]) -> bool:
+    """Whether nothing but the order says which part is which: marks, or a bare list without names in it."""
+    return parts[0].label in {"a", "i", "1"} or (not parts[0].label and not any("=" in text for text in texts))
 
 
 def _is_name(label: str) -> bool:

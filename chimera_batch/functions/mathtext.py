@@ -40,6 +40,7 @@ _SPELT = (
 _COMMAND = re.compile(r"\\(?:begin|end)\{[a-z*]+\}|\\[A-Za-z]+")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _LETTER = re.compile(r"[^\W\d_]")
+_FREE = frozenset("eid")  # that come and go with the notation: exp(x) for e^x
 _BASE = re.compile(r"\d\s*_\s*\{?\s*\w+")
 _HUGE = re.compile(r"\d{61}|\^\s*\{?\s*[+-]?\d{5}|\d{5}\s*!|!\s*!")
 _TELLING = re.compile(r"[\d=<>≤≥^+*/|(\[{\\-]|^[^\W\d_]$")
@@ -64,7 +65,7 @@ def comparable(one: str, other: str) -> bool:
     if ("\\times" in one) != ("\\times" in other):
         return False  # what is left of them are products of vectors
     (words, letters, bases), theirs = _marks(one), _marks(other)
-    return words == theirs[0] and not _recased(letters, theirs[1]) and bases == theirs[2] and _brackets_fit(one, other)
+    return words == theirs[0] and not _renamed(letters, theirs[1]) and bases == theirs[2] and _brackets_fit(one, other)
 
 
 def _marks(text: str) -> tuple[Counter[str], frozenset[str], frozenset[str]]:
@@ -74,9 +75,10 @@ def _marks(text: str) -> tuple[Counter[str], frozenset[str], frozenset[str]]:
     return words, frozenset(_LETTER.findall(bare)), frozenset(_BASE.findall(bare.replace(" ", "")))
 
 
-def _recased(one: frozenset[str], other: frozenset[str]) -> bool:
-    """P and p are two things, and the parser takes them for one."""
-    return any(letter not in other and letter.swapcase() in other and letter.swapcase() not in one for letter in one)
+def _renamed(one: frozenset[str], other: frozenset[str]) -> bool:
+    """P is not p, and a sum over q is none over k, both of which the parser takes for one."""
+    left, right = one - _FREE, other - _FREE
+    return bool(left and right and left != right)
 
 
 def _brackets_fit(one: str, other: str) -> bool:
