@@ -18,7 +18,7 @@ from chimera_batch.project import Source
 from chimera_batch.shelves import named_queries
 
 _SECTIONS = Path(__file__).with_name("card.toml")
-_MOST_ROWS = 60  # of a table; a card is for reading
+_MOST_ROWS = 100  # of a table; a card is for reading
 _REHEARSAL = (
     "> **REHEARSAL. Nothing here was written or checked by a model.** Loopback servers invented every problem, trace",
     "> and verdict, with planted faults. Do not train on it, do not publish it as data.",
