@@ -127,6 +127,28 @@ def test_it_ends_with_the_process_that_started_it(script: Path, how: str) -> Non
     assert gone(pid)
 
 
+FORKING = """
+import os, sys
+from pathlib import Path
+from chimera_batch.functions import symbolic
+worker = symbolic._worker
+worker._path = Path(sys.argv[1])
+assert worker.ask("a", "same", 0.0) is True
+first = worker._process.pid
+child = os.fork()
+if not child:
+    assert worker._process is None and worker.ask("a", "same", 0.0) is True and worker._process.pid != first
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert worker.ask("a", "other", 0.0) is False and worker._process.pid == first
+"""
+
+
+def test_a_fork_gets_a_process_of_its_own(script: Path) -> None:
+    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", FORKING, str(script)], env=environment, check=True, timeout=60)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("reference", "candidate"),

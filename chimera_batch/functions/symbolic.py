@@ -31,7 +31,6 @@ class Worker:
         self._path, self._wall = path, wall
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._owner = 0
 
     def ask(self, reference: str, candidate: str, slack: float) -> bool | None:
         """Its answer; None where the pair was too much for it. Raises OSError if no process can be started."""
@@ -52,13 +51,17 @@ class Worker:
     def close(self) -> None:
         """End the process, if there is one."""
         with self._lock:
-            if self._process is not None and self._owner == os.getpid():
+            if self._process is not None:
                 self._end(self._process, _ENDING)
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._owner != os.getpid():
-            self._process.returncode = 0  # a fork's copy: the process is its parent's
+    def forget(self) -> None:
+        """In a fork's copy: the process is its parent's, and the lock may be held by a thread that is not here."""
+        self._lock = threading.Lock()
+        if self._process is not None:
+            self._process.returncode = 0
             self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 [sys.executable, "-P", str(self._path)],
@@ -67,7 +70,6 @@ class Worker:
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
             )
-            self._owner = os.getpid()
             if not self._line(self._process, _START):
                 self._end(self._process, 0.0)
                 raise OSError("the process that compares expressions does not start: pip install math-verify")
@@ -100,6 +102,7 @@ class Worker:
 
 _worker = Worker()
 atexit.register(_worker.close)
+os.register_at_fork(after_in_child=_worker.forget)
 
 
 @lru_cache(maxsize=1 << 14)
