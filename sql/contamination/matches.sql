@@ -1,9 +1,9 @@
 -- The pairs of a problem and a benchmark question that share wording: for each problem and benchmark the pair with the
 -- highest Jaccard index of distinct 8-word sequences, that of 13-word sequences, and the largest part of the benchmark
--- question's 8-word sequences found in the problem (containment). A text of fewer words has no such sequence: it is found
--- where both texts are equal.
--- Sequences are compared by 64-bit hashes, made by doubling (words, pairs, fours, eights; two eights, five words apart,
--- are a thirteen). What is reported of a pair is computed anew from its texts, so a collision reports nothing.
+-- question's 8-word sequences found in the problem (containment). A text of fewer words has no such sequence: it is
+-- found where both texts are equal. Sequences are compared by 64-bit hashes, made by doubling (words, pairs, fours,
+-- eights; two eights, five words apart, are a thirteen). What is reported of a pair is computed anew from its texts,
+-- so a collision reports nothing.
 -- reads: questions, sought
 WITH texts AS (
     SELECT true AS ours, row_key, words FROM questions

@@ -1,7 +1,7 @@
--- How hard the problems are for a base model: pass@1, 2, 4 and 8, each a mean over problems, by subject and in all, with
--- the interval that holds 95 % of 1,000 bootstrap resamples of the problems. pass@1 is the accuracy that the paper reports.
--- reference: a wrong reference answer makes a problem look hard. The rows of verified references are those to believe;
--- 'any' mixes both, as the paper does.
+-- How hard the problems are for a base model: pass@1, 2, 4 and 8, each a mean over problems, by subject and in all,
+-- with the interval that holds 95 % of 1,000 bootstrap resamples of the problems. pass@1 is the accuracy that the
+-- paper reports. reference: a wrong reference answer makes a problem look hard. The rows of verified references are
+-- those to believe; 'any' mixes both, as the paper does.
 -- reads: difficulty
 SELECT
     coalesce(subject, 'all') AS subject,

@@ -1,5 +1,5 @@
--- Every problem that shares wording with a benchmark question, with the evidence: the measures, the longest passage that
--- both have, and what follows from it. Worst first.
+-- Every problem that shares wording with a benchmark question, with the evidence: the measures, the longest passage
+-- that both have, and what follows from it. Worst first.
 -- reads: contamination, matches
 SELECT
     o.problem_key,

@@ -1,5 +1,6 @@
--- Do the judges favour a place? Every problem stands in each place once, so an even-handed judge puts each place first a
--- third of the time. chi_square: of those counts against thirds, two degrees of freedom; p: the chance of as much by luck.
+-- Do the judges favour a place? Every problem stands in each place once, so an even-handed judge puts each place first
+-- a third of the time. chi_square: of those counts against thirds, two degrees of freedom; p: the chance of as much by
+-- luck.
 -- reads: points
 WITH counted AS (
     SELECT

@@ -1,5 +1,6 @@
--- How the data set is spread over the subjects, beside the CHIMERA paper's: topics counted in its appendix B (mathematics
--- is what is left of 1,179), and the share of problems, of which it names only that of mathematics (48.3 %).
+-- How the data set is spread over the subjects, beside the CHIMERA paper's: topics counted in its appendix B
+-- (mathematics is what is left of 1,179), and the share of problems, of which it names only that of mathematics (48.3
+-- %).
 -- reads: dataset
 WITH paper AS (
     SELECT *

@@ -1,0 +1,59 @@
+"""The benchmark of contamination: its three ways agree, and can be told from one that is wrong."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from bench import decontaminate as bench
+
+SIZE = argparse.Namespace(problems=300, questions=80, sample=40, seed=5)
+
+
+def test_the_index_measures_what_all_pairs_do() -> None:
+    ours, theirs, planted = bench.make(300, 80, 5)
+    assert len(planted) == 20
+    found = bench.indexed(ours, theirs)
+    assert found == bench.brute(range(len(ours)), ours, theirs)
+    assert len(found.keys() & set(planted)) >= len(planted) // 2  # a passage of seven words is none
+    assert max(measures[2] for measures in found.values()) == 1.0
+
+
+def test_texts_have_the_length_that_is_asked_for_and_repeat_themselves() -> None:
+    ours, theirs, planted = bench.make(400, 40, 1)
+    assert (ours, theirs, planted) == bench.make(400, 40, 1)
+    assert 170 < sum(len(text.split()) for text in ours) / 400 < 260
+    assert not "".join(ours).isascii()
+    assert sum(bench.STOCK in text for text in ours) >= 400 // 30
+
+
+def test_the_pipeline_says_the_same(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", "--problems=300", "--questions=80", "--sample=40", "--seed=5"])
+    assert bench.main() == 0
+    said = capsys.readouterr().out
+    assert "equal to the index on every problem: True" in said and "the bar is met" in said
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gib", "same", "exact", "code"),
+    [
+        (10.0, 0.5, True, True, 0),
+        (121.0, 0.5, True, True, 1),
+        (10.0, 2.1, True, True, 1),
+        (10.0, 0.5, False, True, 1),
+        (10.0, 0.5, True, False, 1),
+    ],
+)
+def test_it_fails_where_a_bar_is_missed(cpu: float, gib: float, same: bool, exact: bool, code: int) -> None:
+    costs = bench.Cost(20.0, cpu, gib), bench.Cost(30.0, 30.0, 1.0)
+    assert bench.show(SIZE, costs, {}, (same, exact, 3)) == code
+
+
+def test_a_process_is_measured(tmp_path: Path) -> None:
+    line = ["python3", "-c", "x = bytearray(80 << 20); sum(range(3_000_000))"]
+    cost = bench.measured(line, tmp_path)
+    assert cost.cpu > 0.02 and 0.07 < cost.gib < 0.5
+    with pytest.raises(SystemExit, match="ended with 3"):
+        bench.measured(["python3", "-c", "raise SystemExit(3)"], tmp_path)
