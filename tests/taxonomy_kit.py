@@ -59,7 +59,7 @@ class Taxonomy:
         """From the table ``topics`` to ``taxonomy``; returns the decisions. Without ``ask`` nobody is asked."""
         self.desk.make("chimera/topic_names.sql", subjects=self.subjects, extra_topics=list(extra))
         self.desk.make("chimera/topic_pairs.sql", **(PAIRS | dict(self.params)))
-        self.desk.table("answers", ASKED, [self._told(row) for row in self.asked()] if ask else [])
+        self.desk.table("answers", ASKED, [self._told(row, sample) for row in self.asked() for sample in (1, 2) if ask])
         self.desk.make("chimera/same_topics.sql")
         decisions = self.desk.make("chimera/topic_decisions.sql", subjects=self.subjects)
         self.desk.make("chimera/taxonomy.sql", subjects=self.subjects)
@@ -69,10 +69,10 @@ class Taxonomy:
         """What the model is asked about pairs of topics."""
         return self.desk.run("chimera/same_topics_rows.sql")
 
-    def _told(self, row: Row) -> Row:
+    def _told(self, row: Row, sample: int) -> Row:
         tags = {name: row[name] for name in ("subject", "first_topic", "second_topic")}
-        made = said("chimera_same_topics", row["row_key"], tags, self.settings)
-        return {"row_key": row["row_key"], "pair": row["pair"], "outcome": "ok", "sample": 1, "answer": made}
+        made = said("chimera_same_topics", f"{row['row_key']} {sample}", tags, self.settings)
+        return {"row_key": row["row_key"], "pair": row["pair"], "outcome": "ok", "sample": sample, "answer": made}
 
 
 def vague(name: str) -> bool:

@@ -37,7 +37,7 @@ def of(topics: Sequence[str], quota: int = 100) -> Taxonomy:
 def say(one: Taxonomy, *same: str, both: bool = True) -> dict[str, Row]:
     """Decide once more, after the model said that these pairs are one; in one order only without ``both``."""
     rows = [
-        {"row_key": pair, "same": both and pair in same, "votes": 2, "yes_votes": 2 if both else 1}
+        {"row_key": pair, "same": both and pair in same, "votes": 4, "yes_votes": 4 if both else 2}
         for pair in (row["row_key"] for row in one.desk.rows("topic_pairs"))
     ]
     one.desk.table("same_topics", SAME, rows)
@@ -78,7 +78,7 @@ def test_the_papers_repetitions_are_merged_and_recorded(first: str, second: str,
         ("Spectral theory of Schrödinger operators", "Spectral theory of random Schrödinger operators"),
     ],
 )
-def test_what_looks_alike_is_asked_in_both_orders_and_kept_unless_both_say_same(first: str, second: str) -> None:
+def test_what_looks_alike_is_asked_in_both_orders_and_kept_unless_it_is_the_same(first: str, second: str) -> None:
     one = of([first, second])
     decisions = by(one.decide(ask=False), "topic")
     assert {row["decision"] for row in decisions.values()} == {"kept"}
@@ -88,23 +88,26 @@ def test_what_looks_alike_is_asked_in_both_orders_and_kept_unless_both_say_same(
 
 
 @pytest.mark.parametrize(
-    ("replies", "same"),
+    ("replies", "same"),  # of the first order, then of the other one; None: the answer was lost
     [
-        (["same", "same"], True), (["same", "narrower"], False), (["same"], False), (["different", "different"], False),
-        (["same", None], False),
+        (["same", "same"], True), (["same", "narrower"], False), (["different", "different"], False),
+        (["same", None], False), (["narrower", "same", "same", "same"], True),
+        (["same", "same", "same", "same"], True), (["same", "narrower", "same", "same"], True),
+        (["same", None, "same", "same"], True), (["same", "same", "narrower", "narrower"], False),
+        (["narrower", "same", "same", "different"], False), (["same", "same", None, None], False),
     ],
 )  # fmt: skip
-def test_two_votes_that_say_same_and_nothing_less(replies: list[str | None], same: bool) -> None:
+def test_both_orders_and_three_of_four_votes_and_nothing_less(replies: list[str | None], same: bool) -> None:
     one = of(["a"])
     answers = [
-        {"row_key": f"p/{n}", "pair": "p", "sample": 1, "outcome": "ok" if said else "refused",
-         "answer": {"only_first": "none", "only_second": "none", "relation": said}}
-        for n, said in enumerate(replies, 1)
+        {"row_key": f"p/{2 * n // len(replies)}", "pair": "p", "sample": n, "outcome": "ok" if said else "refused",
+         "answer": {"only_first": "none", "only_second": "none", "relation": said or "same"}}
+        for n, said in enumerate(replies)
     ]  # fmt: skip
     one.desk.table("answers", "row_key VARCHAR, pair VARCHAR, sample INTEGER, outcome VARCHAR, answer JSON", answers)
     [row] = one.desk.run("chimera/same_topics.sql")
     assert row["same"] is same
-    assert row["votes"] == sum(said is not None for said in replies)
+    assert (row["votes"], row["yes_votes"]) == (len(replies), replies.count("same"))
 
 
 def test_nothing_is_asked_where_nothing_is_alike() -> None:
@@ -256,7 +259,7 @@ def test_many_repetitions_and_as_many_traps(subjects: list[Row]) -> None:
     reasons = Counter(row["decision"] for row in one.desk.rows("topic_decisions"))
     assert reasons["model"] + reasons["fuzzy"] > 200
     assert kept.left <= 0.01 * len(one.desk.rows("taxonomy"))
-    assert whole.left <= 0.015 * whole.repeated
+    assert whole.left <= 0.01 * whole.repeated
     assert whole.lost == 0, "no trap was taken for a repetition"
     assert paper.left > 250
 

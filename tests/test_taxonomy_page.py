@@ -20,9 +20,9 @@ def test_vectors_of_a_stage_take_the_place_of_the_function() -> None:
     one.desk.make("chimera/topic_names.sql", subjects=one.subjects, extra_topics=[])
     asked = one.desk.db.execute(ROWS).fetchall()
     assert sorted(topic for _, topic in asked) == ["Egypt under Roman rule", "Roman Egypt", "Sparta"]
-    one.desk.table("answers", "row_key VARCHAR, outcome VARCHAR, embedding FLOAT[]", [
-        {"row_key": key, "outcome": "ok", "embedding": [0.0, 1.0] if topic == "Sparta" else [0.6, 0.8]} for key, topic in asked
-    ])  # fmt: skip
+    vectors = [(key, [0.0, 1.0] if topic == "Sparta" else [0.6, 0.8]) for key, topic in asked]
+    answers = [{"row_key": key, "outcome": "ok", "embedding": vector} for key, vector in vectors]
+    one.desk.table("answers", "row_key VARCHAR, outcome VARCHAR, embedding FLOAT[]", answers)
     one.desk.db.execute(f"CREATE TABLE topic_vectors AS ({TABLE})")
     text = (ROOT / "sql/chimera/topic_pairs.sql").read_text(encoding="utf-8")
     [instead] = re.findall(r"`(\(SELECT v\.meaning .*? AS meaning)`", PAGE)
