@@ -90,6 +90,7 @@ def test_three_answers_forgive_a_slip(served: Provider, filtered: Query, tmp_pat
 # -- attempts: RL, part two
 
 
+FROM = {"labelled": {"from": "chimera-9k/dataset"}}
 LABELLED = (
     "index",
     "subject",
@@ -130,7 +131,7 @@ def store(served: Provider, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_only_what_the_model_solves_within_eight_tries_stays_for_rl(served: Provider, store: Path) -> None:
-    with ran(served, store, "attempts") as query:
+    with ran(served, store, "attempts", stages=FROM) as query:
         tries = query("SELECT row_key, tries, solved, within FROM tried")
         rows = query("SELECT problem_key, use, index FROM dataset ORDER BY index")
         texts = query(
@@ -153,18 +154,13 @@ def test_only_what_the_model_solves_within_eight_tries_stays_for_rl(served: Prov
     assert [index for *_, index in rows] == list(range(240))
 
 
-@pytest.mark.parametrize("rl", ["unsolved too", "paper"])
-def test_the_choices_of_the_rl_set(served: Provider, store: Path, rl: str) -> None:
-    with ran(served, store, "attempts", params={"rl": rl, "most_solved": 7}) as query:
-        uses = dict(query("SELECT coalesce(use, '-'), count(*) FROM dataset GROUP BY 1"))
-        ((within,),) = query("SELECT count(*) FROM tried WHERE within")
-        ((always,),) = query("SELECT count(*) FROM tried WHERE solved = 8")
-        again = query("SELECT solution, correctness, use FROM dataset WHERE row_key LIKE '%/rl'")
-        ((rows, keys),) = query("SELECT count(*), count(DISTINCT row_key) FROM dataset")
-    assert rows == keys
-    assert uses["sft"] == 60
-    if rl == "paper":
-        assert always > 0, "what is always solved was left out"
-        assert uses["rl"] == within + 60 and again == [(None, None, "rl")] * 60
-    else:
-        assert uses["rl"] == 60 and not again
+def test_the_rl_set_may_keep_all_or_leave_out_what_is_always_solved(served: Provider, store: Path) -> None:
+    uses, counts = [], []
+    kinds = "SELECT CASE solved WHEN 0 THEN 'never' WHEN 8 THEN 'always' END, count(*) FROM tried GROUP BY 1"
+    for params in ({"rl": "all"}, {"most_solved": 7}):
+        with ran(served, store, "attempts", stages=FROM, params=params) as query:
+            uses.append(dict(query("SELECT coalesce(use, '-'), count(*) FROM dataset GROUP BY 1")))
+            counts.append(dict(query(kinds)))
+    assert counts[0] == counts[1] and counts[0]["always"] > 0 and counts[0]["never"] > 0
+    assert uses[0] == {"sft": 60, "rl": 60, "-": 120}
+    assert uses[1] == {"sft": 60, "rl": counts[1][None], "-": 180 - counts[1][None]}
