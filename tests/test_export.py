@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +335,16 @@ FROM dataset WHERE $split = 'train'
     assert (done.document["files"], done.document["left_out"]) == ({"train.parquet": 23}, {"held_out": "no rows"})
     talk = read(tmp_path / "out" / "train.parquet")[0]["messages"]
     assert talk == [{"role": "user", "content": "Name it"}, {"role": "assistant", "content": "History topic 0"}]
+
+
+def test_a_copy_of_our_sql_is_ours(tmp_path: Path) -> None:
+    """``init`` copies it into every project; what a table lacks is still said in words."""
+    from chimera_batch.shipped import shipped_root
+
+    manifest = project(tmp_path, [row(0)])
+    shutil.copytree(shipped_root() / "sql" / "exports", tmp_path / "sql" / "exports")
+    said = refused(export(manifest, tmp_path / "out", "sft", "--table", "topics"))
+    assert "has no column problem_key" in said
 
 
 def test_no_such_table(manifest: Path, tmp_path: Path) -> None:

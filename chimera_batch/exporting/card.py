@@ -39,7 +39,7 @@ def front_matter(desk: Desk, splits: Mapping[str, object]) -> str:
     rehearsed = ["rehearsal", "not-real-data"] if desk.ctx.rehearse else []
     head = {
         "license": desk.wish.licence,
-        "pretty_name": safe(f"REHEARSAL of {desk.ctx.run}" if rehearsed else desk.ctx.run),
+        "pretty_name": f"REHEARSAL of {desk.ctx.run}" if rehearsed else desk.ctx.run,
         "tags": ["synthetic", "reasoning", "chimera-batch", *rehearsed],
         "configs": [{"config_name": f"data-{desk.version}", "default": True, "data_files": files}],
     }

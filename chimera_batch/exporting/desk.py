@@ -43,7 +43,7 @@ class Desk:
 
     def need(self, name: str, columns: str) -> None:
         """Raises InputError naming what the exported table lacks of the columns that our own ``NAME.sql`` reads."""
-        if self.sql(name).path != _shipped(name):
+        if self.sql(name).text != _shipped(name).read_text(encoding="utf-8"):
             return
         have = self.columns()
         lacks = [column for column in columns.split() if column not in have]
