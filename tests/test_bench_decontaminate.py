@@ -37,17 +37,18 @@ def test_the_pipeline_says_the_same(capsys: pytest.CaptureFixture[str], monkeypa
 
 
 @pytest.mark.parametrize(
-    ("cpu", "gib", "same", "exact", "code"),
+    ("cost", "same", "exact", "code"),
     [
-        (10.0, 0.5, True, True, 0),
-        (121.0, 0.5, True, True, 1),
-        (10.0, 2.1, True, True, 1),
-        (10.0, 0.5, False, True, 1),
-        (10.0, 0.5, True, False, 1),
+        (bench.Cost(500.0, 10.0, 0.5), True, True, 0),
+        (bench.Cost(70.0, 130.0, 0.5), True, True, 0),
+        (bench.Cost(121.0, 121.0, 0.5), True, True, 1),
+        (bench.Cost(10.0, 10.0, 2.1), True, True, 1),
+        (bench.Cost(10.0, 10.0, 0.5), False, True, 1),
+        (bench.Cost(10.0, 10.0, 0.5), True, False, 1),
     ],
 )
-def test_it_fails_where_a_bar_is_missed(cpu: float, gib: float, same: bool, exact: bool, code: int) -> None:
-    costs = bench.Cost(20.0, cpu, gib), bench.Cost(30.0, 30.0, 1.0)
+def test_it_fails_where_a_bar_is_missed(cost: bench.Cost, same: bool, exact: bool, code: int) -> None:
+    costs = cost, bench.Cost(30.0, 30.0, 1.0)
     assert bench.show(SIZE, costs, {}, (same, exact, 3)) == code
 
 
