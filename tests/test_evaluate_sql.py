@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from itertools import combinations
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chimera_batch import outside
 from chimera_batch.rehearsal import minds
 from chimera_batch.rehearsal.minds import trials
 from chimera_batch.rehearsal.talk import Ask
@@ -29,18 +31,14 @@ SCORES = "row_key VARCHAR, solver VARCHAR, benchmark VARCHAR, problem_key VARCHA
 def desk(tmp_path: Path) -> Desk:
     """With functions as the warehouse registers them: any of them may answer NULL."""
     made = Desk()
-    made.db = connect(tmp_path / "spill", memory_limit="500MB", threads=1)
+    made.db = connect(tmp_path / "spill", memory_limit="2GB", threads=1)
     return made
 
 
 def read(desk: Desk, *files: Path) -> dict[str, Row]:
     """The files as a ``file:`` stage reads them, in one form."""
-    listed = ", ".join(f"'{file}'" for file in files)
-    desk.db.execute(
-        f"""CREATE OR REPLACE TABLE benchmark AS
-        SELECT parse_filename(_file, true) || '/' || row_number() OVER () AS row_key, * EXCLUDE (_file)
-        FROM read_json([{listed}], union_by_name = true, filename = '_file')"""
-    )
+    source = outside.of_files("benchmark", files, None)
+    desk.db.execute(f"CREATE OR REPLACE TABLE benchmark AS (\n{source.text}\n)")
     return by(desk.make("evaluate/questions.sql"))
 
 
@@ -78,6 +76,21 @@ def test_options_are_shuffled_by_the_question_alone(desk: Desk, tmp_path: Path) 
         assert row["question"].startswith(one["Question"])
         assert f"\n({row['reference_answer']}) {one['Correct Answer']}" in row["question"] + "\n"
         assert all(one[f"Incorrect Answer {place}"] in row["question"] for place in (1, 2, 3))
+
+
+def test_csv_and_parquet_are_read_alike(desk: Desk, tmp_path: Path) -> None:
+    """GPQA comes as CSV, where every cell is text; contests come as Parquet, where an answer is a number."""
+    told = benchmarks.gpqa(6)
+    with (tmp_path / "gpqa.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(told[0]))
+        writer.writeheader()
+        writer.writerows(told)
+    rows = read(desk, tmp_path / "gpqa.csv")
+    assert rows == read(desk, benchmarks.write(tmp_path / "gpqa.jsonl", told))
+    lines = benchmarks.write(tmp_path / "lines.jsonl", benchmarks.aime(6))
+    desk.db.execute(f"COPY (FROM read_json('{lines}')) TO '{tmp_path / 'aime.parquet'}'")
+    rows = read(desk, tmp_path / "aime.parquet")
+    assert {row["answer_kind"] for row in rows.values()} == {"number"} and len(rows) == 6
 
 
 def test_hles_own_choices_are_graded_by_letter(desk: Desk, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
--- The pipeline's data set again, row for row and column for column, with `use` settled by what the trained model can do:
--- 'rl' stays on a problem if $rl says so, and becomes NULL if not. The paper trains RL on the SFT set's problems as well:
+-- The pipeline's data set again, row for row and column for column, with `use` settled by what the trained model can:
+-- 'rl' stays on a problem if $rl says so, and becomes NULL if not. The paper trains RL on the SFT set's problems too:
 -- those are a matter of the export (--with-sft), not of a second row here.
 -- reads: labelled, tried
 -- $rl: solved (only what the model solves within its tries) or all (every verified problem without a correct trace)
