@@ -3,8 +3,8 @@
 Draws texts of the CHIMERA paper's length (211 words) with Zipf's frequencies, plants copies, passages and a stock
 phrase that a thirtieth of both sides share, and runs ``manifests/contamination.yaml`` over them in another process.
 Beside it a plain inverted index of n-grams in Python answers the same; the two must agree on every problem, and both
-with comparing all pairs on a sample. Exits 1 unless they do, in under 120 s and 2 GiB of memory. Seconds are those of the
-clock or, where others keep the machine busy, of the processor: either shows that two idle cores are done in time.
+with comparing all pairs on a sample. Exits 1 unless they do, in under 120 s and 2 GiB of memory. Seconds are those of
+the clock or, where others keep the machine busy, of the processor: either shows that two idle cores are done in time.
 Seeded, no network, about three minutes.
 """
 
