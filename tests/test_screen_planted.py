@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections import Counter
 from hashlib import sha256
 from typing import Any
@@ -87,3 +88,21 @@ def test_planted_duplicates_are_merged_and_nothing_else() -> None:
     merged = {key for key, row in rows.items() if row["duplicate_of"]}
     assert len(again) >= 200
     assert merged == again, (len(again - merged), len(merged - again))
+
+
+def test_thousands_of_drafts_of_one_wording_make_no_pairs_without_end() -> None:
+    """An author that repeats itself: the work grows with the drafts, not with their pairs, and memory is bounded."""
+    rng = random.Random(1)
+    words = [f"w{first}{second}" for first in "abcdefghij" for second in "abcdefghij"]
+    base = rng.choices(words, k=60)
+    drafts = []
+    for number in range(2000):
+        text = list(base)
+        text[rng.randrange(60)] = rng.choice(words)
+        drafts.append(draft(number, f"Find {' '.join(text)}.", "word"))
+    desk = Desk()
+    desk.db.execute("SET memory_limit = '300MB'")
+    began = time.process_time()
+    rows = screen(desk, drafts)
+    assert time.process_time() - began < 20
+    assert Counter(row["duplicate_of"] is None for row in rows.values()) == {True: 1, False: 1999}

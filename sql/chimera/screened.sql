@@ -42,28 +42,44 @@ bands AS (
         row_key,
         turn,
         answer_key,
-        data,
+        array_to_string(data.names, ' ') AS names,
         ' ' || array_to_string(data.numbers, ' ') || ' ' AS numbers,
-        band,
-        fingerprint[3 * band - 2:3 * band] AS part
+        len(data.numbers) AS size,
+        hash(band, fingerprint[3 * band - 2:3 * band]) AS bucket
     FROM (SELECT *, unnest(range(1, len(fingerprint) // 3 + 1)) AS band FROM firsts)
 ),
-alike AS MATERIALIZED (
-    SELECT a.row_key AS earlier, b.row_key AS later
-    FROM bands AS a
-    JOIN bands AS b ON a.band = b.band AND a.part = b.part AND a.data = b.data AND a.turn < b.turn
+placed AS MATERIALIZED (
+    -- compared is with the first few of a bucket: many drafts of one wording would make pairs without end
+    SELECT
+        *,
+        row_number() OVER (PARTITION BY bucket, names, numbers ORDER BY turn) <= 8 AS early,
+        row_number() OVER (PARTITION BY bucket, names, answer_key ORDER BY turn) <= 8 AS early_of_answer
+    FROM bands
+),
+together AS (
+    SELECT a.row_key AS earlier, b.row_key AS later, a.turn, a.answer_key = b.answer_key AS same_answer, a.bucket
+    FROM placed AS a
+    JOIN placed AS b ON a.bucket = b.bucket AND a.names = b.names AND a.numbers = b.numbers AND a.turn < b.turn
+    WHERE a.early
     UNION
-    SELECT a.row_key, b.row_key
-    FROM bands AS a
-    JOIN bands AS b
-        ON a.band = b.band AND a.part = b.part AND a.answer_key = b.answer_key AND a.data.names = b.data.names
-        AND a.turn < b.turn
+    SELECT a.row_key, b.row_key, a.turn, true, a.bucket
+    FROM placed AS a
+    JOIN placed AS b ON a.bucket = b.bucket AND a.names = b.names AND a.answer_key = b.answer_key AND a.turn < b.turn
+    WHERE
+        a.early_of_answer
         -- one of them states a number or two more, before or after: how many digits are wanted, say, or a constant
-        AND a.numbers <> b.numbers AND abs(len(a.data.numbers) - len(b.data.numbers)) <= 2
+        AND abs(a.size - b.size) <= 2
         AND (
             starts_with(a.numbers, b.numbers) OR ends_with(a.numbers, b.numbers)
             OR starts_with(b.numbers, a.numbers) OR ends_with(b.numbers, a.numbers)
         )
+),
+alike AS MATERIALIZED (
+    -- the more buckets two share, the more of their wording: the likeliest few are looked at
+    SELECT earlier, later
+    FROM together
+    GROUP BY earlier, later, turn, same_answer
+    QUALIFY row_number() OVER (PARTITION BY later ORDER BY same_answer DESC, count(*) DESC, turn) <= 8
 ),
 measured AS MATERIALIZED (
     SELECT p.*, a.words = b.words AS same_words, ngram_jaccard(a.words, b.words, 3) AS overlap
