@@ -121,17 +121,28 @@ def test_agreement_weighs_each_kind_of_reject(desk: Desk) -> None:
 
 def labels(desk: Desk, *said: tuple[int, bool | None, str | None]) -> None:
     rows = [
-        {"row_key": f"m/t/{n}-{place}", "problem_key": f"m/t/{n}", "correctness": right, "final_answer": final}
+        {
+            "row_key": f"m/t/{n}-{place}",
+            "problem_key": f"m/t/{n}",
+            "correctness": right,
+            "final_answer": final,
+            "decided_by": "judge" if final == "42.001" else "rule",
+        }
         for place, (n, right, final) in enumerate(said)
     ]
     desk.table("labels", LABELS, rows)
 
 
 def test_the_arbiter_is_asked_where_no_trace_arrives(desk: Desk) -> None:
-    desk.table("verified", VERIFIED, [draft(n) for n in range(1, 5)])
-    labels(desk, (1, True, "42"), (1, False, "41"), (2, False, "41"), (3, None, None))
+    told = [draft(n, answer_kind="text" if n == 6 else "number", contested=n == 7) for n in range(1, 8)]
+    desk.table("verified", VERIFIED, told)
+    labels(
+        desk, (1, True, "42"), (1, False, "41"), (2, False, "41"), (3, None, None), (5, True, "42.001"),
+        (6, True, "42.001"), (7, True, "42"),
+    )  # fmt: skip
     rows = by(desk.run("chimera/arbitration_rows.sql"))
-    assert sorted(rows) == ["m/t/2", "m/t/3", "m/t/4"], "wrong, undecided, and without a trace"
+    wanted = ["m/t/2", "m/t/3", "m/t/4", "m/t/5", "m/t/7"]
+    assert sorted(rows) == wanted, "wrong, undecided, without a trace, a number by a judge's word, contested"
 
 
 @pytest.mark.parametrize(
@@ -181,9 +192,10 @@ FINDINGS: list[tuple[bool | None, str | None, str | None, bool | None, str, str 
     (True, "42", None, None, "verified", "trace", "a trace arrives at it"),
     (False, "41", "yes", None, "verified", "arbiter", "the arbiter arrives at it"),
     (False, "41", "unsure", True, "verified", "arbiter", "the arbiter arrives at it"),
-    (False, "41", "unsure", False, "disputed", None, "nobody arrives"),
+    (False, "41", "unsure", False, "disputed", None, "arrive"),
+    (True, "42.001", None, None, "disputed", None, "no answer of the arbiter"),  # a number by a judge's word
     (False, "17", "no", None, "disputed", None, "agree on another answer"),
-    (False, "41", "no", None, "disputed", None, "nobody arrives"),
+    (False, "41", "no", None, "disputed", None, "arrive"),
     (None, None, None, None, "disputed", None, "no answer of the arbiter"),
 ]
 
@@ -192,6 +204,8 @@ FINDINGS: list[tuple[bool | None, str | None, str | None, bool | None, str, str 
 @pytest.mark.parametrize("finding", FINDINGS)
 def test_a_reference_needs_somebody_who_did_not_see_it(desk: Desk, finding: tuple[Any, ...], contested: bool) -> None:
     right, final, match, same, reference, by_whom, reason = finding
+    if contested and by_whom == "trace":
+        reference, by_whom, reason = "disputed", None, "no answer of the arbiter"  # which alone would do
     desk.table("verified", VERIFIED, [draft(1) | {"contested": contested}])
     labels(desk, (1, right, final))
     arbiter = {"row_key": "m/t/1", "own_answer": "17", "match": match, "solvable": True}

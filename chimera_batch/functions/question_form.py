@@ -88,7 +88,8 @@ def is_choice(question: str, answer: str) -> bool:
         return False
     key = text_key(answer)
     given = {text_key(option or "") for match in found for option in match.groups()}
-    return bool(_LETTER_ANSWER.fullmatch(answer)) or key in given
+    letter = _LETTER_ANSWER.fullmatch(answer) and not _in_order(answer, _ANSWER_PARTS)  # (a) 3; (b) 5 picks nothing
+    return bool(letter) or key in given
 
 
 def is_yes_no(answer: str) -> bool:

@@ -46,6 +46,7 @@ DEFAULT_RATES: Final[Mapping[str, float]] = {
     # judges
     "judge_error": 0.01,  # the decision is turned round
     "position_bias": 0.3,  # what a ranking judge adds to the problem in front, in standard deviations of its chance
+    "judge_fooled": 0.5,  # a text that only claims or orders, or says nothing, is taken at its word
     # new problems after failed ones; at most one of these, or "ambiguous", each
     "variant_copy": 0.04,  # the failed problem once more, word for word
     "variant_astray": 0.04,  # of another kind than the failed one

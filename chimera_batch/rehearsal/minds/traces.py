@@ -97,6 +97,14 @@ def trace_fault(problem: str, reasoning: str, text: str) -> str | None:
     return None if "\\boxed" in text else "no_box"
 
 
+def flatters(text: str) -> bool:
+    """Whether a text asks to be accepted instead of answering: by a claim, by an order, or by saying nothing at all.
+
+    A judge that is shown it may fall for it (arXiv 2507.08794 measures up to 90 % for ":" and "Thought process:").
+    """
+    return text in _NOTHING or any(said in text for said in (*_TOLD, *_CLAIMS))
+
+
 def _fault(ask: Ask, shared: float | None, u: float) -> str | None:
     """The planted fault; whether the final answer is wrong may be what all share who err on this problem."""
     wrong = rate(ask.settings, "wrong_trace")
