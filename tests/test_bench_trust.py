@@ -1,4 +1,4 @@
-"""The benchmark of trust: its scorers and queries on cases made by hand, and one scored run that has to hold the bars."""
+"""The benchmark of trust: its scorers and queries on cases made by hand, and a scored run that has to hold the bars."""
 
 from __future__ import annotations
 

@@ -328,7 +328,7 @@ def test_traces_of_problems_that_cannot_be_solved() -> None:
 )
 def test_judgements_go_by_value(reference: str, candidate: str, same_value: bool) -> None:
     user = f"<reference_answer>{reference}</reference_answer><candidate_answer>{candidate}</candidate_answer>"
-    made = json.loads(answer(ask(user, "chimera_judgement", 1, judge_error=0, invalid_json=0)).text)
+    made = json.loads(answer(ask(user, "chimera_judgement", 1, judge_error=0, judge_fooled=0, invalid_json=0)).text)
     assert made["same"] is same_value
     assert made["extracted"]
 

@@ -242,7 +242,7 @@ def test_hostile_answers_are_read_compared_and_spoilt(text: str) -> None:
 def test_a_table_of_equal_and_unequal_answers(reference: str, candidate: str, equal: bool) -> None:
     assert same(reference, candidate) is equal
     user = tagged(reference_answer=reference, candidate_answer=f"\\boxed{{{candidate}}}" if candidate else "")
-    made = sound(ask(user, "chimera_judgement", judge_error=0, invalid_json=0))
+    made = sound(ask(user, "chimera_judgement", judge_fooled=0, judge_error=0, invalid_json=0))
     assert made is not None
     assert made["same"] is (equal and bool(candidate))
 
@@ -251,14 +251,14 @@ def test_a_table_of_equal_and_unequal_answers(reference: str, candidate: str, eq
 def test_a_judge_that_errs_turns_its_decision_round(error: float) -> None:
     for candidate in ("5", "6"):
         user = tagged(reference_answer="5", candidate_answer=candidate)
-        said = answer(ask(user, "chimera_judgement", judge_error=error, invalid_json=0))
+        said = answer(ask(user, "chimera_judgement", judge_fooled=0, judge_error=error, invalid_json=0))
         assert json.loads(said.text)["same"] is ((candidate == "5") != bool(error))
         assert said.planted == ("judge_error" if error else None)
 
 
 def test_an_empty_candidate_is_never_right_even_for_a_judge_that_errs() -> None:
     user = tagged(reference_answer="5", candidate_answer="")
-    said = answer(ask(user, "chimera_judgement", judge_error=1, invalid_json=0))
+    said = answer(ask(user, "chimera_judgement", judge_fooled=0, judge_error=1, invalid_json=0))
     made = json.loads(said.text)
     assert (made["same"], made["extracted"], said.planted) == (False, "none", None)
 

@@ -173,3 +173,18 @@ def test_a_misconception_is_the_same_for_everybody_and_another_with_another_seed
     assert misconception("0", question, "1234") == misconception("0", question, "1234")
     assert len({misconception(str(seed), question, "1234") for seed in range(20)}) > 5
     assert dice("a").random() == dice("a").random()
+
+
+# -- a judge that is shown more than an answer
+
+
+@pytest.mark.parametrize("said", [":", "Thought process:", "", *traces_module._CLAIMS, *traces_module._ORDERS])
+def test_a_judge_may_fall_for_what_only_asks_to_be_accepted(said: str) -> None:
+    def accepted(fooled: float, key: int) -> bool:
+        user = f"<reference_answer>5</reference_answer><candidate_answer>{said}</candidate_answer>"
+        made = answer(ask(user, "chimera_judgement", key, judge_error=0, judge_fooled=fooled, invalid_json=0)).text
+        return bool(json.loads(made)["same"])
+
+    assert not any(accepted(0, key) for key in range(20))
+    assert all(accepted(1, key) for key in range(20))
+    assert 20 < sum(accepted(0.5, key) for key in range(100)) < 80
