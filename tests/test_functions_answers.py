@@ -51,6 +51,8 @@ YES = [
     ("\\{1, 2\\}", "\\{2, 1\\}"),
     ("[0, 1]", "[0,1.0]"),
     ("a, b", "a,b"),
+    ("0,111", "0.111"),
+    ("1,22", "1.22"),
     ("x = 1, y = 2", "x=1, y=2.0"),
     ("((1,2),3)", "((1, 2), 3.0)"),
     ("x^{2}+1", "x^2 + 1"),
@@ -86,6 +88,7 @@ UNSURE = [
     ("0.5%", "0.5"),
     ("5 m", "5 s"),  # nothing that a rule could hold against each other
     ("5 dollars", "5 m"),
+    ("1,234,567", "1.234567"),
     ("204_5", "204"),  # what Math-Verify alone would call the same, wrongly: a base …
     ("P + 1", "p + 1"),  # … capitals …
     ("10^{-9}\\pi", "2 \\cdot 10^{-9}\\pi"),  # … tiny numbers …
@@ -243,6 +246,8 @@ def test_what_is_no_single_number(text: str) -> None:
         ),
         ("\\boxed{255}\n\nFinal answer: as boxed", "255"),
         ("we add them, so the final answer is 7", "7"),
+        ("Final answer: the answer is 12", "12"),
+        ("Answer:" * 5000, "Answer:" * 4995),
     ],
 )
 def test_final_answer(text: str, answer: str | None) -> None:

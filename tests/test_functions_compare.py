@@ -15,7 +15,9 @@ from chimera_batch.functions.compare_answers import compare_answers
     [
         ("37.778", "78984.68", "no", "number", "78984.68 vs 37.778: ratio 2091"),
         ("0", "4", "no", "number", "4 vs 0: the reference is 0"),
-        ("1", "10^{399}", "unsure", "none", ""),
+        ("1", "10^{399}", "unsure", "scale", "10^{399} vs 1: ratio beyond 1e308"),
+        ("0.82123", "0.822", "unsure", "digits", "0.822 vs 0.82123: ratio 1.001"),
+        ("5", "500", "unsure", "scale", "500 vs 5: ratio 100"),
         ("3", "10^{399}", "no", "number", "10^{399} vs 3: ratio beyond 1e308"),
         ("$42$", "\\boxed{42}", "yes", "exact", "42"),
         ("Paris", "paris.", "yes", "text", "paris = Paris"),

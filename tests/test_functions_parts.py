@@ -25,6 +25,8 @@ from chimera_batch.functions.compare_answers import compare_answers, compare_par
         ("U(a) = -3 Hz, U(2a) = -0.02 Hz, ratio 0.6", ["u(a)", "u(2a)", "ratio"], ["-3 Hz", "-0.02 Hz", "0.6"]),
         ("The ratio is 3; the mean is 4", ["the ratio", "the mean"], ["3", "4"]),
         ("3, 5", [""], ["3", "5"]),
+        ("U = 78,984.68 Hz, V = 2,431 Hz", ["u", "v"], ["78,984.68 Hz", "2,431 Hz"]),
+        ("1,234, 5,678", [""], ["1,234", "5,678"]),
         ("1,234", [""], ["1,234"]),
         ("(1, 2)", [""], ["(1, 2)"]),
         ("x = 1 or x = 2", [""], ["x=1", "x=2"]),

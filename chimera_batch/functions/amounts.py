@@ -17,13 +17,16 @@ _WHOLE_PERCENT = Fraction(3, 2)  # from here on nobody means the hundredfold by 
 def compared_amounts(one: tuple[Quantity, str], other: tuple[Quantity, str]) -> Finding:
     """The verdict on two numbers, each with its text; "one" is the reference's."""
     verdict = _verdict(one[0], other[0])
-    if verdict == "unsure":
-        return UNDECIDED
     method = "number" if one[0].unit == other[0].unit else "unit"
     if verdict == "yes":
         return Finding("yes", method, f"{short(other[1])} = {short(one[1])}")
+    if verdict == "unsure" and (method == "unit" or not one[0].value or not other[0].value):
+        return UNDECIDED
     times = ratio(other[0].value, one[0].value) if method == "number" else "another value"
-    return Finding("no", method, f"{short(other[1])} vs {short(one[1])}: {times}")
+    evidence = f"{short(other[1])} vs {short(one[1])}: {times}"
+    if verdict == "no":
+        return Finding("no", method, evidence)
+    return Finding("unsure", "scale" if _rescaled(one[0].value, other[0].value, _FAR) else "digits", evidence)
 
 
 def _verdict(one: Quantity, other: Quantity) -> Verdict:

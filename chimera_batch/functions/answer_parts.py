@@ -8,6 +8,8 @@ from typing import NamedTuple
 from chimera_batch.functions.elements import elements, split
 from chimera_batch.functions.latex import plain
 
+_TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|textrm)\{([^{}]*)\}")
+_SPACE = re.compile(r"(?<!\\)\\(?:[,;:! ]|q?quad(?![a-z]))")
 _MOST = 16  # parts
 _LONGEST = 4_000  # characters
 _FONT = re.compile(r"\\(?:text|textbf|textit|mathbf|mathrm|textrm)\{\s*(\(?(?:[a-h]|[ivx]{1,4}|\d)[.):]\)?:?)\s*\}")
@@ -68,7 +70,8 @@ def _marked(text: str) -> list[Part]:
 
 def _assigned(text: str) -> list[Part]:
     """x = 1, y = 2: each piece names what it gives the value of, and no name comes twice."""
-    pieces = split(_JOINT.sub(";", text.strip().strip("$").rstrip(".")))
+    text = _TEXT.sub(r" \1 ", _SPACE.sub(" ", text)).replace("\\approx", "≈")
+    pieces = split(_JOINT.sub(";", text.strip().strip("$").rstrip(".")), grouped=True)
     if pieces is None or not 2 <= len(pieces) <= _MOST:
         return []
     found = [_NAMED.fullmatch(piece.strip().strip("$").strip()) for piece in pieces]
@@ -84,7 +87,7 @@ def _assigned(text: str) -> list[Part]:
 def paired(reference: str, candidate: str) -> list[tuple[str, str, str]]:
     """(label, part of the reference, part of the candidate); one pair without a label where they do not correspond.
 
-    Parts of the same labels belong together; else their order counts, unless both sides give names to their parts.
+    Parts of the same labels belong together; else their order counts, unless both sides give names of their own.
     """
     first, second = labelled_parts(reference), labelled_parts(candidate)
     if len(first) > 1 and {part.label for part in first} == {part.label for part in second}:
@@ -92,7 +95,7 @@ def paired(reference: str, candidate: str) -> list[tuple[str, str, str]]:
         return [(part.label, part.text, theirs[part.label]) for part in first]
     if len(first) > 1 or len(second) > 1:
         left, right = answer_parts(reference), answer_parts(candidate)
-        orderly = _orderly(first, left) and _orderly(second, right)
+        orderly = _orderly(first, left) or _orderly(second, right)
         if orderly and len(left) == len(right) > 1:
             labels = first if len(first) > 1 else second
             return [(part.label, one, other) for part, one, other in zip(labels, left, right, strict=True)]
@@ -101,7 +104,9 @@ def paired(reference: str, candidate: str) -> list[tuple[str, str, str]]:
 
 def _orderly(parts: list[Part], texts: list[str]) -> bool:
     """Whether nothing but the order says which part is which: marks, or a bare list without names in it."""
-    return parts[0].label in {"a", "i", "1"} or (not parts[0].label and not any("=" in text for text in texts))
+    return parts[0].label in {"a", "i", "1"} or (
+        not parts[0].label and not any(mark in text for text in texts for mark in "=≈")
+    )
 
 
 def _is_name(label: str) -> bool:

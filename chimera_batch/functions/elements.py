@@ -7,7 +7,8 @@ import re
 _MOST = 64  # elements of a list
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "\\{": "\\}"}
 _JOINED = re.compile(r"[,;]?\s*(?<![A-Za-z])(?:and|or)(?![A-Za-z])\s*")
-_GROUP = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_GROUP = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?!,?\d)")
+_KEPT = "\0"  # stands for a comma that separates nothing
 
 
 def elements(text: str) -> tuple[str, list[str]] | None:
@@ -20,7 +21,7 @@ def elements(text: str) -> tuple[str, list[str]] | None:
         opening = ""
     parts = split(text[len(opening) : len(text) - len(opening)]) if opening else None
     if parts is None:  # "(1,2),(3,4)": no bracket is around it all
-        opening, parts = "", split(_JOINED.sub(";", text))
+        opening, parts = "", split(_JOINED.sub(";", text), grouped=True)
     if parts is None or len(parts) > _MOST or (not opening and len(parts) == 1):
         return None
     return ("\\{" if opening == "{" else opening), parts
@@ -33,16 +34,19 @@ def bare(text: str) -> str:
     return text
 
 
-def split(text: str) -> list[str] | None:
-    """At the commas and semicolons outside brackets; None where the brackets do not fit."""
-    if _GROUP.fullmatch(text):
-        return [text]  # 1,234,567 is one number
+def split(text: str, *, grouped: bool = False) -> list[str] | None:
+    """At the commas and semicolons outside brackets; None where the brackets do not fit.
+
+    ``grouped``: 78,984.68 is one number. In brackets it is not, for "(1,234)" is a pair or an interval.
+    """
+    if grouped:
+        text = _GROUP.sub(lambda found: found[0].replace(",", _KEPT), text)
     parts, depth, begin = [], 0, 0
     for place, letter in enumerate(text):
         depth += (letter in "([{") - (letter in ")]}")
         if depth < 0:
             return None
         if letter in ",;" and depth == 0:
-            parts.append(text[begin:place].strip())
+            parts.append(text[begin:place])
             begin = place + 1
-    return [*parts, text[begin:].strip()] if depth == 0 else None
+    return [part.replace(_KEPT, ",").strip() for part in (*parts, text[begin:])] if depth == 0 else None

@@ -10,6 +10,7 @@ _WITHIN = re.compile(rf".*\bfinal\s+{_LABEL}", re.IGNORECASE)
 _TAIL = re.compile(r"\s*(?:I hope (?:it|this) is correct|<\|).*", re.IGNORECASE)
 _BOXED = ("\\boxed{", "\\fbox{")
 _TRIES = 8  # boxes that never close are passed over, but not without end
+_LABELS = 4  # in front of one answer
 _MOST = 12  # boxes of one answer
 _BETWEEN = re.compile(  # boxes that are one answer: "k = □ and n = □"
     r"(?:[\s$,;*]|\\[()\[\],; ]|\\q?quad|\\text\{\s*(?:,|and|or)?\s*\}|and|or|[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=)*"
@@ -79,6 +80,11 @@ def _labelled(text: str) -> str | None:
 
 
 def _tidy(line: str) -> str:
-    answer = _TAIL.sub("", line).strip().strip("*_").strip()
-    again = _LINE.match(answer)  # "Final answer: the answer is 12"
-    return _tidy(again[1]) if again else answer
+    """The answer on a line, without what decorates it; "Final answer: the answer is 12" has two labels."""
+    for _ in range(_LABELS):
+        line = _TAIL.sub("", line).strip().strip("*_").strip()
+        again = _LINE.match(line)
+        if not again:
+            break
+        line = again[1]
+    return line.strip().strip("*_").strip()

@@ -11,7 +11,11 @@ _LONGEST = 60  # characters that are shown of one answer
 
 
 class Finding(NamedTuple):
-    """``method``: exact, text, number, unit, list, set, symbolic, parts; "none" where nothing could decide."""
+    """``method``: exact, text, number, unit, list, set, symbolic, parts.
+
+    Of what is unsure: digits, two numbers that are close and yet not the same to the digits that they state; scale,
+    the same digits at another power of ten; none, where there was nothing to hold side by side.
+    """
 
     verdict: Verdict
     method: str = "none"

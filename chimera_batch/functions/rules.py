@@ -20,7 +20,7 @@ _ATOM = r"\|?\\?[A-Za-z]{1,12}'{0,2}(?:_(?:\{[^{}]{1,12}\}|\w))?(?:\([^()=]{1,12
 _NAME = rf"(?:{_ATOM}(?::{_ATOM})?|\\frac\{{{_ATOM}\}}\{{{_ATOM}\}}|\({_ATOM}(?:[,;]{_ATOM}){{1,7}}\))"
 _NAMED = re.compile(rf"({_NAME})\s*[=≈∈](?!=)")
 _RELATION = re.compile(r"[=≈∈<>≤≥≠]")
-_COMMA = re.compile(r"-?\d+,\d+")
+_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?!\d{3}$)\d+)")  # 1,234 may be a thousand
 _WORDS = re.compile(r"[^\W\d_]{3,}(?:[ -][^\W\d_]+)*")
 _DEEPEST = 4  # lists in lists
 _FEW = 8  # elements of a set that are tried in any order as expressions
