@@ -90,6 +90,19 @@ def test_planted_duplicates_are_merged_and_nothing_else() -> None:
     assert merged == again, (len(again - merged), len(merged - again))
 
 
+def test_ten_thousand_drafts_are_screened_within_a_minute_of_processor_time() -> None:
+    drafts = [worn(number) for number in range(10_000)]
+    desk = Desk()
+    desk.db.execute("SET memory_limit = '512MB'")
+    began = time.process_time()
+    rows = screen(desk, drafts)
+    assert time.process_time() - began < 60
+    sound = [row for row in drafts if fault_of(row["question"], row["reference_answer"]) is None]
+    taken = [rows[row["row_key"]]["reason"] for row in sound]
+    lost = [reason for reason in taken if reason not in {"ok", "same problem", "near duplicate"}]
+    assert len(sound) > 7000 and len(lost) <= 0.005 * len(sound), Counter(lost)
+
+
 def test_thousands_of_drafts_of_one_wording_make_no_pairs_without_end() -> None:
     """An author that repeats itself: the work grows with the drafts, not with their pairs, and memory is bounded."""
     rng = random.Random(1)
