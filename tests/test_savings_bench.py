@@ -71,7 +71,7 @@ def _different(one: Any, other: Any, path: str = "") -> Iterator[str]:
 
 
 ASKED = ["topics", "problems", "conversions", "verdict_a", "verdict_b", "solutions", "judgements"]
-ASKED += ["arbitration", "arbitration_judgements"]
+ASKED += ["arbitration", "arbitration_judgements", "same_topics"]
 DIFFERENCES = {
     "screening": (set(), {"candidates", "verified"}),
     "cascade": (set(), {"verdict_b_rows"}),

@@ -8,6 +8,8 @@ SELECT
     ) AS final_answer,
     'unsure' AS match,
     true AS doubt,
-    'not checked' AS reason
+    'not checked' AS reason,
+    'none' AS decision_method,
+    'not checked' AS decision_evidence
 FROM solutions
 ORDER BY row_key
