@@ -44,10 +44,24 @@ class Drawn:
             self.lines.remove()
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Which shard holds each request of a stage, as a local Parquet file, and what that rests on: files of its rounds,
+    and keys of the shards' ids. ``wanted``: different requests."""
+
+    asked: tuple[str, ...]
+    members: tuple[str, ...]
+    path: Path
+    wanted: int
+
+
 class Drawings:
-    """The latest drawing of each round of each stage, by the fingerprint of all that shapes it."""
+    """The latest drawing of each round of each stage, by the fingerprint of all that shapes it; and where the requests
+    of each stage were ``placed`` last."""
 
     def __init__(self, folder: Path) -> None:
+        self.placed: dict[str, Placed] = {}
+        self._taken: dict[str, str] = {}
         self._folder = folder
         self._drawn: dict[tuple[str, int], tuple[str, Drawn]] = {}
 
@@ -55,6 +69,7 @@ class Drawings:
         """Take a drawing's files over, in place of those of an earlier one of the round."""
         if (stage, number) in self._drawn:
             self._drawn.pop((stage, number))[1].remove()
+        self.forget(stage)  # its file may have the name of the earlier one
         self._folder.mkdir(parents=True, exist_ok=True)
         kept = drawn.moved(self._folder)
         self._drawn[stage, number] = mark, kept
@@ -71,7 +86,33 @@ class Drawings:
         if found is None:
             return None
         del self._drawn[stage, number]
+        self._taken[stage] = str(found.path)
         return found.moved(folder)
+
+    def asked(self, stage: str, path: Path) -> None:
+        """What was taken last is this file by now: where its requests are is known already."""
+        placed, taken = self.placed.get(stage), self._taken.pop(stage, None)
+        if placed is not None and taken in placed.asked:
+            asked = tuple(str(path) if one == taken else one for one in placed.asked)
+            self.placed[stage] = replace(placed, asked=asked)
+
+    def keep_placed(self, stage: str, placed: Placed) -> Placed:
+        """Take over the file that says where a stage's requests are, in place of an earlier one."""
+        before = self.placed.get(stage)
+        if before is not None and before.path == placed.path:
+            return before
+        self._folder.mkdir(parents=True, exist_ok=True)
+        kept = replace(placed, path=placed.path.rename(self._folder / placed.path.name))
+        self.placed[stage] = kept
+        if before is not None:
+            before.path.unlink(missing_ok=True)
+        return kept
+
+    def forget(self, stage: str) -> None:
+        """Where the requests of a stage are: other ones are asked now."""
+        self._taken.pop(stage, None)
+        if (placed := self.placed.pop(stage, None)) is not None:
+            placed.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Delete what nobody asked."""

@@ -38,7 +38,7 @@ def sample_end(warehouse: Warehouse, requests: int) -> str:
 
 
 def unpacked(warehouse: Warehouse, upto: str = ALL) -> int:
-    """How many requests no shard of the realm holds yet. The views ``asked`` and ``members`` must be current."""
+    """How many requests no shard of the realm holds yet. The view ``placed_ids`` must be current."""
     return int(warehouse.scalar(engine_sql("missing"), {"upto": upto}))
 
 
@@ -55,7 +55,7 @@ class Extent:
 
 
 def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent: Extent) -> bool:
-    """Pack what no shard of the realm holds yet. The views ``asked`` and ``members`` must be current.
+    """Pack what no shard of the realm holds yet. The views ``asked``, ``members`` and ``placed_ids`` must be current.
 
     False when that has to be looked at again: another runner packed since, or some lines are not among those given.
     """

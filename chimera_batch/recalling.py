@@ -23,7 +23,8 @@ from chimera_batch.stores.overlap import prefetch
 if TYPE_CHECKING:
     from chimera_batch.warehouse import Warehouse
 
-_SQL = ("placed_ids", "held_shards", "history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
+_PLACED = ("placed_ids", "placed_further", "held_shards")
+_SQL = (*_PLACED, "history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from chimera_batch.context import Context, engine_sql
 from chimera_batch.counts import STATES, Standing, last_asked
 from chimera_batch.errors import ChimeraError
 from chimera_batch.facts import Shard
-from chimera_batch.fingerprints import digest
 from chimera_batch.paying import LongerTries, longer_tries
+from chimera_batch.placing import place
 from chimera_batch.project import Stage
 from chimera_batch.retry import History, always, choose
 from chimera_batch.stores.overlap import prefetch
@@ -62,8 +62,9 @@ def view_or_empty(warehouse: Warehouse, name: str, files: Sequence[Path], column
         warehouse.load(name, columns, ())
 
 
-def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse, folder: Path) -> None:
-    """Make the views that the engine's SQL reads for this stage. ``asked``: its rounds' files, at least one.
+def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse, folder: Path) -> int:
+    """Make the views that the engine's SQL reads for this stage; returns how many requests it wants. ``asked``: its
+    rounds' files, at least one.
 
     Of the realm's answers only those of shards are read that hold its requests, or that it has sent.
     """
@@ -71,7 +72,7 @@ def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Wareho
     warehouse.view("asked", asked)
     members = [shard.members for shard in realm]
     view_or_empty(warehouse, "members", list(prefetch(ctx.store, members)), MEMBER_COLUMNS)
-    _place(stage, digest([[str(path) for path in asked], members]), warehouse, folder)
+    wanted = place(ctx, stage, asked, members, warehouse, folder)
     held = {name for (name,) in warehouse.rows(engine_sql("held_shards"), {})}
     mine = (ctx.run, stage.name)
     shards = [one for one in realm if one.id in held or any((a.run, a.stage) == mine for a in one.attempts)]
@@ -82,6 +83,7 @@ def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Wareho
     warehouse.load("whole_shards", {"shard": "VARCHAR"}, ((shard.id,) for shard in shards if _whole(shard)))
     under_way = [(attempt.ids or shard.members) for shard in shards if (attempt := shard.current) is not None]
     view_or_empty(warehouse, "flying", list(prefetch(ctx.store, under_way)), {"request_id": "VARCHAR"})
+    return wanted
 
 
 def _whole(shard: Shard) -> bool:
@@ -96,7 +98,7 @@ def _whole(shard: Shard) -> bool:
 def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse, folder: Path) -> Standing:
     """Make the views, decide for every unanswered request, and count. ``asked``: the files of the stage's rounds."""
     position = ctx.ledger.position
-    prepare(ctx, stage, asked, warehouse, folder)
+    wanted = prepare(ctx, stage, asked, warehouse, folder)
     _materialise(warehouse, folder, "history")
     tries = longer_tries(ctx, stage, warehouse)
     warehouse.load("choices", _CHOICE_COLUMNS, _choices(stage, warehouse, tries))
@@ -112,7 +114,6 @@ def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehous
             placed[shard] = placed.get(shard, 0) + requests
     reasons = tuple(why for _, why in sorted(tries.reasons.items())) if tries else ()
     standing = Standing(states, dict(sorted(outcomes.items())), reasons, placed, position)
-    wanted = int(warehouse.scalar(engine_sql("wanted"), {}))
     if standing.wanted != wanted:
         raise ChimeraError(
             f"{wanted} requests are wanted, but {standing.wanted} are accounted for: {states}",
@@ -137,14 +138,6 @@ def keep_sample(warehouse: Warehouse, folder: Path, upto: str) -> bool:
     warehouse.view("standing", [path])
     states = {state for state, *_ in warehouse.rows(engine_sql("standing_counts"), {})}
     return states <= {"answered", "given_up"}
-
-
-def _place(stage: Stage, basis: str, warehouse: Warehouse, folder: Path) -> None:
-    """Make ``placed_ids``, once for the same rounds and shards: what is sent and what lands changes nothing of it."""
-    path = folder / f"{stage.name}.placed-{basis}.parquet"
-    if not path.exists():
-        warehouse.write(engine_sql("placed_ids"), {}, path, form=SCRATCH)
-    warehouse.view("placed_ids", [path])
 
 
 def _materialise(warehouse: Warehouse, folder: Path, name: str) -> None:

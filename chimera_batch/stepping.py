@@ -168,11 +168,16 @@ class Step:
             return self._looked_at(number, mark)
         drawn = ctx.drawings.take(stage.name, number, mark, self.folder) if ctx.drawings else None
         if drawn is None or drawn.before not in {None, known}:  # another runner's rows are not those that it adds to
+            if ctx.drawings:
+                ctx.drawings.forget(stage.name)
             drawn = drawing.draw(ctx, stage, number, self.warehouse, self.folder, keep_lines=True)
         asked, ours = drawing.keep_asked(ctx, stage, number, mark, drawn)
+        files = self._fetched(asked)
         if drawn.lines is not None and ours:
             self.lines[number] = drawn.lines
-        return self._fetched(asked)
+            if ctx.drawings:
+                ctx.drawings.asked(stage.name, files[-1])
+        return files
 
     def _looked_at(self, number: int, mark: str) -> Round:
         """A round's requests without asking them. A command that may ask them later keeps what it has drawn."""

@@ -1,6 +1,6 @@
 -- How many requests no shard of the realm holds yet.
--- reads: asked, members
+-- reads: placed_ids
 -- $upto: the last id that counts
-SELECT count(DISTINCT request_id) AS missing
-FROM asked
-WHERE request_id <= $upto AND request_id NOT IN (SELECT request_id FROM members)
+SELECT count(*) AS missing
+FROM placed_ids
+WHERE request_id <= $upto AND shard IS NULL
