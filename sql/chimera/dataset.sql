@@ -1,7 +1,7 @@
 -- The data set: one row per verified problem and trace, labelled. The first eight columns are the published ones.
 -- correctness: true (train on the trace), false (its answer is wrong or missing: problem and answer remain), NULL
--- (nobody could tell, there is no trace, or nothing to hold it against: the reference is disputed). decided_by says how:
--- rule, judge, or what was missing.
+-- (nobody could tell, there is no trace, or nothing to hold it against: the reference is disputed). decided_by says
+-- how: rule, judge, or what was missing.
 -- reference: verified, or disputed where nobody arrived at the answer who had not seen it (reference_checks).
 -- split: by topic, so that none is on both sides; of each subject the same share: its topics with the smallest hash.
 -- use: sft (a correct trace), rl (one row of a problem without one), NULL: not for training.

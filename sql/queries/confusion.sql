@@ -1,10 +1,10 @@
 -- What became of every kind of planted fault, in our pipeline and in the paper's on the same drafts and traces: how
--- many there were and how many passed. A problem passes if it is in the data set with a verified reference (the paper's: if
--- both verifiers kept it), a trace if it is labelled correct, a topic if it is kept. Of sound ones it is good to pass.
--- Problems are counted once for each different one: 'sound' passes if any draft of it does; 'duplicate' is every
--- further draft of the same one. 'converted' are problems made of drafts that nobody could check. Traces are those of each
--- pipeline's own problems; 'of a faulty problem' are those of problems that have no right answer.
--- Topics that are sound and did not pass were over their quota, or taken for another's name.
+-- many there were and how many passed. A problem passes if it is in the data set with a verified reference (the
+-- paper's: if both verifiers kept it), a trace if it is labelled correct, a topic if it is kept. Of sound ones it is
+-- good to pass. Problems are counted once for each different one: 'sound' passes if any draft of it does; 'duplicate'
+-- is every further draft of the same one. 'converted' are problems made of drafts that nobody could check. Traces are
+-- those of each pipeline's own problems; 'of a faulty problem' are those of problems that have no right answer. Topics
+-- that are sound and did not pass were over their quota, or taken for another's name.
 -- Runs over the tables that bench.trust lays beside each other.
 -- reads: dataset, paper_dataset, truth_topics, truth_problems, truth_traces
 WITH kept AS (
