@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,12 @@ from chimera_batch.warehouse import connection as edge
 from chimera_batch.warehouse import header, statements, streaming
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
 from chimera_batch.warehouse.loading import load
+from chimera_batch.warehouse.memory import limits
 from chimera_batch.warehouse.ordering import KEPT, SCRATCH, Form, is_ordered, write_in_order
 from chimera_batch.warehouse.scan import literal, quote
 
 Parameters = Mapping[str, Any]
 
-_LITTLE = "96MB"  # of memory, for what only streams
 _FETCH = 2_000  # rows of one fetch: big enough to be fast, small enough for rows of 60 kB
 
 
@@ -38,10 +38,6 @@ class Rows:
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return self.iterator
-
-
-class _NotEnough(Exception):
-    """Little memory is too little for this file."""
 
 
 class Warehouse:
@@ -200,25 +196,24 @@ class Warehouse:
             return streaming.copy(cursor, columns, batches, into)
 
     def _copy(self, source: SqlText, params: Parameters, into: str, *, little: bool = False) -> int:
-        if little:
-            with suppress(_NotEnough), self._little_memory():
-                return self._copy(source, params, into)
-        cursor, final = self._run(source, params, f"COPY ({{}}\n) {_braced(into)}")
-        try:
-            return int(next(self._stream(cursor, source, final.line))[0])
-        finally:
-            self._release(cursor)
+        """With as little memory as will do."""
+        *some, most = limits(self._memory_limit, little=little)
+        for limit in some:
+            try:
+                return self._copied(source, params, into, limit)
+            except InputError as error:
+                if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                    raise
+        return self._copied(source, params, into, most)
 
-    @contextmanager
-    def _little_memory(self) -> Iterator[None]:
-        """As much memory as streaming takes. Raises _NotEnough where that is too little."""
-        self._connection.execute("SET memory_limit = $limit", {"limit": _LITTLE})
+    def _copied(self, source: SqlText, params: Parameters, into: str, limit: str) -> int:
+        self._connection.execute("SET memory_limit = $limit", {"limit": limit})
         try:
-            yield
-        except InputError as error:
-            if isinstance(error.__cause__, duckdb.OutOfMemoryException):
-                raise _NotEnough from error
-            raise
+            cursor, final = self._run(source, params, f"COPY ({{}}\n) {_braced(into)}")
+            try:
+                return int(next(self._stream(cursor, source, final.line))[0])
+            finally:
+                self._release(cursor)
         finally:
             self._connection.execute("SET memory_limit = $limit", {"limit": self._memory_limit})
 

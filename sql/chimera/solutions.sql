@@ -1,4 +1,5 @@
--- One trace per problem and sample, as it came.
+-- One trace per problem and sample, as it came. Not sorted here: what is larger than memory is put in order where it
+-- is written.
 -- reads: answers
 SELECT
     row_key || if(sample = 1, '', '-' || sample) AS row_key,
@@ -9,4 +10,3 @@ SELECT
     model AS solver_model
 FROM answers
 WHERE outcome = 'ok'
-ORDER BY row_key

@@ -1,5 +1,5 @@
--- Problems to learn on by trying: the prompt, the answer to check against, and what is known of the problem. One row per
--- problem. The five columns are verl's; TRL reads the prompt and hands the others to the reward function.
+-- Problems to learn on by trying: the prompt, the answer to check against, and what is known of the problem. One row
+-- per problem. The five columns are verl's; TRL reads the prompt and hands the others to the reward function.
 -- reads: dataset
 -- $split: train or held_out; of the held-out topics every problem with a verified reference
 -- $with_sft: whether problems with a correct trace are taken too, as the paper does

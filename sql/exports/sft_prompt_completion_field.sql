@@ -1,4 +1,5 @@
--- Conversations as prompt and completion, so that only the reply is trained on; the thinking stands beside the reply, in reasoning_content.
+-- Conversations as prompt and completion, so that only the reply is trained on; the thinking stands
+-- beside the reply, in reasoning_content.
 -- reads: conversations
 SELECT
     [{'role': 'user', 'content': prompt, 'reasoning_content': NULL::VARCHAR}] AS prompt,

@@ -1,9 +1,14 @@
--- Conversations as prompt and completion, so that only the reply is trained on; the thinking stands in the reply, between think tags.
+-- Conversations as prompt and completion, so that only the reply is trained on; the thinking stands
+-- in the reply, between think tags.
 -- reads: conversations
 WITH said AS (
     SELECT
         *,
-        if(thinking IS NULL, reply, concat('<think>', chr(10), thinking, chr(10), '</think>', chr(10), chr(10), reply)) AS content
+        if(
+            thinking IS NULL,
+            reply,
+            concat_ws(chr(10), '<think>', thinking, '</think>', '', reply)
+        ) AS content
     FROM conversations
 )
 SELECT
