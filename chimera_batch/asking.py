@@ -23,6 +23,7 @@ from chimera_batch.settings import alive
 from chimera_batch.spooling import Spool
 
 _AT_ONCE = 8  # calls under way
+_SILENCES = 5  # attempts in a row without a single reply: the host is down, and to go on asking helps nobody
 
 
 def ask(ctx: Context, stage: Stage) -> None:
@@ -72,12 +73,24 @@ def _ask_shard(ctx: Context, shard: Shard, attempt: Attempt) -> None:
     spool = _spool(ctx, shard, attempt)
     with ctx.scratch() as folder, spool:
         failed = _ask_lines(ctx, shard, attempt, _wire_lines(ctx, shard, attempt, folder), spool)
-    if collecting.land_spool(ctx, shard, attempt, spool.mend(), _known(attempt, spool)):
+    heard = spool.mend().stat().st_size > 0
+    if collecting.land_spool(ctx, shard, attempt, spool.path, _known(attempt, spool)):
         spool.remove()
-    if isinstance(failed, ProviderDown):
-        ctx.say(f"{shard.id}: {failed}; what is missing is asked again")
-    elif failed is not None:
+    ctx.silences[attempt.stage] = 0 if heard else ctx.silences.get(attempt.stage, 0) + 1
+    if failed is not None and not _worth_asking_again(ctx, shard, attempt, failed):
         raise failed
+    if failed is not None:
+        ctx.say(f"{shard.id}: {failed}; what is missing is asked again")
+
+
+def _worth_asking_again(ctx: Context, shard: Shard, attempt: Attempt, failed: BaseException) -> bool:
+    """Soon, that is. Room at the flex tier is waited for; of a host that is down, a person is told."""
+    if not isinstance(failed, ProviderDown):
+        return False
+    if shard.window == "flex" or ctx.silences[attempt.stage] < _SILENCES:
+        return True
+    failed.hint = f"chimera-batch run {ctx.project.path}   (when it answers again; what was answered is kept)"
+    return False
 
 
 def _wire_lines(ctx: Context, shard: Shard, attempt: Attempt, folder: Path) -> Iterator[bytes]:

@@ -90,6 +90,7 @@ class Context:
     pilot: Pilot | None = None
     routes: Mapping[str, tuple[Ranked, ...]] = field(default_factory=dict)  # stage that routes -> its models compared
     drawings: Drawings | None = None  # of a command that may ask: what its quote drew is not drawn again
+    silences: dict[str, int] = field(default_factory=dict)  # stage -> attempts in a row that its host left unanswered
     notes: dict[str, str] = field(default_factory=dict)  # shard -> why it waits, as far as this process knows
 
     def note(self, shard: Shard, text: str) -> None:

@@ -24,6 +24,8 @@ print(" ".join(sys.modules), file=sys.stderr)
 PARSING = {"click"}
 READING = PARSING | {"yaml", "pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
 DATABASE = {"duckdb", "numpy", "pytz"}
+SITE = {"sitecustomize", "usercustomize"}
+"""What a machine loads into every Python."""
 STANDARD = sys.stdlib_module_names | {"__main__", "cython_runtime"}
 ENGINE = {"render", "template", "drawing", "planning", "standing", "joining", "submitting", "collecting", "runner"}
 HOSTS = {"openai", "anthropic", "httpx", "httpx2", "boto3", "botocore", "jinja2", "quicktok", "rich", "fastjsonschema"}
@@ -41,7 +43,7 @@ def loaded(*words: str) -> set[str]:
 
 def foreign(names: set[str]) -> set[str]:
     """Packages that are neither ours nor Python's."""
-    return {name for name in names if not name.startswith(("chimera_batch", "_"))} - STANDARD
+    return {name for name in names if not name.startswith(("chimera_batch", "_"))} - STANDARD - SITE
 
 
 def ours(names: set[str]) -> set[str]:
