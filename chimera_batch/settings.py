@@ -34,6 +34,14 @@ def api_key(profile: Profile) -> str:
     return key
 
 
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
+
+
+def without_secrets() -> dict[str, str]:
+    """The environment for a process that reads what strangers wrote: nothing in it whose name speaks of a secret."""
+    return {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+
+
 def _export(profile: Profile) -> str:
     return f"export {profile.api_key_env}=…"
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chimera_batch.functions.answering.latex import plain
+from chimera_batch.functions.answering.quantity import quantity
 from chimera_batch.functions.answers_match import answers_match
 from chimera_batch.functions.final_answer import final_answer
-from chimera_batch.functions.latex import plain
-from chimera_batch.functions.quantity import quantity
 
 YES = [
     ("42", "42."),

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch.functions import symbolic
-from chimera_batch.functions.mathtext import comparable, latex
-from chimera_batch.functions.symbolic import Worker, same_expression
+from chimera_batch.functions.answering import symbolic
+from chimera_batch.functions.answering.mathtext import comparable, latex
+from chimera_batch.functions.answering.symbolic import Worker, same_expression
 from tests.conftest import ROOT
 
 ANSWERING = """
@@ -102,10 +102,28 @@ def test_one_that_cannot_start_says_what_to_install(tmp_path: Path) -> None:
         Worker(tmp_path / "broken.py").ask("1", "1", 0.0)
 
 
+SPYING = """
+import json, os, sys
+print("ready", flush=True)
+for line in sys.stdin:
+    print(json.dumps("sk-planted" in repr(dict(os.environ))), flush=True)
+"""
+
+
+def test_it_is_told_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads what models wrote; what it cannot know it cannot give away."""
+    for name in ("OPENAI_API_KEY", "DEEPINFRA_TOKEN", "AWS_SECRET_ACCESS_KEY", "DB_PASSWORD"):
+        monkeypatch.setenv(name, "sk-planted")
+    (tmp_path / "spying.py").write_text(SPYING, encoding="utf-8")
+    worker = Worker(tmp_path / "spying.py")
+    assert worker.ask("1", "1", 0.0) is False
+    worker.close()
+
+
 PARENT = """
 import sys, time
 from pathlib import Path
-from chimera_batch.functions import symbolic
+from chimera_batch.functions.answering import symbolic
 symbolic._worker._path = Path(sys.argv[1])
 symbolic.same_expression("a", "same")
 print(symbolic._worker._process.pid, flush=True)
@@ -130,7 +148,7 @@ def test_it_ends_with_the_process_that_started_it(script: Path, how: str) -> Non
 FORKING = """
 import os, sys
 from pathlib import Path
-from chimera_batch.functions import symbolic
+from chimera_batch.functions.answering import symbolic
 worker = symbolic._worker
 worker._path = Path(sys.argv[1])
 assert worker.ask("a", "same", 0.0) is True
@@ -173,7 +191,7 @@ def test_hostile_mathematics_is_bounded(reference: str, candidate: str) -> None:
 
 @pytest.mark.slow
 def test_the_limit_on_cpu_counts_from_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    from chimera_batch.functions import symbolic_worker as reading
+    from chimera_batch.functions.answering import symbolic_worker as reading
 
     limits: list[tuple[int, tuple[int, int]]] = []
     monkeypatch.setattr(reading.resource, "setrlimit", lambda what, value: limits.append((what, value)))

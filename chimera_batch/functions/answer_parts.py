@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from chimera_batch.functions.elements import elements, split
-from chimera_batch.functions.latex import plain
+from chimera_batch.functions.answering.elements import elements, split
+from chimera_batch.functions.answering.latex import plain
 
 _TEXT = re.compile(r"\\(?:text|textbf|textit|mathrm|textrm)\{([^{}]*)\}")
 _SPACE = re.compile(r"(?<!\\)\\(?:[,;:! ]|q?quad(?![a-z]))")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chimera_batch.functions.answering.finding import Verdict
 from chimera_batch.functions.compare_answers import compared
-from chimera_batch.functions.finding import Verdict
 
 
 def answers_match(reference: str, candidate: str) -> Verdict:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chimera_batch.functions.amounts import compared_amounts
 from chimera_batch.functions.answer_parts import paired
-from chimera_batch.functions.finding import UNDECIDED, Finding, short
-from chimera_batch.functions.quantity import bare_number
-from chimera_batch.functions.rules import by_rules
+from chimera_batch.functions.answering.amounts import compared_amounts
+from chimera_batch.functions.answering.finding import UNDECIDED, Finding, short
+from chimera_batch.functions.answering.quantity import bare_number
+from chimera_batch.functions.answering.rules import by_rules
 
 FINDING = "STRUCT(verdict VARCHAR, method VARCHAR, evidence VARCHAR)"
 PARTS = (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from chimera_batch.functions import given_away, question_form, unverifiable
+from chimera_batch.functions.screening import given_away, question_form, unverifiable
 from chimera_batch.functions.text_key import text_key
 
 _NOTHING = re.compile(r"\W*(?:n/?a|null|todo|tbd|answer|the\s+answer|final\s+answer|\\boxed\{\s*\})\W*", re.I)

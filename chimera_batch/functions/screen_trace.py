@@ -12,7 +12,7 @@ import unicodedata
 from functools import cache
 from importlib import resources
 
-from chimera_batch.functions.latex import plain
+from chimera_batch.functions.answering.latex import plain
 from chimera_batch.functions.text_key import text_key
 
 _LEAST = 80  # characters of working

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from chimera_batch.functions.question_form import asks
+from chimera_batch.functions.screening.question_form import asks
 
 _NUMBERED = r"(?:theorem|lemma|proposition|corollary|exercise|example|definition|equation|eq\.|remark)"
 _PLACE = r"(?:section|chapter|table|page|appendix|problem|part|question)"

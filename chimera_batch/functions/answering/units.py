@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from chimera_batch.functions.quantity import Quantity
+from chimera_batch.functions.answering.quantity import Quantity
 
 if TYPE_CHECKING:
     import pint

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from chimera_batch.functions.finding import UNDECIDED, Finding, Verdict, ratio, short
-from chimera_batch.functions.quantity import Quantity
-from chimera_batch.functions.units import in_base_units
+from chimera_batch.functions.answering.finding import UNDECIDED, Finding, Verdict, ratio, short
+from chimera_batch.functions.answering.quantity import Quantity
+from chimera_batch.functions.answering.units import in_base_units
 
 _CLOSE = Fraction(1, 1000)  # relative; besides, the difference must be within the precision that the two state
 _FAR = Fraction(1, 100)

@@ -18,6 +18,8 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
+from chimera_batch.settings import without_secrets
+
 _WORKER = Path(__file__).with_name("symbolic_worker.py")
 _WALL = 20.0  # seconds for one pair. What decides is the worker's limit on its CPU: it is the same on a busy machine
 _START = 120.0  # seconds until it has imported SymPy
@@ -68,6 +70,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env=without_secrets(),
                 bufsize=0,
             )
             if not self._line(self._process, _START):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 
-from chimera_batch.functions.amounts import compared_amounts
-from chimera_batch.functions.elements import bare, elements
-from chimera_batch.functions.finding import UNDECIDED, Finding, short
-from chimera_batch.functions.latex import plain
-from chimera_batch.functions.mathtext import comparable, latex
-from chimera_batch.functions.quantity import quantity
-from chimera_batch.functions.symbolic import same_expression
+from chimera_batch.functions.answering.amounts import compared_amounts
+from chimera_batch.functions.answering.elements import bare, elements
+from chimera_batch.functions.answering.finding import UNDECIDED, Finding, short
+from chimera_batch.functions.answering.latex import plain
+from chimera_batch.functions.answering.mathtext import comparable, latex
+from chimera_batch.functions.answering.quantity import quantity
+from chimera_batch.functions.answering.symbolic import same_expression
 
 _ATOM = r"\|?\\?[A-Za-z]{1,12}'{0,2}(?:_(?:\{[^{}]{1,12}\}|\w))?(?:\([^()=]{1,12}\))?\|?"
 _NAME = rf"(?:{_ATOM}(?::{_ATOM})?|\\frac\{{{_ATOM}\}}\{{{_ATOM}\}}|\({_ATOM}(?:[,;]{_ATOM}){{1,7}}\))"

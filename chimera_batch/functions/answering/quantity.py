@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from chimera_batch.functions.latex import plain
+from chimera_batch.functions.answering.latex import plain
 
 _DIGITS = r"\d+(?:\.\d*)?|\.\d+"
 _GROUPED = r"\d{1,3}(?:(?:,|\{,\}| )\d{3})+(?:\.\d+)?"

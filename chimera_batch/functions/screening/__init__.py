@@ -1,0 +1,1 @@
+"""What makes a problem unfit: what ``screen_problem`` rests on."""
