@@ -115,7 +115,7 @@ def test_the_planted_favour_is_found_and_none_where_there_is_none(ask: Query) ->
         assert one + two + three == pytest.approx(1, abs=0.002)
         assert sum(points) == pytest.approx(6, abs=0.01)
         if judge == "a":
-            assert one > 0.45 and p < 0.001
+            assert one > 0.4 and p < 0.05
         else:
             assert abs(one - 1 / 3) < 0.12 and p > 0.001
         assert chi_square >= 0

