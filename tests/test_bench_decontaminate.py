@@ -43,8 +43,8 @@ def test_the_pipeline_says_the_same(capsys: pytest.CaptureFixture[str], monkeypa
 @pytest.mark.parametrize(
     ("cost", "same", "exact", "code"),
     [
-        (bench.Cost(500.0, 10.0, 0.5), True, True, 0),
-        (bench.Cost(70.0, 130.0, 0.5), True, True, 0),
+        (bench.Cost(119.0, 230.0, 0.5), True, True, 0),
+        (bench.Cost(130.0, 70.0, 0.5), True, True, 1),
         (bench.Cost(121.0, 121.0, 0.5), True, True, 1),
         (bench.Cost(10.0, 10.0, 2.1), True, True, 1),
         (bench.Cost(10.0, 10.0, 0.5), False, True, 1),
