@@ -97,7 +97,7 @@ def timed(work: Iterator[Any]) -> dict[str, Any]:
 def duckdb_alone(made: Sequence[Made], folder: Path) -> dict[str, Any]:
     import duckdb  # noqa: PLC0415 - in this process only
 
-    from chimera_batch.warehouse.ordering import KEPT  # noqa: PLC0415
+    from chimera_batch.warehouse.ordering import KEPT  # noqa: PLC0415 - likewise
 
     config = {"memory_limit": MEMORY, "threads": str(THREADS), "temp_directory": str(folder / "spill")}
     connection = duckdb.connect(config=dict(config))

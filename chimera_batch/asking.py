@@ -77,10 +77,11 @@ def _ask_shard(ctx: Context, shard: Shard, attempt: Attempt) -> None:
     if collecting.land_spool(ctx, shard, attempt, spool.path, _known(attempt, spool)):
         spool.remove()
     ctx.silences[attempt.stage] = 0 if heard else ctx.silences.get(attempt.stage, 0) + 1
-    if failed is not None and not _worth_asking_again(ctx, shard, attempt, failed):
+    if failed is None:
+        return
+    if not _worth_asking_again(ctx, shard, attempt, failed):
         raise failed
-    if failed is not None:
-        ctx.say(f"{shard.id}: {failed}; what is missing is asked again")
+    ctx.say(f"{shard.id}: {failed}; what is missing is asked again")
 
 
 def _worth_asking_again(ctx: Context, shard: Shard, attempt: Attempt, failed: BaseException) -> bool:

@@ -5,7 +5,6 @@ Rendering is the work of this thread, counting tokens and compressing that of tw
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +17,7 @@ from typing import IO, Any
 
 import orjson
 
-from chimera_batch import adding, fingerprints
+from chimera_batch import adding, digests, fingerprints
 from chimera_batch.blocks import BlockWriter
 from chimera_batch.columns import check_rows
 from chimera_batch.context import Context, engine_sql
@@ -127,9 +126,7 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
 
     It is another runner's if that was first: both must ask the same.
     """
-    with drawn.path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    key = f"runs/{ctx.run}/{stage.name}/asked-{number}-{content}.parquet"
+    key = f"runs/{ctx.run}/{stage.name}/asked-{number}-{digests.of_file(drawn.path)[:16]}.parquet"
     ctx.store.create_file(key, drawn.path)
     asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests, drawn.rendering)
     if (before := drawn.before) is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chimera_batch import digests
 from chimera_batch.columns import check_keys, check_table
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.counts import Standing
@@ -57,7 +57,7 @@ def view_previous(ctx: Context, stage: Stage, closed: Sequence[Path], warehouse:
     path = folder / f"{stage.name}.previous.parquet"
     warehouse.write(engine_sql("previous"), {}, path)
     warehouse.view("previous", [path])
-    return _sha256(path)
+    return digests.of_file(path)
 
 
 def view_kept(table: Made | None, warehouse: Warehouse, folder: Path) -> None:
@@ -113,7 +113,7 @@ def build(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Mad
         if not stage.files:
             raise
         raise InputError(error.message, where=str(stage.files[0]), hint=f"mend it, or {stage.where}") from error
-    return Made(path, _sha256(path), rows)
+    return Made(path, digests.of_file(path), rows)
 
 
 def keep(ctx: Context, stage: Stage, marks: tuple[str, str], table: Made, standing: Standing | None) -> Made:
@@ -125,11 +125,3 @@ def keep(ctx: Context, stage: Stage, marks: tuple[str, str], table: Made, standi
     ctx.ledger.table(ctx.run, stage.name, fact)
     ctx.say(f"{stage.name}: {table.rows:,} rows")
     return made(ctx, fact)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

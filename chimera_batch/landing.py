@@ -6,7 +6,6 @@ compressed and kept.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from chimera_batch import decoding, wire
+from chimera_batch import decoding, digests, wire
 from chimera_batch.context import Context
 from chimera_batch.decoding import Columns, File, Sent, Tally
 from chimera_batch.facts import Attempt, Shard
@@ -92,8 +91,7 @@ class Results:
 
     def _key(self, shelf: str, path: Path, suffix: str) -> str:
         """Names the content of a file, before it is compressed."""
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        content = digests.of_file(path)[:12]
         name = f"{self.shard.id}.{self.attempt.number}-{self.attempt.nonce}.{content}.{suffix}"
         return f"{shelf}/{self.shard.realm}/{name}"
 

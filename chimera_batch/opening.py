@@ -120,7 +120,7 @@ def _lent(stage: Stage, facts: Facts, store: Store) -> Stage:
     run, name = stage.borrowed
     table = facts.tables.get((run, name))
     if table is None:
-        known = sorted(other for other, of in {(other, of) for other, of in facts.tables} if of == name)
+        known = sorted(other for other, of in facts.tables if of == name)
         also = f"; of {', '.join(known)} there is one" if known else ""
         manifest = shlex.quote(facts.manifests.get(run, f"MANIFEST-OF-{run}"))
         side = " --rehearse" if store.url.endswith(REHEARSAL) else ""

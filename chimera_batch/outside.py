@@ -6,11 +6,11 @@ A query made here says the digest of what it reads, so that a changed file makes
 from __future__ import annotations
 
 import glob
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from chimera_batch import digests
 from chimera_batch.errors import InputError
 from chimera_batch.shipped import shipped_root
 from chimera_batch.stage import Source
@@ -53,10 +53,10 @@ def of_files(name: str, files: Sequence[Path], key: str | None) -> Source:
     form = form_of(files[0])
     row_key = f'"{_doubled(key, chr(34))}"::VARCHAR' if key else _NUMBERED
     try:
-        digests = ", ".join(_sha256(path) for path in files)
+        contents = ", ".join(digests.of_file(path) for path in files)
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read: {error.strerror}") from None
-    return _filled(f"outside_{form}", name, [path.resolve() for path in files], row_key, digests)
+    return _filled(f"outside_{form}", name, [path.resolve() for path in files], row_key, contents)
 
 
 def of_run(name: str, path: Path, sha256: str) -> Source:
@@ -64,11 +64,11 @@ def of_run(name: str, path: Path, sha256: str) -> Source:
     return _filled("outside_table", name, [path], "row_key", sha256)
 
 
-def _filled(engine: str, name: str, files: Sequence[Path], key: str, digests: str) -> Source:
+def _filled(engine: str, name: str, files: Sequence[Path], key: str, contents: str) -> Source:
     path, head, body = _template(engine)
     listed = ", ".join("'" + _doubled(str(file), "'") + "'" for file in files)
     told = "\n".join(line for line in head.split("\n") if not line.startswith("-- $"))
-    text = f"{told}\n-- sha256: {digests}\n{body.replace('$files', f'[{listed}]').replace('$key', key, 1)}"
+    text = f"{told}\n-- sha256: {contents}\n{body.replace('$files', f'[{listed}]').replace('$key', key, 1)}"
     return Source(name, path, text)
 
 
@@ -81,8 +81,3 @@ def _template(engine: str) -> tuple[Path, str, str]:
 
 def _doubled(text: str, mark: str) -> str:
     return text.replace(mark, mark * 2)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

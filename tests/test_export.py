@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from chimera_batch import api, exporting
+from chimera_batch.cli import export as command
 from chimera_batch.errors import InputError, NotFinished
 from chimera_batch.exporting import folder as folders
+from chimera_batch.exporting import wish as wishes
 from chimera_batch.exporting.desk import Desk
 from chimera_batch.exporting.wish import INSTRUCTION, Wish
 from chimera_batch.opening import open_run
@@ -436,3 +438,8 @@ def test_the_old_export_stays_where_the_new_one_cannot_take_its_place(
     with pytest.raises(InputError, match="Permission denied"), folders.whole_folder(old, force=True) as part:
         (part / "new").write_text("x")
     assert bytes_of(tmp_path) == {"out/export.json": b"{}"}
+
+
+def test_the_command_offers_what_a_wish_takes() -> None:
+    """It has words of its own, because --help may not load what a wish needs."""
+    assert (command.FORMATS, command.SHAPES, command.THINKING) == (wishes.FORMS, wishes.SHAPES, wishes.THINKING)

@@ -25,7 +25,7 @@ FLOORS = {
     " estimate chain tally caching lengths sampling measured stagefacts waiting savings",
     1: "manifest shape project outside stage schemas shipped settings prices pricerows money metering tokens endpoints"
     " providers.base providers.profiles",
-    0: "records errors yamldoc",
+    0: "records errors yamldoc digests",
 }
 """Names below chimera_batch; a dotted one stands on a floor of its own, apart from its package."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chimera_batch import joining
+from chimera_batch import digests, joining
 from chimera_batch.context import Context
 from chimera_batch.errors import ChimeraError, InputError, NotFinished
 from chimera_batch.exporting.wish import Wish
@@ -74,8 +74,7 @@ class Desk:
 
     def wrote(self, name: str, rows: int) -> None:
         """Take a finished file into the export's account."""
-        with (self.folder / name).open("rb") as file:
-            self.sha256[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        self.sha256[name] = digests.of_file(self.folder / name)
         self.files[name] = rows
 
     @property

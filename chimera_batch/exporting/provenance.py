@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
-from chimera_batch import __version__
+from chimera_batch import __version__, digests
 from chimera_batch.context import REHEARSAL, Context
 from chimera_batch.records import Call
 
@@ -18,7 +17,7 @@ def provenance(ctx: Context) -> dict[str, Any]:
         "tool": f"chimera-batch {__version__}",
         "run": ctx.run,
         "rehearsal": ctx.rehearse,
-        "manifest": {"name": ctx.project.path.name, "sha256": _of_file(ctx.project.path)},
+        "manifest": {"name": ctx.project.path.name, "sha256": digests.of_file(ctx.project.path)},
         "stages": [
             {
                 "stage": stage.name,
@@ -35,7 +34,3 @@ def provenance(ctx: Context) -> dict[str, Any]:
 
 def _model(ctx: Context, call: Call) -> str:
     return f"{call.provider}/{call.model}" + (f" ({REHEARSAL})" if ctx.rehearse else "")
-
-
-def _of_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

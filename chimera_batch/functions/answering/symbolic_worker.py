@@ -16,9 +16,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-import sympy  # type: ignore[import-untyped]
-from latex2sympy2_extended import NormalizationConfig  # type: ignore[import-untyped]
-from math_verify import LatexExtractionConfig, parse, verify  # type: ignore[import-untyped]
+import sympy  # type: ignore[import-untyped]  # it ships no types
+from latex2sympy2_extended import NormalizationConfig  # type: ignore[import-untyped]  # it ships no types
+from math_verify import LatexExtractionConfig, parse, verify  # type: ignore[import-untyped]  # it ships no types
 
 SECONDS = 3  # of CPU for one pair
 BYTES = 1 << 30  # of address space

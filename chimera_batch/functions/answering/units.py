@@ -41,7 +41,7 @@ def in_base_units(item: Quantity) -> Quantity | None:
 @cache
 def _scale(unit: str) -> tuple[Fraction, Fraction, str] | None:
     """Factor and offset to base units, and these."""
-    import pint  # noqa: PLC0415
+    import pint  # noqa: PLC0415 - as in _registry
 
     try:
         spelt = _spelt(unit)
