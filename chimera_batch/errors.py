@@ -7,6 +7,7 @@
     ├── NotFinished                   5   wait and run again
     └── ProviderError                 1   something a provider said
         ├── ProviderDown              5   wait and run again: transport, 429, 5xx after the retries
+        │   └── EngineFailed         2|5   our own engine: edit what it was given, or run again
         ├── ProviderRefused           2   a definite 4xx: nothing was created
         ├── AccountRefused            4   key, billing, quota: every request would fail
         └── MaybeCreated              -   create's fate is unknown: look it up, never resend blindly
@@ -16,7 +17,7 @@ Every error carries a message (what, where) and a hint (the line to type next). 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 
 class ChimeraError(Exception):
@@ -88,6 +89,22 @@ class ProviderDown(ProviderError):
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
         self.lost = lost
+
+
+EngineWhy = Literal["no_gpu", "out_of_memory", "crash", "stalled", "not_installed"]
+
+
+class EngineFailed(ProviderDown):
+    """An engine of our own does not start, or does not stay up after its restarts. ``why`` is what fallback rules ask.
+
+    Nothing that it was asked is lost money: what it did not answer is simply unanswered. The message holds the engine's
+    own last words and its log file. A crash or a stall may pass (exit 5); the others need another manifest or machine.
+    """
+
+    def __init__(self, message: str, *, why: EngineWhy, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.why: EngineWhy = why
+        self.exit_code = 5 if why in {"crash", "stalled"} else 2
 
 
 class ProviderRefused(ProviderError):

@@ -15,6 +15,23 @@ from chimera_batch.records import BatchState, Intent, Reply
 
 
 @dataclass(frozen=True, slots=True)
+class Engine:
+    """What runs a model on our own machines, as data: ``providers.NAME.engine`` of the manifest."""
+
+    kind: str  # "vllm" and "llama" are started and stopped by us; "attached" is somebody's server; "ray" runs jobs
+    python: str | None = None  # the interpreter that has the engine installed; None: settings.engine_python()
+    max_model_len: int | None = None  # tokens of prompt and answer; None: what the model's config says
+    max_num_seqs: int = 48  # requests computed at a time; the others wait inside the engine
+    tensor_parallel: int = 1  # GPUs that share one copy of the weights
+    data_parallel: int = 1  # copies of the weights
+    quantization: str | None = None
+    flags: tuple[tuple[str, str | int | float | bool], ...] = ()  # further options of its command line, without --
+    start_s: int = 1800  # seconds until it must be healthy: weights are read, perhaps downloaded
+    stall_s: int = 900  # seconds without a finished request or a generated token after which it is restarted
+    restarts: int = 3  # in a row, with no answer in between
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A host as data: where it is and what it allows. One adapter serves many profiles."""
 
