@@ -167,7 +167,8 @@ def realm_of(profile: Profile, *, rehearse: bool) -> str:
     """``profile@host``, or ``profile@rehearsal``: another host or a mock never stands in for a paid answer."""
     if rehearse:
         return f"{profile.name}@{REHEARSAL}"
-    host = urlsplit(profile.base_url).hostname or "unknown"  # without the port: a local server may come back on another
+    nowhere = "local" if profile.local else "unknown"  # an engine that we start has no address of its own
+    host = urlsplit(profile.base_url).hostname or nowhere  # without the port: a local server may come back on another
     return re.sub(r"[^A-Za-z0-9._@=-]", "-", f"{profile.name}@{host}")
 
 

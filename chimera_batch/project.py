@@ -263,9 +263,9 @@ class _Resolver:
             try:
                 self.profiles[name] = hosts.with_overrides(base, name, fields or {})
             except InputError as error:
-                field = (error.where or "").rpartition(".")[2]  # where: "providers.NAME.FIELD"
+                path = (error.where or "").split(".", 3)  # "providers.NAME.FIELD" or "providers.NAME.engine.FIELD"
                 also = f"; {error.hint}" if error.hint else ""
-                self.problem(error.message + also, ("providers", name, field))
+                self.problem(error.message + also, tuple(path))
                 return None
         return self.profiles[name]
 

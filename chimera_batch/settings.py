@@ -25,7 +25,12 @@ _BASE_URLS = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL"}
 
 
 def api_key(profile: Profile) -> str:
-    """The key of a host, from the variable that its profile names. Raises InputError with the line to type."""
+    """The key of a host, from the variable that its profile names. Raises InputError with the line to type.
+
+    An engine of one's own that names no variable needs none: then it is the empty text.
+    """
+    if profile.local and not profile.api_key_env:
+        return ""
     key = os.environ.get(profile.api_key_env, "").strip()
     if not key:
         raise InputError(f"{profile.name} needs a key and {profile.api_key_env} is not set", hint=_export(profile))

@@ -24,7 +24,7 @@ FLOORS = {
     2: "warehouse functions stores providers spooling render blocks template packing wire decoding tabling reconciling"
     " estimate chain tally caching lengths sampling measured stagefacts waiting savings engines",
     1: "manifest shape project outside stage schemas shipped settings prices pricerows money metering tokens endpoints"
-    " providers.base providers.profiles",
+    " providers.base providers.profiles providers.engine_fields",
     0: "records errors yamldoc digests",
 }
 """Names below chimera_batch; a dotted one stands on a floor of its own, apart from its package."""

@@ -9,26 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from chimera_batch.records import BatchState, Intent, Reply
+
+Kind = Literal["vllm", "llama", "attached", "ray"]
+Flag = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """What runs a model on our own machines, as data: ``providers.NAME.engine`` of the manifest."""
 
-    kind: str  # "vllm" and "llama" are started and stopped by us; "attached" is somebody's server; "ray" runs jobs
+    kind: Kind  # "vllm" and "llama" are started and stopped by us; "attached" is somebody's server; "ray" runs jobs
     python: str | None = None  # the interpreter that has the engine installed; None: settings.engine_python()
     max_model_len: int | None = None  # tokens of prompt and answer; None: what the model's config says
     max_num_seqs: int = 48  # requests computed at a time; the others wait inside the engine
     tensor_parallel: int = 1  # GPUs that share one copy of the weights
     data_parallel: int = 1  # copies of the weights
     quantization: str | None = None
-    flags: tuple[tuple[str, str | int | float | bool], ...] = ()  # further options of its command line, without --
+    flags: tuple[tuple[str, Flag], ...] = ()  # further options of its command line, without --
     start_s: int = 1800  # seconds until it must be healthy: weights are read, perhaps downloaded
     stall_s: int = 900  # seconds without a finished request or a generated token after which it is restarted
     restarts: int = 3  # in a row, with no answer in between
+    folder: str | None = None  # ray: where jobs lie; on a cluster a file system that all of it sees
+    address: str | None = None  # ray: the cluster's address
+    block: int = 64  # ray: requests that are made durable together
+
+    @property
+    def managed(self) -> bool:
+        """A server that we start, watch and end."""
+        return self.kind in {"vllm", "llama"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +64,23 @@ class Profile:
     headers: tuple[tuple[str, str], ...] = ()
     flex: bool = False  # takes synchronous calls at the batch price (`window: flex`)
     cache_from_tokens: int = 1024  # a shorter shared beginning is never cached
+    at_once: int = 8  # synchronous calls under way
+    engine: Engine | None = None
+
+    @property
+    def local(self) -> bool:
+        """An engine of the user's own: it needs no key, and a request that is lost there costs time, not money."""
+        return self.engine is not None
+
+    @property
+    def only_now(self) -> bool:
+        """Takes no batches: whatever a stage's window, it is asked synchronously here."""
+        return self.engine is not None and self.engine.kind != "ray"
 
     def lacks(self, window: str) -> str | None:
         """Why a stage with this window cannot be asked here; None if it can."""
+        if self.only_now:
+            return None
         if window == "flex":
             return None if self.flex else f"{self.name} has no flex"
         if window in {"now", *self.windows}:

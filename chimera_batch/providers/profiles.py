@@ -11,14 +11,15 @@ from importlib.resources import files
 from typing import Any
 
 from chimera_batch.errors import InputError
-from chimera_batch.providers.base import Profile
+from chimera_batch.providers import engine_fields
+from chimera_batch.providers.base import Engine, Profile
 
 DIALECTS = ("openai", "anthropic")
 _MUST_SAY = ("dialect", "base_url", "api_key_env")
 _FIELDS = tuple(f.name for f in fields(Profile) if f.name != "name")
 _TEXT = {"dialect", "base_url", "api_key_env", "purpose"}
 _LISTS = {"endpoints", "windows"}
-_WHOLE = {"max_requests", "max_bytes", "max_line_bytes", "cache_from_tokens"}
+_WHOLE = {"max_requests", "max_bytes", "max_line_bytes", "cache_from_tokens", "at_once"}
 _WHOLE_OR_NONE = {"batches_per_hour", "enqueued_tokens"}
 _FLAGS = {"keeps_metadata", "distinct_counts", "deletes_files", "flex"}
 
@@ -51,28 +52,45 @@ def builtin() -> dict[str, Profile]:
 def with_overrides(base: Profile | None, name: str, fields: Mapping[str, Any]) -> Profile:
     """``base`` with the fields that a manifest gives it, or, without a base, a new host.
 
-    A new host must say dialect, base_url and api_key_env. Raises InputError naming the provider and the field.
+    A new host must say dialect, base_url and api_key_env; one with an engine only what the engine leaves open. Raises
+    InputError naming the provider and the field.
     """
     if base is None:
         return _build(name, fields)
-    return replace(base, name=name, **_checked(name, fields))
+    return replace(base, name=name, **_checked(name, fields, base.engine))
 
 
 def _build(name: str, said: Mapping[str, Any]) -> Profile:
-    given = _checked(name, said)
+    given = _checked(name, said, None)
+    engine = given.get("engine")
+    given = {**(_of_engine(engine) if engine else {}), **given}
     missing = [field for field in _MUST_SAY if field not in given]
     if missing:
+        attached = "engine: {kind: attached}, base_url: http://127.0.0.1:8000/v1"
         raise InputError(
             f"provider {name} is not built in and does not say {', '.join(missing)}",
             where=f"providers.{name}",
-            hint=f"{name}: {{dialect: openai, base_url: https://…/v1, api_key_env: …}}",
+            hint=f"{name}: {{{attached if engine else 'dialect: openai, base_url: https://…/v1, api_key_env: …'}}}",
         )
     optional = {f.name: f.default for f in fields(Profile) if f.default is not MISSING}
     return Profile(name=name, **{**optional, **_UNSAID, **_CAUTIOUS[given["dialect"]], **given})
 
 
-def _checked(name: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    return {field: _value(name, field, value) for field, value in said.items()}
+def _of_engine(engine: Engine) -> dict[str, Any]:
+    """What an engine of one's own need not be told: it speaks OpenAI's dialect, wants no key and has no address."""
+    windows = ("24h",) if engine.kind == "ray" else ("now",)
+    said = {"dialect": "openai", "api_key_env": "", "windows": windows, "endpoints": ("/v1/chat/completions",)}
+    return said if engine.kind == "attached" else {**said, "base_url": ""}
+
+
+def _checked(name: str, said: Mapping[str, Any], engine: Engine | None) -> dict[str, Any]:
+    """The fields as a Profile holds them; ``engine``: what the fields of an engine are laid over."""
+    given = {field: _value(name, field, value) for field, value in said.items() if field != "engine"}
+    if "engine" not in said:
+        return given
+    made = engine_fields.engine_of(name, said["engine"], engine)
+    calls = {"at_once": 2 * made.max_num_seqs * made.data_parallel} if made.managed else {}  # a queue, never a long one
+    return {**calls, **given, "engine": made}
 
 
 def _value(name: str, field: str, value: Any) -> Any:
