@@ -60,19 +60,20 @@ def run(
     of batches goes first, and ``confirm`` is asked again, with what the sample said, before the rest.
     Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short.
     """
-    from chimera_batch import checking, piloting, quoted, statusing  # noqa: PLC0415 - see check
+    from chimera_batch import checking, notifying, piloting, quoted, statusing  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
         checking.check_files(ctx)
         shown = _agree(ctx, confirm, until)
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()), resume=resume)
         quoted.at_start(ctx, shown)
-        progress = piloting.converge(ctx, until=until, detach=detach, confirm=confirm)
-        document = statusing.status(ctx)
-        if not statusing.balances(document):
-            raise ChimeraError("the ledger does not balance", hint="report this as a bug, with status --json")
-        if not progress.done:
-            raise _short(ctx, progress, document, until)
+        with notifying.telling(ctx):
+            progress = piloting.converge(ctx, until=until, detach=detach, confirm=confirm)
+            document = statusing.status(ctx)
+            if not statusing.balances(document):
+                raise ChimeraError("the ledger does not balance", hint="report this as a bug, with status --json")
+            if not progress.done:
+                raise _short(ctx, progress, document, until)
         return document
 
 

@@ -201,6 +201,7 @@ class Facts:
     quotes: dict[tuple[str, str], list[Quoted]] = field(default_factory=dict)  # (run, stage) -> the oldest first
     retries: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> how often `retry` was said
     halted: set[str] = field(default_factory=set)  # runs that a person cancelled and nobody has started again
+    told: dict[str, str] = field(default_factory=dict)  # run -> digest of what a person was last told of its end
     packs: dict[str, int] = field(default_factory=dict)  # realm -> number of shards packed; guards the subtraction
 
     def in_realm(self, realm: str) -> Iterator[Shard]:

@@ -41,6 +41,10 @@ def _halted(facts: Facts, event: dict[str, Any]) -> None:
     facts.halted.add(event["run"])
 
 
+def _told(facts: Facts, event: dict[str, Any]) -> None:
+    facts.told[event["run"]] = event["mark"]
+
+
 def _asked(facts: Facts, event: dict[str, Any]) -> None:
     rounds = facts.asked.setdefault((event["run"], event["stage"]), {})
     number = event["round"]
@@ -214,6 +218,7 @@ def _retry(facts: Facts, event: dict[str, Any]) -> None:
 _FOLDS = {
     "run": _run,
     "halted": _halted,
+    "told": _told,
     "asked": _asked,
     "ended": _ended,
     "packed": _packed,

@@ -242,6 +242,10 @@ class Ledger:
         """Let nothing more of this run be sent until somebody starts it again."""
         self.write(lambda facts: None if run in facts.halted else {"type": "halted", "run": run})
 
+    def told(self, run: str, mark: str) -> None:
+        """A person was told how the run stands; ``mark`` is a digest of what."""
+        self.write(lambda facts: None if facts.told.get(run) == mark else {"type": "told", "run": run, "mark": mark})
+
     def retry(self, run: str, stage: str) -> None:
         self.write(lambda facts: {"type": "retry", "run": run, "stage": stage})
 

@@ -20,7 +20,7 @@ from chimera_batch.providers import profiles as hosts
 from chimera_batch.providers.base import Profile
 from chimera_batch.records import Call
 from chimera_batch.schemas import canonical, read_schema, schema_name
-from chimera_batch.shape import AskStage, FileStage, FromStage, Manifest, ModelChoice, SqlStage
+from chimera_batch.shape import AskStage, FileStage, FromStage, Manifest, ModelChoice, Notify, SqlStage
 from chimera_batch.shipped import init, shipped_root
 from chimera_batch.stage import Assume, Hint, Rounds, Rule, Source, Stage
 from chimera_batch.yamldoc import Document, Loc, report
@@ -58,8 +58,7 @@ class Project:
     prices_path: Path | None
     rehearsal: Mapping[str, Any]
     stages: tuple[Stage, ...]
-    notify_url_env: str | None = None
-    notify_on: tuple[str, ...] = ()
+    notify: Notify | None = None
 
     @cached_property
     def by_name(self) -> Mapping[str, Stage]:
@@ -99,8 +98,7 @@ def load(path: Path | str, *, store: str | None = None, shipped: Path | None = N
         prices_path=prices,
         rehearsal=manifest.rehearsal,
         stages=stages,
-        notify_url_env=manifest.notify.url_env if manifest.notify else None,
-        notify_on=manifest.notify.on if manifest.notify else (),
+        notify=manifest.notify,
     )
 
 

@@ -62,6 +62,15 @@ def rehearsal_url() -> str | None:
     return _address("CHIMERA_REHEARSAL_URL")
 
 
+def webhook(name: str) -> str:
+    """The address that a variable holds, of whom to tell how a run ends. Raises InputError, which does not show it."""
+    url = os.environ.get(name, "").strip()
+    if not re.match(r"https?://[^/\s]+", url):
+        said = "is not set" if not url else "holds no web address"
+        raise InputError(f"{name} {said}", hint=f"export {name}=https://…")
+    return url
+
+
 def reward_judge() -> tuple[str, str, str] | None:
     """Address, model and key of the judge that a reward function may ask; None: ``CHIMERA_JUDGE_URL`` is not set."""
     url = _address("CHIMERA_JUDGE_URL")

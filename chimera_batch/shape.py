@@ -202,8 +202,17 @@ class Budget(Strict):
 
 
 class Notify(Strict):
-    url_env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Who is told how a run ends: a webhook, whose address stands in the environment, a command, or both."""
+
+    url_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    command: tuple[str, ...] = Field(default=(), strict=False)
     on: tuple[Literal["done", "stuck", "budget"], ...] = Field(default=("done", "stuck", "budget"), strict=False)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Notify:
+        if self.url_env is None and not self.command:
+            raise PydanticCustomError("notify", "needs `url_env`, `command` or both")
+        return self
 
 
 def _kind(value: Any) -> str | None:

@@ -390,6 +390,7 @@ def _written() -> dict[str, set[str]]:
     ledger.quoted("tiny", [], "f", anew=False)
     ledger.retry("tiny", "one")
     ledger.halt("tiny")
+    ledger.told("tiny", "m")
     events = [json.loads(store.read(key)) for key in store.list("journal/")]
     return {event["type"]: set(event) for event in events}
 

@@ -1,0 +1,257 @@
+"""Being told how a run ends: by webhook and by command, once until it changes, and never at the cost of the run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chimera_batch import notifying
+from chimera_batch.errors import (
+    AccountRefused,
+    ChimeraError,
+    InputError,
+    NeedsDecision,
+    NotFinished,
+    OverBudget,
+    ProviderDown,
+)
+from tests.cli_kit import call
+from tests.cli_kit import project as cli_project
+from tests.support import Bench, bench, write_project
+
+SECRET = "T0KEN-in-the-path"
+
+
+@dataclass
+class Receiver:
+    """A webhook on loopback: what it was sent, and what it answers, one status after the other, then 200."""
+
+    url: str = ""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            found.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(found.statuses.pop(0) if found.statuses else 200)
+            self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    found.url = f"http://127.0.0.1:{server.server_port}/hooks/{SECRET}"
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def told(folder: Path, notify: str = "{url_env: CHIMERA_WEBHOOK}") -> Bench:
+    return bench(write_project(folder, head=f"notify: {notify}"), budget="5")
+
+
+def end(one: Bench, error: Exception | None = None) -> None:
+    """Let a run end so."""
+    if error is None:
+        with notifying.telling(one.ctx):
+            pass
+        return
+    with pytest.raises(type(error)), notifying.telling(one.ctx):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "event"),
+    [
+        (OverBudget("no"), "budget"),
+        (NeedsDecision("adopt or resend?"), "stuck"),
+        (AccountRefused("no credit"), "stuck"),
+        (InputError("a row without a key"), "stuck"),
+        (ChimeraError("does not balance"), "stuck"),
+        (ValueError("a bug"), "stuck"),
+        (NotFinished("a provider works"), None),
+        (ProviderDown("HTTP 503"), None),
+    ],
+)
+def test_what_waiting_mends_is_not_told(error: Exception, event: str | None) -> None:
+    assert notifying.event_of(error) == event
+
+
+def test_a_webhook_is_told_the_line_and_the_command(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    one = told(tmp_path)
+    end(one, NeedsDecision("is it that batch?", where="stage one", hint="chimera-batch adopt …"))
+    (said,) = receiver.bodies
+    assert said["text"] == "tiny needs you ($0.00 of $5.00 spent): stage one: is it that batch?"
+    assert said["hint"] == "chimera-batch adopt …"
+    assert (said["event"], said["run"], said["usd_spent"], said["budget"]) == ("stuck", "tiny", "0", "5")
+    assert said["manifest"] == str(tmp_path / "tiny.yaml") and said["rehearsal"] is False
+
+
+def test_the_same_is_told_once_even_by_another_process(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    for _ in range(3):  # cron
+        end(told(tmp_path), OverBudget("$5 more are needed"))
+    assert [said["event"] for said in receiver.bodies] == ["budget"]
+    end(told(tmp_path), OverBudget("$4 more are needed"))
+    end(told(tmp_path))
+    end(told(tmp_path))
+    assert [said["event"] for said in receiver.bodies] == ["budget", "budget", "done"]
+
+
+def test_only_what_was_wished_is_told(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    one = told(tmp_path, "{url_env: CHIMERA_WEBHOOK, on: [done]}")
+    end(one, NeedsDecision("which?"))
+    end(one)
+    assert [said["event"] for said in receiver.bodies] == ["done"]
+
+
+def test_who_wished_nothing_is_told_nothing(tmp_path: Path) -> None:
+    one = bench(write_project(tmp_path))
+    end(one)
+    end(one, NeedsDecision("which?"))
+    assert not one.said and not one.ctx.facts.told
+
+
+def test_a_receiver_that_stumbles_is_asked_again(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    receiver.statuses = [503, 429]
+    one = told(tmp_path)
+    end(one)
+    assert len(receiver.bodies) == 3 and not one.said
+
+
+@pytest.mark.parametrize("status", [302, 404])
+def test_a_definite_no_is_one_line_and_no_redirection_is_followed(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    receiver.statuses = [status]
+    one = told(tmp_path)
+    end(one)
+    assert one.said == [f"the webhook in CHIMERA_WEBHOOK was not told (done): HTTP {status}"]
+    end(one)  # it reached nobody: told again next time
+    assert len(receiver.bodies) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        (None, "is not set"),
+        ("file:///etc/passwd", "holds no web address"),
+        (f"http://127.0.0.1:1/{SECRET}", "ConnectError"),
+        (f"http://[::/{SECRET}", "InvalidURL"),
+    ],
+)
+def test_an_address_that_does_not_work_costs_a_line_and_stays_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str | None, why: str
+) -> None:
+    if url is not None:
+        monkeypatch.setenv("CHIMERA_WEBHOOK", url)
+    one = told(tmp_path)
+    end(one)
+    assert len(one.said) == 1 and why in one.said[0]
+    assert SECRET not in one.said[0] and "passwd" not in one.said[0]
+
+
+def test_an_unexpected_error_is_told_by_its_kind_alone(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    end(told(tmp_path), KeyError("what a model said"))
+    assert receiver.bodies[0]["reason"] == "unexpected KeyError"
+    assert "model" not in json.dumps(receiver.bodies)
+
+
+def script(folder: Path, text: str) -> str:
+    path = folder / "tell.py"
+    path.write_text(text, encoding="utf-8")
+    return json.dumps({"command": [sys.executable, str(path), "a word; $(id)"]})
+
+
+def test_a_command_gets_the_document_on_its_input_and_no_shell(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    one = told(tmp_path, script(tmp_path, f"import sys; open({str(out)!r}, 'w').write(sys.argv[1] + sys.stdin.read())"))
+    end(one)
+    said = out.read_text("utf-8")
+    assert said.startswith("a word; $(id){") and json.loads(said[13:])["event"] == "done"
+
+
+def test_a_command_that_fails_or_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = told(tmp_path, script(tmp_path, "raise SystemExit(3)"))
+    end(one)
+    assert one.said[-1].endswith("it ended with 3")
+    end(told(tmp_path, "{command: [/no/such/program]}"))
+    monkeypatch.setattr(notifying, "_SECONDS", 0.05)
+    slow = told(tmp_path, script(tmp_path, "import time; time.sleep(60)"))
+    end(slow)
+    assert "timed out" in slow.said[-1]
+
+
+def test_one_way_that_works_is_enough_to_have_told(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    notify = "{url_env: CHIMERA_WEBHOOK, command: [/no/such/program]}"
+    one = told(tmp_path, notify)
+    end(one)
+    end(one)
+    assert len(receiver.bodies) == 1 and len(one.said) == 1
+
+
+def test_a_rehearsal_says_that_it_is_one(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    one = told(tmp_path)
+    one.ctx = replace(one.ctx, rehearse=True)
+    end(one)
+    assert receiver.bodies[0]["text"].startswith("REHEARSAL: tiny is done")
+    assert receiver.bodies[0]["rehearsal"] is True
+
+
+@pytest.mark.parametrize("notify", ["{}", "{on: [done]}", "{url_env: 'no name'}", "{command: tell}"])
+def test_a_wish_that_tells_nobody_is_refused(tmp_path: Path, notify: str) -> None:
+    with pytest.raises(InputError, match=r"tiny\.yaml:3"):
+        told(tmp_path, notify)
+
+
+@pytest.mark.slow
+def test_a_whole_run_tells_that_it_is_done_and_that_its_money_is_gone(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    path = cli_project(tmp_path)
+    text = path.read_text("utf-8") + "notify: {url_env: CHIMERA_WEBHOOK}\n"
+    path.write_text(text.replace("usd: 1", "usd: 0.000001"), encoding="utf-8")
+    assert call("run", path, "--rehearse").code == 3
+    assert call("run", path, "--rehearse").code == 3
+    path.write_text(text, encoding="utf-8")
+    assert call("run", path, "--rehearse").code == 0
+    assert [said["event"] for said in receiver.bodies] == ["budget", "done"]
+    assert SECRET not in "".join(p.read_text("utf-8", "replace") for p in tmp_path.rglob("*") if p.is_file())
