@@ -82,6 +82,7 @@ class _Decoder:
     def __init__(self, decode: Callable[[bytes], Reply], sent: Sent, judge: Judge | None, tally: Tally) -> None:
         self._decode, self._judge, self._tally = decode, judge, tally
         self._lead, self._ceilings = f"{sent.nonce}-", sent.ceilings
+        self._by_the_hour = sent.price.gpu is not None
 
     def read(self, piece: Piece, found: Found) -> int:
         """What every line goes through: a call more in here is a second for a few million of them.
@@ -125,7 +126,9 @@ class _Decoder:
     def _note(self, identity: str, reply: Reply) -> None:
         """An answer was executed even where the host leaves its usage out; an error without usage is not charged."""
         usage, tally = reply.usage, self._tally
-        if usage is None or not (usage.input_tokens or usage.output_tokens):
+        if self._by_the_hour and reply.machine_ns is not None:
+            pass  # its time is on the bill, whatever it says of its tokens
+        elif usage is None or not (usage.input_tokens or usage.output_tokens):
             tally.unbilled[identity] = reply.outcome in _EXECUTED
         _note_trouble(tally, reply)
 

@@ -12,6 +12,7 @@ from chimera_batch.money import Price, Rates
 from chimera_batch.records import Usage
 
 _MEGA = 6  # rates are per million tokens
+_HOUR = 3600 * 10**9  # nanoseconds
 _Whole = tuple[int, int, int, int, int]
 
 
@@ -39,6 +40,13 @@ class Meter:
             return given * a + made * e
         plain = given - cached - written - written_long
         return max(0, plain) * a + cached * b + written * c + written_long * d + made * e
+
+    def machine(self, nanoseconds: int) -> int:
+        """What so long on a machine paid by the hour costs, to the nearest unit. Only for a price by the hour."""
+        if self._price.gpu is None:
+            raise ValueError(f"{self._price.model} is not priced by the hour")
+        hourly = int(self._price.gpu.usd_per_hour.scaleb(self.places))
+        return (2 * nanoseconds * hourly + _HOUR) // (2 * _HOUR)
 
     def plain(self, *, batch: bool) -> tuple[int, int]:
         """What one token of input and one of output cost in a request below all tiers that no cache had a part in."""

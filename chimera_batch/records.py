@@ -54,6 +54,7 @@ class Reply(NamedTuple):
     transient: bool = False  # an error that may pass by itself: 408, 429, 5xx, time-outs, overload
     account: bool = False  # hits every row (quota, billing, key): stop and tell the person
     tier: str | None = None  # the service tier that the provider says it used, in its own word
+    machine_ns: int | None = None  # nanoseconds of a machine of one's own: its share of the time that it was busy
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,12 +89,27 @@ def columns(found: Found, sent: Sent, tally: Tally, meter: Meter) -> Columns:
     rows = len(found.replies)
     if not rows:
         return []
-    (_, outcomes, texts, reasonings, vectors, finishes, models, used, codes, messages, passing, accounts, tiers) = zip(
-        *found.replies, strict=True
-    )
+    (
+        _,
+        outcomes,
+        texts,
+        reasonings,
+        vectors,
+        finishes,
+        models,
+        used,
+        codes,
+        messages,
+        passing,
+        accounts,
+        tiers,
+        took,
+    ) = zip(*found.replies, strict=True)
     usages = [usage or _FREE for usage in used]
     tokens = list(zip(*usages, strict=True))
     usd = _usd(usages, tokens, _rates(sent, tiers), meter)
+    if sent.price.gpu is not None:
+        usd = [cost if ns is None else meter.machine(ns) for cost, ns in zip(usd, took, strict=True)]
     _count(tally, outcomes, usages, tokens)
     if any(usd):
         tally.usd += meter.usd(sum(usd))

@@ -22,7 +22,7 @@ FLOORS = {
     " adding placing notifying",
     3: "ledger journal folding facts counts drawn admission retry routing pacing",
     2: "warehouse functions stores providers spooling render blocks template packing wire decoding tabling reconciling"
-    " estimate chain tally caching lengths sampling measured stagefacts waiting savings engines",
+    " estimate chain tally caching lengths sampling measured stagefacts waiting savings engines machine_time",
     1: "manifest shape project outside stage schemas shipped settings prices pricerows money metering tokens endpoints"
     " providers.base providers.profiles providers.engine_fields",
     0: "records errors yamldoc digests",

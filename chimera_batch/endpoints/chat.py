@@ -75,7 +75,7 @@ class Chat:
         model, tier = model if isinstance(model, str) else None, tier if isinstance(tier, str) else None
         used = usage.of_chat(body.get("usage"))
         # in the order of its fields: by name it would take as long as half of the rest
-        fields = custom_id, outcome, text, reasoning, None, finish, model, used, code, said, False, False, tier
+        fields = custom_id, outcome, text, reasoning, None, finish, model, used, code, said, False, False, tier, None
         return tuple.__new__(Reply, fields)
 
 

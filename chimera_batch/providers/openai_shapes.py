@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from chimera_batch.endpoints import reader_of
@@ -66,11 +67,28 @@ def _problem(item: Mapping[str, Any]) -> Problem:
 
 
 def decode(line: bytes) -> Reply:
-    """One line of an output or error file. Raises ValueError when it is not a result that belongs to a request."""
+    """One line of an output or error file. Raises ValueError when it is not a result that belongs to a request.
+
+    An engine of one's own says beside it what answered and how much of the machine's time was this request's:
+    ``"engine": {"seconds": "1.5", …}``.
+    """
     row = faults.json_object(line)
     custom_id = row.get("custom_id")
     if not isinstance(custom_id, str) or not custom_id:
         raise ValueError("a result line without a custom_id")
+    reply = _reply(custom_id, row)
+    return reply._replace(machine_ns=_nanoseconds(part(row, "engine"))) if "engine" in row else reply
+
+
+def _nanoseconds(engine: Mapping[str, Any]) -> int | None:
+    try:
+        seconds = Decimal(str(engine["seconds"]))
+    except (KeyError, InvalidOperation):
+        return None
+    return int(seconds.scaleb(9)) if seconds.is_finite() and seconds >= 0 else None
+
+
+def _reply(custom_id: str, row: Mapping[str, Any]) -> Reply:
     response, error = part(row, "response"), row.get("error")
     body, status = response.get("body"), response.get("status_code")
     if status is not None:
