@@ -236,6 +236,26 @@ def resend(manifest: Manifest, shard: str, options: Options = DEFAULTS) -> None:
         deciding.resend(ctx, shard)
 
 
+def prune(
+    manifest: Manifest, also: frozenset[str] = frozenset(), options: Options = DEFAULTS, *, delete: bool = False
+) -> dict[str, Any]:
+    """What of the run's store may go, by kind, and with ``delete`` gone it is: the document of ``prune --json``.
+
+    ``also``: of ``pruning.ON_REQUEST``. Raises NotFinished where something is under way and ``delete`` was said.
+    """
+    from chimera_batch import pruning  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options) as ctx:
+        found = pruning.find(ctx, also)
+        if delete:
+            pruning.delete(ctx, found)
+        kinds = [
+            {"kind": one.kind, "what": pruning.WHAT[one.kind], "objects": len(one.keys), "bytes": one.bytes}
+            for one in found
+        ]
+        return {"store": ctx.store.url, "deleted": delete, "kinds": kinds}
+
+
 def last_run(options: Options = DEFAULTS) -> tuple[str, bool]:
     """(manifest path, was it a rehearsal) of the run that this folder's store saw last. Raises InputError if none."""
     from chimera_batch.ledger import Ledger  # noqa: PLC0415 - see check

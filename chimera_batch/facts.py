@@ -42,6 +42,7 @@ class Attempt:
     seen_at: float | None = None  # when status and done last changed
     reason: str | None = None
     answers: list[str] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)  # keys of the provider's files, as they came
     outcomes: dict[str, int] = field(default_factory=dict)
     billed: Decimal = Decimal(0)
     suspected: Decimal = Decimal(0)  # USD that may have been charged for what never came

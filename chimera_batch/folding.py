@@ -157,6 +157,7 @@ def _stuck(facts: Facts, event: dict[str, Any]) -> None:
 def _landed(facts: Facts, event: dict[str, Any]) -> None:
     attempt = _attempt(facts, event)
     attempt.answers.append(event["key"])
+    attempt.raw += event.get("raw", [])
     attempt.billed += Decimal(event["usd"])
     attempt.suspected += Decimal(event.get("suspected", 0))
     attempt.reported = event.get("reported")

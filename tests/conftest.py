@@ -74,6 +74,7 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_quality",
     "test_analyses",
     "test_notifying",
+    "test_pruning",
 )
 
 

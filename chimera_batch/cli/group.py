@@ -14,7 +14,20 @@ from typing import Any
 import click
 
 from chimera_batch import __version__
-from chimera_batch.cli import decide, estimate, export, faults, pilot, query, rehearsal, run, start, status, trace
+from chimera_batch.cli import (
+    decide,
+    estimate,
+    export,
+    faults,
+    pilot,
+    prune,
+    query,
+    rehearsal,
+    run,
+    start,
+    status,
+    trace,
+)
 from chimera_batch.cli.said import Said, global_options
 
 
@@ -113,6 +126,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     decide.retry,
     decide.adopt,
     decide.resend,
+    prune.prune,
     start.prices,
     start.doctor,
     rehearsal.rehearsal,

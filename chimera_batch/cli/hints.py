@@ -10,7 +10,7 @@ from typing import Any
 
 from chimera_batch.cli.said import Said
 
-_ABOUT_A_RUN = "check|estimate|pilot|run|advance|status|cancel|retry|adopt|resend|query|trace"
+_ABOUT_A_RUN = "check|estimate|pilot|run|advance|status|cancel|retry|adopt|resend|prune|query|export|trace"
 _COMMAND = re.compile(rf"^chimera-batch (?:{_ABOUT_A_RUN})\b")
 
 

@@ -56,6 +56,10 @@ class Store(Protocol):
         """Whether there is an object under ``key`` now."""
         ...
 
+    def size(self, key: str) -> int:
+        """Bytes of the object. Raises MissingObject."""
+        ...
+
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """Keys that start with ``prefix`` and sort after ``after``, in order of their characters (ASCII).
 

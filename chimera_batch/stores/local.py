@@ -72,6 +72,10 @@ class FolderStore:
         with _explained(self._root):
             return path.is_file()
 
+    def size(self, key: str) -> int:
+        """See Store."""
+        return self.fetch(key).stat().st_size
+
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """See Store. Visits only folders that can hold a wanted key; files that are not objects are passed over."""
         start = check_prefix(prefix).rpartition("/")[0]

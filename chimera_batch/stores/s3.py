@@ -127,6 +127,11 @@ class S3Store:
         """See Store. A bucket that is missing altogether looks like an absent key here, and only here."""
         return self._head(key) is not None
 
+    def size(self, key: str) -> int:
+        """See Store."""
+        with self._explained(key):
+            return int(self._client.head_object(Bucket=self._bucket, Key=self._full(check_key(key)))["ContentLength"])
+
     def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """See Store. Objects whose names are no keys (a console's folder markers) are passed over.
 

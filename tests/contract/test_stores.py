@@ -190,6 +190,14 @@ def test_what_another_wrote_is_seen(store: Store, another: Callable[[], Store]) 
     assert store.read("a") == b"a"
 
 
+def test_an_object_s_size_is_known_without_reading_it(store: Store, another: Callable[[], Store]) -> None:
+    store.create("a", b"")
+    store.create("b/c", b"12345")
+    assert [another().size(key) for key in ("a", "b/c")] == [0, 5]
+    with pytest.raises(MissingObject, match="absent"):
+        store.size("absent")
+
+
 def test_deleted_keys_are_gone_for_everybody(store: Store, another: Callable[[], Store]) -> None:
     other = another()
     fill(store, "a/1", "a/2", "a/b/c", "d")
