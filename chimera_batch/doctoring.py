@@ -16,7 +16,7 @@ from chimera_batch import rehearsal, settings, tokens
 from chimera_batch.errors import ChimeraError
 from chimera_batch.opening import Options, open_side
 from chimera_batch.project import Project
-from chimera_batch.providers import profiles
+from chimera_batch.providers import missing_access, profiles
 from chimera_batch.providers.base import Profile
 
 OLDEST_PYTHON = (3, 11)
@@ -108,6 +108,10 @@ def _key(profile: Profile, *, needed: bool) -> Finding:
         settings.api_key(profile)
     except ChimeraError as error:
         return Finding(name, "broken" if needed else "missing", error.message, error.hint if needed else None)
+    if lacking := missing_access(settings.located(profile)):
+        return Finding(name, "broken" if needed else "missing", lacking.message, lacking.hint if needed else None)
+    if profile.dialect == "bedrock":
+        return Finding(name, "ok", "AWS credentials are found")
     return Finding(name, "ok", f"{profile.api_key_env} is set; {settings.base_url(profile)}")
 
 

@@ -79,9 +79,11 @@ class ProviderDown(ProviderError):
     """Transport failure, 408, 409, 429 or 5xx that outlasted the retries. ``retry_after`` in seconds, if told.
 
     ``lost``: it was sent and no usable reply came back, so what it asked for may have been done, and charged.
+    ``full``: the host's queue is full; it takes more when something of ours has left it.
     """
 
     exit_code = 5
+    full = False
 
     def __init__(
         self, message: str, *, retry_after: float | None = None, hint: str | None = None, lost: bool = False

@@ -28,8 +28,9 @@ from chimera_batch.facts import Facts
 from chimera_batch.ledger import Ledger
 from chimera_batch.prices import Price, PriceBook
 from chimera_batch.project import Project, Stage
-from chimera_batch.providers import make
+from chimera_batch.providers import make, missing_access
 from chimera_batch.providers.base import Profile, Provider
+from chimera_batch.providers.profiles import rehearsed
 from chimera_batch.records import Call
 from chimera_batch.routing import Ranked
 from chimera_batch.stores import open_store
@@ -72,7 +73,8 @@ def open_run(manifest: Path | str, options: Options, *, write: bool = False) -> 
 @contextmanager
 def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[Context]:
     project = projects.load(manifest, store=options.store)
-    profiles = {name: replace(known, base_url=settings.base_url(known)) for name, known in project.profiles.items()}
+    found = {name: settings.located(known) for name, known in project.profiles.items()}
+    profiles = {name: rehearsed(known) for name, known in found.items()} if options.rehearse else found
     project = replace(project, profiles=profiles)
     book = price_tables.load(project.prices_path, options.prices)
     store = open_side(project.store_url, rehearse=options.rehearse)
@@ -176,7 +178,7 @@ def _missing_key(profile: Profile) -> InputError | None:
         settings.api_key(profile)
     except InputError as error:
         return error
-    return None
+    return missing_access(profile)
 
 
 def _timing(*, rehearse: bool) -> Timing:

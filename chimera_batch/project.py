@@ -237,6 +237,8 @@ class _Resolver:
         if endpoint not in profile.endpoints:
             known = ", ".join(profile.endpoints)
             self.problem(f"{profile.name} takes {known} in batches, not {endpoint}", (*loc, "endpoint"))
+        if refused := hosts.refuses(profile, choice.model):
+            self.problem(refused, (*loc, "model"))
         return Call(
             provider=profile.name,
             endpoint=endpoint,

@@ -11,6 +11,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,11 @@ from chimera_batch.providers.base import Profile
 LEASE_SECONDS = 900.0
 POLL_SECONDS = 20.0
 
-_BASE_URLS = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL"}
+_BASE_URLS = {
+    "openai": "OPENAI_BASE_URL",
+    "anthropic": "ANTHROPIC_BASE_URL",
+    "bedrock": "AWS_ENDPOINT_URL_BEDROCK",
+}
 """The SDKs' own variables; they speak of the vendors' own hosts, not of every host with that dialect."""
 
 
@@ -29,7 +34,7 @@ def api_key(profile: Profile) -> str:
 
     An engine of one's own that names no variable needs none: then it is the empty text.
     """
-    if profile.local and not profile.api_key_env:
+    if not profile.api_key_env and (profile.local or profile.dialect == "bedrock"):
         return ""
     key = os.environ.get(profile.api_key_env, "").strip()
     if not key:
@@ -55,6 +60,28 @@ def base_url(profile: Profile) -> str:
     """Where the host is: the SDKs' standard variable if it is set, else the profile's address; no trailing slash."""
     name = _BASE_URLS.get(profile.name)
     return ((name and _address(name)) or profile.base_url).rstrip("/")
+
+
+def located(profile: Profile) -> Profile:
+    """The profile with what the environment says of it: its address, and on AWS the region and the role.
+
+    ``AWS_REGION`` and ``AWS_DEFAULT_REGION`` are the SDK's own variables; the role, which is no secret but an account's
+    own, may stand in ``CHIMERA_BEDROCK_ROLE`` instead of the manifest.
+    """
+    if profile.dialect != "bedrock":
+        return replace(profile, base_url=base_url(profile))
+    said = (os.environ.get(name, "").strip() for name in ("AWS_REGION", "AWS_DEFAULT_REGION"))
+    region = profile.region or next(filter(None, said), "")
+    role = profile.role or os.environ.get("CHIMERA_BEDROCK_ROLE", "").strip()
+    return replace(profile, base_url=base_url(profile).replace("{region}", region), region=region, role=role)
+
+
+def on_aws() -> bool:
+    """Whether this machine is AWS's own, so that it may have a role whose credentials only a call would show."""
+    if any(name.startswith("AWS_CONTAINER_CREDENTIALS_") for name in os.environ):
+        return True
+    vendor = _quiet(lambda: Path("/sys/class/dmi/id/sys_vendor").read_text(encoding="utf-8", errors="replace"))
+    return (vendor or "").startswith("Amazon") and os.environ.get("AWS_EC2_METADATA_DISABLED", "") != "true"
 
 
 def rehearsal_url() -> str | None:

@@ -201,7 +201,7 @@ def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
         return recovery.look_up(ctx, shard, attempt, intent_of(shard, attempt))
     except ProviderDown as error:
         ctx.note(shard, f"nothing was sent: {error}")
-        _give_back(ctx, shard, attempt, str(error))
+        _give_back(ctx, shard, attempt, str(error), full=error.full)
         return False
     except ProviderRefused as error:
         if not _give_back(ctx, shard, attempt, str(error)):
@@ -229,9 +229,12 @@ def _create(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> str | N
     return host.create(intent, path, file)
 
 
-def _give_back(ctx: Context, shard: Shard, attempt: Attempt, reason: str) -> bool:
-    """Drop a claim of which nothing was created, and its upload; False when another runner has settled it."""
-    dropped = ctx.ledger.dropped(shard, attempt, reason, when="claimed")
+def _give_back(ctx: Context, shard: Shard, attempt: Attempt, reason: str, *, full: bool = False) -> bool:
+    """Drop a claim of which nothing was created, and its upload; False when another runner has settled it.
+
+    ``full``: the host's queue was, so the next try waits longer each time.
+    """
+    dropped = ctx.ledger.dropped(shard, attempt, reason, when="claimed", queue_full=full)
     if dropped and attempt.file is not None:
         with suppress(ProviderError):
             ctx.host(shard).discard([attempt.file])

@@ -62,6 +62,23 @@ class Host:
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
 
+    model = "m"
+    cancel_word = "cancel"
+    asks = marks_unrun = True  # takes synchronous calls; names rows that were not run
+
+    @property
+    def whole(self) -> bytes:
+        """The bytes of the one file of results."""
+        (data,) = self.contents.values()
+        return data
+
+    def circle(self) -> dict[str, Any]:
+        """A page of the list whose successor is itself."""
+        return {"data": [self.batch(1), self.batch(2)], "has_more": True}
+
+    def batch(self, number: int = 1) -> dict[str, Any]:
+        raise NotImplementedError
+
     def fail(self, method: str, path: str, *troubles: Trouble) -> None:
         """The next calls of ``method`` whose path matches end so, and nothing happens at the host."""
         self.before += [(method, path, trouble) for trouble in troubles]
@@ -112,7 +129,8 @@ class Host:
 class OpenAIHost(Host):
     files: dict[str, dict[str, Any]]
     dialect = "openai"
-    create_path = "/v1/batches"
+    create_path = list_path = "/v1/batches"
+    status_key = "status"
     endpoint = "/v1/chat/completions"
     ask_path = "/v1/chat/completions"
 
@@ -215,7 +233,8 @@ class OpenAIHost(Host):
 
 class AnthropicHost(Host):
     dialect = "anthropic"
-    create_path = "/v1/messages/batches"
+    create_path = list_path = "/v1/messages/batches"
+    status_key = "processing_status"
     content_path = "/v1/messages/batches/msgbatch_1/results"
     endpoint = "/v1/messages"
     ask_path = "/v1/messages"
@@ -289,17 +308,13 @@ class AnthropicHost(Host):
         return httpx2.Response(200, json=batch)
 
 
-FakeHost = OpenAIHost | AnthropicHost
-HOSTS = (OpenAIHost, AnthropicHost)
-
-
-def intent_for(host: FakeHost, requests: int = 2, nonce: str = "0123abcd") -> Intent:
+def intent_for(host: Any, requests: int = 2, nonce: str = "0123abcd") -> Intent:
     return Intent(
-        "s1", 1, nonce, "f" * 64, requests, 100, host.endpoint, "m", "24h", "run-1", NOW + 60
+        "s1", 1, nonce, "f" * 64, requests, 100, host.endpoint, host.model, "24h", "run-1", NOW + 60
     )  # the intent is written a minute after the host's clock says: clocks differ
 
 
-def wire_file(host: FakeHost, folder: Path, requests: int = 2) -> Path:
+def wire_file(host: Any, folder: Path, requests: int = 2) -> Path:
     path = folder / "wire.jsonl"
     path.write_bytes(b"".join(host.line(f"r{i}") + b"\n" for i in range(1, requests + 1)))
     return path

@@ -33,8 +33,8 @@ FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.spl
 SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "chimera_batch").rglob("*.py"))}
 ALONE = {  # what only these may import or read; a path ending in / is a folder
     "duckdb": ("warehouse/",),
-    "boto3": ("stores/s3",),
-    "botocore": ("stores/s3",),
+    "boto3": ("stores/s3", "providers/bedrock"),
+    "botocore": ("stores/s3", "providers/bedrock"),
     "click": ("cli/", "__main__.py"),
     "openai": ("providers/openai.py", "providers/calling.py", "rewards/judge.py"),
     "anthropic": ("providers/anthropic.py", "providers/calling.py"),

@@ -27,9 +27,9 @@ def test_the_hosts_that_are_known() -> None:
 def test_each_shipped_profile_holds_together(profile: Profile) -> None:
     assert profile.dialect in DIALECTS and profile.base_url.startswith("https://")
     assert profile.endpoints and set(profile.endpoints) <= set(ENDPOINTS)
-    assert ("/v1/messages" in profile.endpoints) == (profile.dialect == "anthropic")
+    assert ("/v1/messages" in profile.endpoints) == (profile.dialect != "openai")
     assert 0 < profile.max_line_bytes <= profile.max_bytes <= 200_000_000
-    assert profile.windows[0] == "24h" and profile.api_key_env.isupper()
+    assert profile.windows[0] == "24h" and (profile.api_key_env.isupper() or profile.dialect == "bedrock")
     assert profile.purpose == "batch" and profile.headers == ()
     assert hash(profile) == hash(replace(profile))
 
@@ -111,8 +111,8 @@ def test_a_slip_of_the_pen_is_recognised() -> None:
 
 
 def test_an_unknown_dialect_has_no_adapter() -> None:
-    with pytest.raises(InputError, match="unknown dialect bedrock"):
-        make(replace(builtin()["openai"], dialect="bedrock"), "key")
+    with pytest.raises(InputError, match="unknown dialect cohere"):
+        make(replace(builtin()["openai"], dialect="cohere"), "key")
 
 
 def test_the_registries_load_no_sdk() -> None:

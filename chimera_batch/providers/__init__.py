@@ -16,7 +16,22 @@ def make(profile: Profile, api_key: str) -> Provider:
         from chimera_batch.providers.anthropic import AnthropicProvider  # noqa: PLC0415 - the SDK takes half a second
 
         return AnthropicProvider(profile, api_key)
-    raise InputError(f"provider {profile.name} has the unknown dialect {profile.dialect}", hint="openai or anthropic")
+    if profile.dialect == "bedrock":
+        from chimera_batch.providers.bedrock import BedrockProvider  # noqa: PLC0415 - boto3 takes half a second
+
+        return BedrockProvider(profile)
+    raise InputError(
+        f"provider {profile.name} has the unknown dialect {profile.dialect}", hint="openai, anthropic or bedrock"
+    )
 
 
-__all__ = ["Profile", "Provider", "make"]
+def missing_access(profile: Profile) -> InputError | None:
+    """What a host needs beside an API key and this machine lacks; nobody is called to find out."""
+    if profile.dialect != "bedrock":
+        return None
+    from chimera_batch.providers import bedrock_aws  # noqa: PLC0415 - boto3 takes half a second
+
+    return bedrock_aws.missing(profile)
+
+
+__all__ = ["Profile", "Provider", "make", "missing_access"]

@@ -65,6 +65,11 @@ class Profile:
     flex: bool = False  # takes synchronous calls at the batch price (`window: flex`)
     cache_from_tokens: int = 1024  # a shorter shared beginning is never cached
     at_once: int = 8  # synchronous calls under way
+    asks: bool = True  # takes synchronous calls at all (`window: now`)
+    min_requests: int = 1  # a batch of fewer is refused
+    region: str = ""  # Bedrock: of the service
+    staging: str = ""  # Bedrock: s3://bucket/prefix through which files are handed over
+    role: str = ""  # Bedrock: the ARN of the role with which the service reads and writes there
     engine: Engine | None = None
 
     @property
@@ -83,9 +88,10 @@ class Profile:
             return None
         if window == "flex":
             return None if self.flex else f"{self.name} has no flex"
-        if window in {"now", *self.windows}:
+        offered = (*self.windows, "now") if self.asks else self.windows
+        if window in offered:
             return None
-        return f"{self.name} has no window {window}, only {', '.join(self.windows)} (or now)"
+        return f"{self.name} has no window {window}, only {', '.join(self.windows)}{' (or now)' if self.asks else ''}"
 
 
 class Provider(Protocol):

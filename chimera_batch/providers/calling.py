@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -78,10 +78,10 @@ def _refusal(response: httpx2.Response, body: object) -> Fault:
     code, message = faults.told(body)
     status = response.status_code
     said = f"HTTP {status}" + (f": {message}" if message else "")
-    return Fault(said, status=status, code=code, retry_after=_retry_after(response.headers))
+    return Fault(said, status=status, code=code, retry_after=retry_after(response.headers))
 
 
-def _retry_after(headers: httpx2.Headers) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, from either header that the providers send; a date in ``retry-after`` is left to the back-off."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
@@ -106,6 +106,7 @@ class Caller:
     caught: tuple[type[Exception], ...]
     secret: str
     sleep: Callable[[float], None] = time.sleep
+    read: Callable[[Exception], Fault] = fault_of  # what a failure says
 
     def attempt(self, call: Callable[[], T]) -> T | Fault:
         """Once; the failure as a value."""
@@ -113,7 +114,7 @@ class Caller:
         try:
             return call()
         except caught as error:
-            return faults.without(self.secret, fault_of(error))
+            return faults.without(self.secret, self.read(error))
 
     def settle(self, call: Callable[[], T], again: Callable[[Fault], bool]) -> T | Fault:
         """Until it works, fails in a way that ``again`` does not name, or TRIES are used up."""

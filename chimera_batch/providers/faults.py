@@ -22,7 +22,16 @@ _PASSING_CODES = {
     "api_error",
     "rate_limit_error",
     "timeout_error",
+    "ThrottlingException",  # from here on AWS's own words
+    "ServiceQuotaExceededException",
+    "InternalServerException",
+    "ServiceUnavailableException",
+    "ModelTimeoutException",
+    "ModelNotReadyException",
+    "RequestTimeout",
+    "SlowDown",
 }
+_FULL_CODES = {"ServiceQuotaExceededException"}  # as many jobs as the account may have are waiting
 _ACCOUNT_STATUS = {401, 402, 403}
 _ACCOUNT_CODES = {
     "insufficient_quota",
@@ -34,6 +43,10 @@ _ACCOUNT_CODES = {
     "billing_error",
     "permission_error",
     "not_available_for_plan",
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "ExpiredToken",
+    "UnrecognizedClientException",
 }
 _LONGEST_MESSAGE = 500  # a gateway's page of HTML is not for a person's terminal
 
@@ -59,6 +72,11 @@ class Fault:
         if self.account:
             return False
         return self.status is None or self.status == 200 or is_passing(self.status, self.code)
+
+    @property
+    def full(self) -> bool:
+        """The host's queue is full: it takes more when something of ours has left it."""
+        return self.code in _FULL_CODES
 
     @property
     def lost(self) -> bool:
@@ -110,7 +128,9 @@ def as_error(fault: Fault, doing: str) -> ProviderError:
     if fault.account:
         return AccountRefused(said, hint="check the key, its permissions, and the account's billing and quota")
     if fault.passing:
-        return ProviderDown(said, retry_after=fault.retry_after, hint="wait and run again", lost=fault.lost)
+        down = ProviderDown(said, retry_after=fault.retry_after, hint="wait and run again", lost=fault.lost)
+        down.full = fault.full
+        return down
     hint = "check base_url" if fault.status is not None and fault.status < 400 else None
     return ProviderRefused(said, status=fault.status or 0, code=fault.code, hint=hint)
 

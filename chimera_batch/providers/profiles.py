@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, replace
@@ -14,20 +15,27 @@ from chimera_batch.errors import InputError
 from chimera_batch.providers import engine_fields
 from chimera_batch.providers.base import Engine, Profile
 
-DIALECTS = ("openai", "anthropic")
+DIALECTS = ("openai", "anthropic", "bedrock")
 _MUST_SAY = ("dialect", "base_url", "api_key_env")
 _FIELDS = tuple(f.name for f in fields(Profile) if f.name != "name")
-_TEXT = {"dialect", "base_url", "api_key_env", "purpose"}
+_TEXT = {"dialect", "base_url", "api_key_env", "purpose", "region"}
 _LISTS = {"endpoints", "windows"}
-_WHOLE = {"max_requests", "max_bytes", "max_line_bytes", "cache_from_tokens", "at_once"}
+_WHOLE = {"max_requests", "max_bytes", "max_line_bytes", "cache_from_tokens", "at_once", "min_requests"}
 _WHOLE_OR_NONE = {"batches_per_hour", "enqueued_tokens"}
-_FLAGS = {"keeps_metadata", "distinct_counts", "deletes_files", "flex"}
+_FLAGS = {"keeps_metadata", "distinct_counts", "deletes_files", "flex", "asks"}
 
 # A host nobody has described: the smallest limits and the fewest promises of the known ones of its dialect.
 _CAUTIOUS: dict[str, dict[str, Any]] = {
     "openai": {"endpoints": ("/v1/chat/completions",), "distinct_counts": False, "max_bytes": 95_000_000},
     "anthropic": {"endpoints": ("/v1/messages",), "distinct_counts": True, "max_bytes": 32_000_000},
+    "bedrock": {"endpoints": ("/v1/messages",), "distinct_counts": False, "max_bytes": 190_000_000},
 }
+_S3 = re.compile(r"s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](/[-!_*'().a-zA-Z0-9]+)*")  # as Bedrock takes it
+_ROLE = re.compile(r"arn:aws(-[^:]+)?:iam::[0-9]{12}:role/.+")
+_ANTHROPIC = re.compile(r"(^|[.:/])anthropic\.")
+_OTHERS = re.compile(
+    r"(^|[.:/])(ai21|amazon|cohere|deepseek|google|meta|minimax|mistral|moonshot|nvidia|openai|qwen)\."
+)
 _UNSAID: dict[str, Any] = {
     "windows": ("24h",),
     "max_requests": 50_000,
@@ -55,6 +63,8 @@ def with_overrides(base: Profile | None, name: str, fields: Mapping[str, Any]) -
     A new host must say dialect, base_url and api_key_env; one with an engine only what the engine leaves open. Raises
     InputError naming the provider and the field.
     """
+    if base is None and fields.get("dialect") == "bedrock":  # another region, another bucket: the same service
+        base = _shipped()["bedrock"]
     if base is None:
         return _build(name, fields)
     return replace(base, name=name, **_checked(name, fields, base.engine))
@@ -63,7 +73,8 @@ def with_overrides(base: Profile | None, name: str, fields: Mapping[str, Any]) -
 def _build(name: str, said: Mapping[str, Any]) -> Profile:
     given = _checked(name, said, None)
     engine = given.get("engine")
-    given = {**(_of_engine(engine) if engine else {}), **given}
+    keyless = {"api_key_env": ""} if given.get("dialect") == "bedrock" else {}  # AWS has a chain of its own
+    given = {**keyless, **(_of_engine(engine) if engine else {}), **given}
     missing = [field for field in _MUST_SAY if field not in given]
     if missing:
         attached = "engine: {kind: attached}, base_url: http://127.0.0.1:8000/v1"
@@ -74,6 +85,28 @@ def _build(name: str, said: Mapping[str, Any]) -> Profile:
         )
     optional = {f.name: f.default for f in fields(Profile) if f.default is not MISSING}
     return Profile(name=name, **{**optional, **_UNSAID, **_CAUTIOUS[given["dialect"]], **given})
+
+
+def rehearsed(profile: Profile) -> Profile:
+    """The profile as a rehearsal plays it: the loopback server speaks Bedrock's Messages in Anthropic's protocol."""
+    if profile.dialect != "bedrock":
+        return profile
+    played = _shipped()["anthropic"]
+    named = ("dialect", "max_bytes", "max_line_bytes", "keeps_metadata", "distinct_counts", "deletes_files")
+    return replace(profile, **{field: getattr(played, field) for field in named})
+
+
+def refuses(profile: Profile, model: str) -> str | None:
+    """Why a model cannot be asked through a profile's batches, as far as its name tells; None if it can.
+
+    An inference profile of one's own has a name that tells nothing: it is taken for what the adapter speaks.
+    """
+    if profile.dialect != "bedrock" or _ANTHROPIC.search(model) or not _OTHERS.search(model):
+        return None
+    return (
+        f"{profile.name} asks Anthropic's models (anthropic.claude-…, us.anthropic.claude-…, or an inference profile's"
+        f" ARN), not {model}: each other family has a request format of its own"
+    )
 
 
 def _of_engine(engine: Engine) -> dict[str, Any]:
@@ -116,6 +149,8 @@ def _wanted(field: str, value: Any) -> str | None:
         (field in _TEXT, isinstance(value, str) and bool(value), "text"),
         (field == "dialect", value in DIALECTS, f"one of {', '.join(DIALECTS)}"),
         (field == "base_url", str(value).startswith(("http://", "https://")), "an http(s) address"),
+        (field == "staging", _fits(_S3, value), "an address like s3://bucket/prefix"),
+        (field == "role", _fits(_ROLE, value), "a role's ARN: arn:aws:iam::ACCOUNT:role/NAME"),
         (field in _LISTS, _texts(value) and bool(value), "a list of text"),
         (field in _WHOLE, whole, "a whole number above 0"),
         (field in _WHOLE_OR_NONE, whole or value is None, "a whole number above 0, or null"),
@@ -123,6 +158,10 @@ def _wanted(field: str, value: Any) -> str | None:
         (field == "headers", isinstance(value, Mapping) and _texts([*value, *value.values()]), "names with text"),
     )
     return next((wanted for applies, right, wanted in checks if applies and not right), None)
+
+
+def _fits(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _texts(value: Any) -> bool:
