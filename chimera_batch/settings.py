@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -47,9 +47,9 @@ def api_key(profile: Profile) -> str:
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
 
 
-def without_secrets() -> dict[str, str]:
-    """The environment for a process that reads what strangers wrote: nothing in it whose name speaks of a secret."""
-    return {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+def without_secrets(keep: Collection[str] = ()) -> dict[str, str]:
+    """The environment for a process of ours: nothing in it whose name speaks of a secret, but what is to be kept."""
+    return {name: value for name, value in os.environ.items() if name in keep or not _SECRET.search(name)}
 
 
 def _export(profile: Profile) -> str:
@@ -116,6 +116,12 @@ def _address(name: str) -> str | None:
     return url.rstrip("/") or None
 
 
+def engine_python() -> str | None:
+    """The interpreter that has vLLM installed (``CHIMERA_VLLM_PYTHON``); None: the one that runs us."""
+    named = os.environ.get("CHIMERA_VLLM_PYTHON", "").strip()
+    return str(Path(named).expanduser()) if named else None
+
+
 def cache_dir() -> Path:
     """Where copies of store objects may lie; everything in it may be deleted at any time."""
     if named := os.environ.get("CHIMERA_CACHE"):
@@ -161,7 +167,7 @@ def owner() -> str:
 
 
 def _owner_of(pid: int) -> str:
-    return f"{_host()}:{_boot()}:{pid}:{_start(pid) or '-'}"
+    return f"{_host()}:{boot()}:{pid}:{_start(pid) or '-'}"
 
 
 _OPEN: set[str] = set()  # owners that this process uses now
@@ -180,10 +186,10 @@ def identity() -> Iterator[str]:
 
 def alive(owner: str) -> bool | None:
     """Whether the command behind an ``owner`` still runs; None when this machine cannot know."""
-    host, boot, pid, start, token = (owner.split(":") + [""] * 5)[:5]
+    host, kernel, pid, start, token = (owner.split(":") + [""] * 5)[:5]
     if token and owner.rpartition(":")[0] == _owner_of(os.getpid()):
         return owner in _OPEN
-    if host != _host() or boot != _boot() or not re.fullmatch(r"[1-9]\d{0,9}", pid):
+    if host != _host() or kernel != boot() or not re.fullmatch(r"[1-9]\d{0,9}", pid):
         return None
     now = _start(int(pid)) if start != "-" else None
     if now is None:  # no /proc, or hidden in it: a pid that is gone is gone, one that is there may be another's
@@ -206,7 +212,8 @@ def _host() -> str:
 
 
 @cache
-def _boot() -> str:
+def boot() -> str:
+    """The running kernel and the process namespace: process ids mean something inside of them only."""
     kernel = _quiet(lambda: Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
     space = _quiet(lambda: str(Path("/proc/self/ns/pid").readlink()))  # "pid:[4026531836]"
     return f"{kernel}.{re.sub(r'[^0-9]', '', space)}" if kernel and space else "-"

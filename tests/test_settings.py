@@ -157,7 +157,7 @@ def test_a_killed_process_is_dead_even_before_it_is_reaped() -> None:
 def test_without_proc_only_absence_is_certain(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    monkeypatch.setattr(settings, "_boot", lambda: "-")
+    monkeypatch.setattr(settings, "boot", lambda: "-")
     monkeypatch.setattr(settings, "_start", lambda pid: None)
     me = settings.owner()
     assert me.endswith(f":-:{os.getpid()}:-")

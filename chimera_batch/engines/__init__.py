@@ -1,4 +1,34 @@
 """Engines of our own machines: started, watched, found again after a crash, stopped. Floor 2.
 
-A room of processes: it knows nothing of stages, money or stores.
+A room of processes: it knows nothing of stages, money or stores. A further kind is a ``Plan`` and a line in ``serve``.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from chimera_batch.engines.base import Plan, Server
+from chimera_batch.errors import InputError
+from chimera_batch.providers.base import Engine
+
+__all__ = ["Server", "serve"]
+
+
+def serve(engine: Engine, name: str, state: Path, say: Callable[[str], None]) -> Server:
+    """The managed engine of a provider. Nothing is started before its address is asked for.
+
+    ``state`` is this machine's folder for what must not be lost (settings.state_dir()); each provider's engine has a
+    folder of its own under it. Raises InputError for a kind that is not ours to start.
+    """
+    from chimera_batch.engines.server import Managed  # noqa: PLC0415 - a run without engines needs none of it
+
+    return Managed(_plan(engine.kind), engine, name, state / "engines" / name, say)
+
+
+def _plan(kind: str) -> Plan:
+    if kind == "vllm":
+        from chimera_batch.engines import vllm  # noqa: PLC0415 - by kind
+
+        return vllm.plan
+    raise InputError(f"an engine of kind {kind} is not started by a run", where="engine.kind")

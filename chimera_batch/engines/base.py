@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
+
+from chimera_batch.engines.watchdog import Gauges
+from chimera_batch.providers.base import Engine
 
 
 class Server(Protocol):
@@ -28,3 +33,23 @@ class Server(Protocol):
     def close(self) -> None:
         """Stop the engine. It may not be used afterwards."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How one model is served: what differs from kind to kind. ``server.Managed`` does the rest."""
+
+    argv: tuple[str, ...]  # without the port: --port N is added
+    environment: tuple[tuple[str, str], ...]  # added to the machine's
+    about: tuple[tuple[str, str], ...]  # what Server.about() says
+    gauges: Gauges  # how its progress is read from /metrics
+
+    @property
+    def digest(self) -> str:
+        """What names this engine among others: its command, its environment, its version."""
+        told = repr((self.argv, self.environment, self.about))
+        return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+Plan = Callable[[Engine, str], Launch]
+"""From an engine's data and a model's name to its launch. Raises EngineFailed (not_installed) or InputError."""

@@ -1,0 +1,31 @@
+"""Two questions to a server of this machine: is it healthy, and what do its gauges say."""
+
+from __future__ import annotations
+
+import http.client
+
+_PATIENCE = 5.0  # seconds
+
+
+def healthy(port: int) -> bool:
+    """Whether ``GET /health`` answers 200."""
+    return _get(port, "/health") is not None
+
+
+def metrics(port: int) -> str | None:
+    """The page of ``GET /metrics``; None where there is none, or nobody answers in time."""
+    return _get(port, "/metrics")
+
+
+def _get(port: int, path: str) -> str | None:
+    # Not urllib: a proxy named in the environment has no business with a loopback address.
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        text = reply.read().decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return text if reply.status == 200 else None

@@ -1,0 +1,120 @@
+"""One life of an engine's process: started in a group of its own, looked at, stopped with everything it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from chimera_batch import settings
+from chimera_batch.engines import kernel, orphans, record
+from chimera_batch.engines.record import Record
+
+_GRACE = 15.0  # seconds to end by itself: an engine frees its GPU memory and its shared memory on the way out
+_TAIL = 64_000  # bytes of the log that a failure is judged by
+DOWNLOADS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+"""The secrets that an engine is given: it fetches a gated model by itself. All others stay here: it needs none."""
+
+
+@dataclass(slots=True)
+class Process:
+    """A running engine. ``child`` is None where a runner before us started it."""
+
+    record: Record
+    folder: Path
+    child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    def alive(self) -> bool:
+        """Whether its leader runs."""
+        if self.child is not None:
+            return self.child.poll() is None
+        seen = kernel.look(self.record.pid)
+        return seen is not None and seen.start == self.record.start
+
+    def code(self) -> int | None:
+        """The leader's exit code, minus the signal that killed it; None: it runs, or nobody here can know."""
+        return self.child.poll() if self.child is not None else None
+
+    def ready(self) -> None:
+        """It is healthy: the next runner need not wait for it again."""
+        self.record = replace(self.record, ready=True)
+        record.save(self.folder, self.record)
+
+    def kill(self) -> None:
+        """End all of it at once: it is stuck, nobody waits for its last words."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self, say: Callable[[str], None] = lambda _line: None) -> bool:
+        """End all of it and reap it; the record goes when nothing is left. Whether nothing is."""
+        self._signal(signal.SIGTERM)
+        if self.child is not None:
+            try:
+                self.child.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+                self.child.wait()
+        gone = orphans.end(self.record, settings.boot(), say)
+        self._signal(signal.SIGKILL)  # no /proc: whoever is left of the group
+        if gone:
+            record.forget(self.folder)
+        return gone
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the whole group, while its id is certain to be ours: an id is not given away before we reap its leader."""
+        if self.child is not None and self.child.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.record.pid, number)
+
+    def tail(self) -> str:
+        """The end of what it wrote."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(self.log.stat().st_size - _TAIL, 0))
+                return file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+
+def start(folder: Path, argv: Sequence[str], extra: Mapping[str, str], named: tuple[str, str]) -> Process:
+    """Start ``argv --port N`` in a group of its own, its output in ``folder/server.log`` (the last one is kept as .1).
+
+    ``extra`` is added to its environment, ``named`` is (model, digest) for the record. It gets no secret but those that
+    a download needs. The record is durable before the process exists. Raises OSError where it cannot be started.
+    """
+    model, digest = named
+    planned = Record(secrets.token_hex(8), settings.boot(), free_port(), model, digest, settings.owner())
+    record.save(folder, planned)
+    log = folder / "server.log"
+    if log.exists():
+        log.replace(folder / "server.log.1")
+    environment = {**settings.without_secrets(keep=DOWNLOADS), **extra, kernel.MARK: planned.mark}
+    with log.open("xb") as output:
+        child = subprocess.Popen(  # noqa: S603 - the interpreter that the manifest names, and our own options
+            [*argv, "--port", str(planned.port)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment,
+            process_group=0,
+        )
+    seen = kernel.look(child.pid)
+    started = replace(planned, pid=child.pid, start=seen.start if seen else "")
+    record.save(folder, started)
+    return Process(started, folder, child)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens at. Somebody may take it before it is used: that start fails."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
