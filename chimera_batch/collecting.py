@@ -47,9 +47,9 @@ def land(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> boo
         sent = landing.sent(absent)
         files = landing.download(state)
         decoded = landing.decode(files, sent)
-        if absent == "missing" and decoded.lines < attempt.requests:  # perhaps a file was not all there yet
+        if decoded.found < attempt.requests:  # perhaps a file was not all there yet, or its download was cut short
             again = landing.download(state)
-            decoded = decoded if _sizes(again) == _sizes(files) else landing.decode(again, sent)
+            decoded = landing.decode(again, sent) if _size(again) > _size(files) else decoded
         known = Known(state.usage, None if absent == "missing" else frozenset())
         landed = landing.land(decoded, sent, state.status, known)
     clean(ctx, shard, attempt)
@@ -160,8 +160,8 @@ class _Landing(Results):
         return True
 
 
-def _sizes(files: Iterable[Path]) -> list[int]:
-    return [path.stat().st_size for path in files]
+def _size(files: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in files)
 
 
 def terms_of(ctx: Context, shard: Shard, attempt: Attempt) -> Terms:

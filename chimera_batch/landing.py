@@ -38,9 +38,9 @@ class Decoded:
     tally: Tally
 
     @property
-    def lines(self) -> int:
-        """How many there were, blank ones not counted."""
-        return self.tally.rows + self.tally.quarantined
+    def found(self) -> int:
+        """How many of the ids sent have a line."""
+        return len(self.tally.seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,6 @@ class Tally:
     usage: Usage = field(default_factory=Usage)  # of all rows that came with one
     unbilled: dict[str, bool] = field(default_factory=dict)  # id of a row without usage -> whether it was executed
     malformed: int = 0  # quarantined lines that are no results at all: any of them may be a row of ours
-    rows: int = 0  # lines that became one
     suspected: Decimal = Decimal(0)  # what may have been charged without a row, by `reconciling`
     reported: Usage | None = None  # the provider's own totals
 
@@ -154,7 +153,6 @@ def _usd(usages: Sequence[Usage], tokens: Sequence[Sequence[int]], rates: bool |
 
 
 def _count(tally: Tally, outcomes: Sequence[Outcome], usages: Sequence[Usage], tokens: Sequence[Sequence[int]]) -> None:
-    tally.rows += len(outcomes)
     for outcome, rows in Counter(outcomes).items():
         tally.count(outcome, rows)
     if 0 in tokens[0]:  # a row without tokens counts for nothing, whatever else its usage says

@@ -1,0 +1,56 @@
+"""A download that ends early, without an error: what is not in it was paid for, so it is fetched once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chimera_batch.records import BatchState
+from tests.support import Bench, Clock, FakeHost, answered, bench, write_project
+
+
+class Cutting(FakeHost):
+    """Its n-th download holds ``cuts[n]`` bytes, or all of them."""
+
+    cuts: tuple[int | None, ...] = ()
+
+    def fetch(self, batch: BatchState, folder: Path) -> Iterator[Path]:
+        number = len(self.called("fetch"))
+        for path in super().fetch(batch, folder):
+            if number < len(self.cuts) and (size := self.cuts[number]) is not None:
+                path.write_bytes(path.read_bytes()[:size])
+            yield path
+
+
+def answer(line: dict[str, Any]) -> bytes:
+    return answered(str(line["custom_id"]))
+
+
+def landed(folder: Path, *cuts: int | None, status: str = "completed") -> Bench:
+    """One batch of three answers, and how its downloads were cut."""
+    project = write_project(folder)
+    host = Cutting(project.profiles["openai"], Clock())
+    host.cuts = cuts
+    one = bench(project, host=host)
+    one.go()
+    host.answer("batch-1", answer, status)
+    one.go()
+    return one
+
+
+LINE = len(answered("00000000-" + "0" * 32)) + 1
+
+
+@pytest.mark.parametrize(("size", "status"), [(LINE, "expired"), (2 * LINE + 9, "completed")])  # also within a line
+def test_a_download_cut_short_is_fetched_again(tmp_path: Path, size: int, status: str) -> None:
+    one = landed(tmp_path, size, status=status)
+    assert one.pairs[0][1].outcomes == {"ok": 3}
+    assert list(one.host.batches) == ["batch-1"], "nothing is asked, and paid, again"
+
+
+def test_the_longer_one_of_two_downloads_counts(tmp_path: Path) -> None:
+    one = landed(tmp_path, 2 * LINE + 9, LINE + 9)
+    assert one.pairs[0][1].outcomes == {"ok": 2, "missing": 1}
