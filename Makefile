@@ -1,8 +1,8 @@
-# Five verbs. Everything happens in .venv; PYTHON picks the interpreter that makes it.
+# Six verbs. Everything happens in .venv; PYTHON picks the interpreter that makes it.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test lint fix bench
+.PHONY: setup test lint fix bench audit
 
 setup: .venv/.ready         ## install the project and what its developers need
 
@@ -20,6 +20,11 @@ fix: .venv/.ready           ## mend what can be mended by itself
 
 bench: .venv/.ready         ## every benchmark in bench/, one after the other
 	@set -e; for file in bench/[!_]*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python -m "bench.$$(basename "$$file" .py)" $(ARGS); done
+
+audit:                      ## before a release: what a user would install, against the advisory databases
+	$(PYTHON) -m venv --clear build/audit
+	build/audit/bin/pip install --quiet '.[embed]' 'pip-audit>=2.9,<3'
+	build/audit/bin/pip-audit --strict --skip-editable
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv
