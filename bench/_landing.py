@@ -66,7 +66,7 @@ class Landing:
         self._host = _Host(loaded.profiles["openai"])
         host = cast("Provider", self._host)
         self.ctx = Context(
-            project=loaded,
+            told=loaded,
             store=store,
             ledger=Ledger(store, owner="bench:1:1:1").open(),
             prices=prices.load(),

@@ -40,6 +40,7 @@ class Wish:
     usd: Decimal
     input_tokens: int
     now: float  # seconds since the epoch
+    switches: int = 0  # how often the stage had fallen back when this was wished for
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ def admit(facts: Facts, wish: Wish, caps: Caps) -> Ruling:
         return Ruling("taken", "another runner claimed it first")
     if wish.run in facts.halted:  # also between the runner's look and this claim
         return Ruling("wait", f"{wish.stage}: the run was cancelled")
+    if len(facts.switches.get((wish.run, wish.stage), ())) != wish.switches:
+        return Ruling("wait", f"{wish.stage}: it fell back to another model meanwhile")
     return _over_budget(facts, wish, caps) or _must_wait(facts, shard, wish, caps) or Ruling("go")
 
 

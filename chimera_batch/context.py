@@ -21,10 +21,12 @@ from urllib.parse import urlsplit
 from chimera_batch.drawn import Drawings
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Attempt, Facts, Shard
+from chimera_batch.fallback import present
 from chimera_batch.ledger import Ledger
 from chimera_batch.prices import Price, PriceBook, from_row
 from chimera_batch.project import Project, Source, Stage, shipped_root
 from chimera_batch.providers.base import Profile, Provider
+from chimera_batch.records import Call
 from chimera_batch.routing import Ranked
 from chimera_batch.sampling import LEAST
 from chimera_batch.stores.base import Store
@@ -72,7 +74,7 @@ class Pilot:
 class Context:
     """One command's view of one run."""
 
-    project: Project
+    told: Project  # as the manifest has it
     store: Store
     ledger: Ledger
     prices: PriceBook
@@ -92,6 +94,8 @@ class Context:
     drawings: Drawings | None = None  # of a command that may ask: what its quote drew is not drawn again
     silences: dict[str, int] = field(default_factory=dict)  # stage -> attempts in a row that its host left unanswered
     notes: dict[str, str] = field(default_factory=dict)  # shard -> why it waits, as far as this process knows
+    troubles: dict[tuple[str, str, str], str] = field(default_factory=dict)  # (stage, provider, model) -> what it is
+    _seen: dict[int, Project] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def note(self, shard: Shard, text: str) -> None:
         """Say why a shard waits, once until it changes."""
@@ -105,7 +109,16 @@ class Context:
 
     @property
     def run(self) -> str:
-        return self.project.run
+        return self.told.run
+
+    @property
+    def project(self) -> Project:
+        """The project as the run has it by now: stages that fell back ask another model, whoever decided it."""
+        moved = {stage: found for (run, stage), found in self.facts.switches.items() if run == self.run}
+        count = sum(map(len, moved.values()))
+        if count not in self._seen:
+            self._seen[count] = present(self.told, moved)
+        return self._seen[count]
 
     @property
     def marks(self) -> dict[str, str]:
@@ -113,14 +126,33 @@ class Context:
         return {"chimera_run": self.run, "chimera_side": REHEARSAL if self.rehearse else "paid"}
 
     def profile(self, stage: Stage) -> Profile:
-        return self.project.profiles[stage.calls[0].provider]
+        return self.told.profiles[stage.calls[0].provider]
 
     def realm(self, stage: Stage) -> str:
         """Where the stage's answers come from; answers are shared only inside one realm."""
-        return realm_of(self.profile(stage), rehearse=self.rehearse)
+        return self.realm_at(stage.calls[0])
+
+    def realm_at(self, call: Call) -> str:
+        return realm_of(self.told.profiles[call.provider], rehearse=self.rehearse)
+
+    def shards_of(self, call: Call) -> list[Shard]:
+        """All that this store has asked a model at its host."""
+        realm = self.facts.in_realm(self.realm_at(call))
+        return [shard for shard in realm if (shard.model, shard.endpoint) == (call.model, call.endpoint)]
+
+    def left_realms(self, stage: Stage) -> list[str]:
+        """Where the answers of the models lie that a stage left, the first of its list first."""
+        return list(dict.fromkeys(self.realm_at(call) for call in stage.left))
+
+    def left_shards(self, stage: Stage) -> list[Shard]:
+        """What lies of these models at other hosts than the one that is asked now."""
+        here = self.realm(stage)
+        return [shard for call in stage.left if self.realm_at(call) != here for shard in self.shards_of(call)]
 
     def realms(self) -> set[str]:
-        return {self.realm(stage) for stage in self.project.stages if stage.kind == "ask"}
+        """Of all stages, also where answers came from before a stage fell back."""
+        asking = [stage for stage in self.project.stages if stage.kind == "ask"]
+        return {self.realm_at(call) for stage in asking for call in (stage.calls[0], *stage.left)}
 
     def stuck(self) -> list[tuple[Shard, Attempt]]:
         """Attempts that a person must decide, this run's first; another run's can hold requests that this one wants."""

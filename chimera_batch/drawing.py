@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import orjson
 
-from chimera_batch import adding, digests, fingerprints
+from chimera_batch import adding, digests, fingerprints, leaving
 from chimera_batch.blocks import BlockWriter
 from chimera_batch.columns import check_rows
 from chimera_batch.context import Context, engine_sql
@@ -52,20 +52,40 @@ def draw(
     Of a large round that only gained rows, those alone are written. Raises InputError naming the SQL line, the row key
     or the template line at fault.
     """
-    assert stage.rows is not None  # noqa: S101 - the manifest gives every ask stage a rows query
     stem = folder / f"{stage.name}-{number}"
+    return _drawn(ctx, stage, _new_rows(ctx, stage, number, warehouse, stem), warehouse, stem, keep_lines=keep_lines)
+
+
+def draw_again(ctx: Context, stage: Stage, asked: Asked, warehouse: Warehouse, folder: Path) -> Drawn:
+    """The very rows of a round that was asked, for a stage that asks another model by now."""
+    stem = folder / f"{stage.name}-{asked.round}"
+    warehouse.view("fresh_asked", [ctx.store.fetch(key) for key in asked.keys])
+    fresh = stem.with_name(f"{stem.name}.rows.parquet")
+    rows = warehouse.write(engine_sql("asked_rows"), {}, fresh, form=SCRATCH)
+    warehouse.view("fresh_rows", [fresh])
+    columns = warehouse.describe(engine_sql("fresh"), {})
+    rendering = fingerprints.of_rendering(stage, ctx.project.params, columns)
+    return _drawn(ctx, stage, _New(asked.round, fresh, rows, rendering, "fresh"), warehouse, stem, keep_lines=False)
+
+
+def _drawn(ctx: Context, stage: Stage, new: _New, warehouse: Warehouse, stem: Path, *, keep_lines: bool) -> Drawn:
+    """Render the rows of the view ``fresh_rows`` that are new, and write them down beside their ids."""
     ids, path, blocks = (stem.with_name(f"{stem.name}.{what}") for what in ("ids.csv", "asked.parquet", "blocks"))
-    new = _new_rows(ctx, stage, number, warehouse, stem)
+
+    def rows() -> Rows:
+        return warehouse.rows(engine_sql(new.query), {"first": new.first})
+
     with ExitStack() as stack:
         kept = stack.enter_context(BlockWriter(blocks)) if keep_lines else None
         out = stack.enter_context(ids.open("w", encoding="ascii", newline="\n"))
-        render_rows(ctx, stage, warehouse.rows(engine_sql(new.query), {"first": new.first}), out, kept)
+        render_rows(ctx, stage, rows(), out, kept)
     warehouse.listed("ids", _ID_COLUMNS, ids)
+    leaving.keep_ids(ctx, stage, rows, warehouse, stem)
     if new.query == "fresh_new":
         all_ids = stem.with_name(f"{stem.name}.ids.parquet")
         warehouse.write(engine_sql("fresh_all"), {}, all_ids, form=SCRATCH)
         warehouse.view("ids", [all_ids])
-    told = {"round": number, "samples": stage.samples, "ceiling": stage.calls[0].max_output_tokens}
+    told = {"round": new.number, "samples": stage.samples, "ceiling": stage.calls[0].max_output_tokens}
     requests = warehouse.write(engine_sql("asked"), told, path, metadata=ctx.marks, form=QUICK)
     if requests != new.count * stage.samples:  # rows and ids are put together by their order alone
         raise ChimeraError(
@@ -81,6 +101,7 @@ def draw(
 class _New:
     """Rows of a round that are to be written down, and the query that gives those of them to render."""
 
+    number: int  # of the round
     rows: Path
     count: int
     rendering: str
@@ -97,13 +118,13 @@ def _new_rows(ctx: Context, stage: Stage, number: int, warehouse: Warehouse, ste
     assert stage.rows is not None  # noqa: S101 - as above
     more = adding.added(ctx, stage, number, warehouse, stem)
     if more is not None:
-        return _New(more.rows, more.count, more.rendering, "fresh_further", more.before)
+        return _New(number, more.rows, more.count, more.rendering, "fresh_further", more.before)
     fresh = stem.with_name(f"{stem.name}.rows.parquet")
     rows = warehouse.write(stage.rows, {**ctx.project.params, "round": number}, fresh, form=SCRATCH)
     warehouse.view("fresh_rows", [fresh])
     rendering = fingerprints.of_rendering(stage, ctx.project.params, check_rows(stage.rows, warehouse))
     known = _remember(ctx, stage, number, rendering, warehouse, stem)
-    return _New(fresh, rows, rendering, "fresh_new" if known else "fresh")
+    return _New(number, fresh, rows, rendering, "fresh_new" if known else "fresh")
 
 
 def _remember(ctx: Context, stage: Stage, number: int, rendering: str, warehouse: Warehouse, stem: Path) -> bool:
@@ -128,7 +149,7 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
     """
     key = f"runs/{ctx.run}/{stage.name}/asked-{number}-{digests.of_file(drawn.path)[:16]}.parquet"
     ctx.store.create_file(key, drawn.path)
-    asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests, drawn.rendering)
+    asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests, drawn.rendering, switches=stage.switches)
     if (before := drawn.before) is not None:
         rows, requests, more = before.rows + drawn.rows, before.requests + drawn.requests, (*before.more, key)
         asked = replace(asked, key=before.key, rows=rows, requests=requests, more=more)

@@ -52,6 +52,7 @@ class Attempt:
     quarantined: int = 0
     cleaned: bool = False
     cancel_asked: bool = False
+    cancel_reason: str | None = None  # None: a person asked
     taken_from: list[str] = field(default_factory=list)  # owners that fell silent, one after the other
     doubted_at: float | None = None  # since when it is not known whether the provider made a batch
     adopted: bool = False  # the batch was found by a look-up or named by a person, not told by create
@@ -127,6 +128,7 @@ class Asked:
     requests: int
     rendering: str | None = None  # digest of what makes requests of its rows; None: an older version asked it
     more: tuple[str, ...] = ()
+    switches: int = 0  # how often the stage had fallen back to another model by then
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -142,6 +144,21 @@ class Asked:
         """Whether the other drawing adds nothing. Of two runners that draw the same wave the first one is heard."""
         waves = ":" in self.fingerprint and ":" in other.fingerprint
         return self.fingerprint == other.fingerprint or (waves and self.base == other.base)
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A stage fell back to a later one of its models. ``reason``: the rule's word, a colon, what it rests on."""
+
+    provider: str
+    model: str
+    reason: str
+    at: float
+    left: tuple[str, str]  # (provider, model) asked until then
+
+    @property
+    def to(self) -> tuple[str, str]:
+        return self.provider, self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +215,11 @@ class Facts:
     shards: dict[str, Shard] = field(default_factory=dict)  # by "realm/id"
     asked: dict[tuple[str, str], dict[int, Asked]] = field(default_factory=dict)  # (run, stage) -> round -> asked
     tables: dict[tuple[str, str], Table] = field(default_factory=dict)
+    made_at: dict[tuple[str, str], float] = field(default_factory=dict)  # (run, stage) -> when its last table was
     ended: dict[tuple[str, str], Ended] = field(default_factory=dict)  # (run, stage) whose waves are over
     quotes: dict[tuple[str, str], list[Quoted]] = field(default_factory=dict)  # (run, stage) -> the oldest first
     retries: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> how often `retry` was said
+    switches: dict[tuple[str, str], list[Switched]] = field(default_factory=dict)  # (run, stage) -> the oldest first
     halted: set[str] = field(default_factory=set)  # runs that a person cancelled and nobody has started again
     told: dict[str, str] = field(default_factory=dict)  # run -> digest of what a person was last told of its end
     packs: dict[str, int] = field(default_factory=dict)  # realm -> number of shards packed; guards the subtraction

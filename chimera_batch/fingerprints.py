@@ -35,7 +35,7 @@ def of_round(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str],
             _VERSION,
             _text(stage.rows),
             _text(stage.prompt),
-            [asdict(call) for call in stage.calls],
+            _calls(stage),
             stage.samples,
             _used(shaping, stage.rows, stage.prompt),
             inputs,
@@ -46,10 +46,9 @@ def of_round(stage: Stage, params: Mapping[str, Any], inputs: Mapping[str, str],
 
 def of_rendering(stage: Stage, params: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> str:
     """What makes requests of rows with these columns and types: the same row gives the same requests again."""
-    calls = [asdict(call) for call in stage.calls]
     shown = {name: value for name, value in params.items() if _fills(stage.prompt, name)}
     told = shown | _used(params, stage.prompt)
-    return digest([_VERSION, _text(stage.prompt), calls, stage.samples, told, columns])
+    return digest([_VERSION, _text(stage.prompt), _calls(stage), stage.samples, told, columns])
 
 
 def of_wave(first: str, previous: str, kept: str) -> str:
@@ -102,6 +101,11 @@ def of_making(
 ) -> str:
     """What makes the stage's table of its answers, and the keys of what was asked: but for how that is answered."""
     return digest([_VERSION, _text(stage.table), _used(params, stage.table), inputs, realm, asked])
+
+
+def _calls(stage: Stage) -> list[dict[str, Any]]:
+    """The model that is asked, the others, and those that the stage left, whose answers stand."""
+    return [asdict(call) for call in (*stage.calls, *stage.left)]
 
 
 def _text(source: Source | None) -> str | None:

@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from chimera_batch.errors import StoreConflict
-from chimera_batch.facts import Asked, Attempt, Ended, Facts, Quoted, Shard, Table, shard_name
+from chimera_batch.facts import Asked, Attempt, Ended, Facts, Quoted, Shard, Switched, Table, shard_name
 
 
 def apply(facts: Facts, event: dict[str, Any]) -> None:
@@ -49,7 +49,8 @@ def _asked(facts: Facts, event: dict[str, Any]) -> None:
     rounds = facts.asked.setdefault((event["run"], event["stage"]), {})
     number = event["round"]
     fields = {name: event[name] for name in ("fingerprint", "key", "rows", "requests")}
-    rounds[number] = Asked(number, **fields, rendering=event.get("rendering"), more=tuple(event.get("more", ())))
+    more, switches = tuple(event.get("more", ())), event.get("switches", 0)
+    rounds[number] = Asked(number, **fields, rendering=event.get("rendering"), more=more, switches=switches)
     for later in [r for r in rounds if r > number]:  # asked from what this round now replaces
         del rounds[later]
     facts.ended.pop((event["run"], event["stage"]), None)
@@ -58,6 +59,12 @@ def _asked(facts: Facts, event: dict[str, Any]) -> None:
 def _ended(facts: Facts, event: dict[str, Any]) -> None:
     mark = (event["run"], event["stage"])
     facts.ended[mark] = Ended(event["fingerprint"], event["rounds"], event["reason"])
+
+
+def _switched(facts: Facts, event: dict[str, Any]) -> None:
+    left = event["left"]["provider"], event["left"]["model"]
+    switch = Switched(event["provider"], event["model"], event["reason"], event["at"], left)
+    facts.switches.setdefault((event["run"], event["stage"]), []).append(switch)
 
 
 def _packed(facts: Facts, event: dict[str, Any]) -> None:
@@ -185,12 +192,14 @@ def _cleaned(facts: Facts, event: dict[str, Any]) -> None:
 
 
 def _cancel(facts: Facts, event: dict[str, Any]) -> None:
-    _attempt(facts, event).cancel_asked = True
+    attempt = _attempt(facts, event)
+    attempt.cancel_asked, attempt.cancel_reason = True, event.get("reason")
 
 
 def _table(facts: Facts, event: dict[str, Any]) -> None:
     names = ("fingerprint", "key", "sha256", "rows", "standing", "outcomes")
     fields = {name: event[name] for name in names}
+    facts.made_at[(event["run"], event["stage"])] = event["at"]
     facts.tables[(event["run"], event["stage"])] = Table(**fields, making=event.get("making"))
 
 
@@ -222,6 +231,7 @@ _FOLDS = {
     "told": _told,
     "asked": _asked,
     "ended": _ended,
+    "switched": _switched,
     "packed": _packed,
     "claimed": _claimed,
     "taken": _taken,

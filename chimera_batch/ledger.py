@@ -96,15 +96,7 @@ class Ledger:
             known = facts.asked.get((run, stage), {}).get(asked.round)
             if known is not None and known.stands_for(asked):
                 return None
-            fields = {
-                "fingerprint": asked.fingerprint,
-                "key": asked.key,
-                "rows": asked.rows,
-                "requests": asked.requests,
-                "rendering": asked.rendering,
-                "more": asked.more,
-            }
-            return {"type": "asked", "run": run, "stage": stage, "round": asked.round, **fields}
+            return {"type": "asked", "run": run, "stage": stage, **asdict(asked)}
 
         self.write(decide)
 
@@ -235,8 +227,9 @@ class Ledger:
     def cleaned(self, shard: Shard, attempt: Attempt) -> None:
         self._move(shard, attempt, {"type": "cleaned"}, when=lambda now: not now.cleaned, still_open=False)
 
-    def cancel(self, shard: Shard, attempt: Attempt) -> None:
-        self._move(shard, attempt, {"type": "cancel"}, when=lambda now: not now.cancel_asked)
+    def cancel(self, shard: Shard, attempt: Attempt, reason: str | None = None) -> None:
+        """``reason``: of a rule; None: a person's."""
+        self._move(shard, attempt, {"type": "cancel", "reason": reason}, when=lambda now: not now.cancel_asked)
 
     def halt(self, run: str) -> None:
         """Let nothing more of this run be sent until somebody starts it again."""

@@ -93,7 +93,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
         hosts = stack.enter_context(closing(Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse)))
         drawings = stack.enter_context(closing(Drawings(work / f"drawn-{uuid4().hex}"))) if write else None
         yield Context(
-            project=project,
+            told=project,
             store=store,
             ledger=ledger,
             prices=book,

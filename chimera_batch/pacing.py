@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from statistics import median
 
 from chimera_batch.facts import Facts
-
-_HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
+from chimera_batch.records import hours_of
 
 
 def promised_hours(window: str) -> float:
     """Hours of a window such as ``24h``; synchronous calls have none."""
-    match = re.fullmatch(r"(\d+)([mhd])", window)
-    return int(match[1]) * _HOURS[match[2]] if match else 0.0
+    return hours_of(window)
 
 
 def typical_hours(facts: Facts, realm: str, model: str, window: str) -> float | None:

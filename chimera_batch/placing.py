@@ -24,6 +24,11 @@ def place(
     The views ``asked`` (over these files) and ``members`` (over these objects) must be current. A command that may ask
     keeps what it worked out until it ends.
     """
+    if stage.left:  # what it keeps of models that it left may grow too: worked out anew each time
+        path = folder / f"{stage.name}.placed.parquet"
+        warehouse.write(engine_sql("placed_ids"), {}, path, form=SCRATCH)
+        warehouse.view("placed_ids", [path])
+        return int(warehouse.scalar(engine_sql("wanted"), {}))
     rounds, shards = tuple(map(str, asked)), tuple(members)
     path = folder / f"{stage.name}.placed-{digest([rounds, shards])}.parquet"
     known = ctx.drawings.placed.get(stage.name) if ctx.drawings else None

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from chimera_batch import entries, outside
 from chimera_batch import manifest as manifests
-from chimera_batch import outside
 from chimera_batch.errors import InputError
 from chimera_batch.providers import profiles as hosts
 from chimera_batch.providers.base import Profile
@@ -22,7 +22,7 @@ from chimera_batch.records import Call
 from chimera_batch.schemas import canonical, read_schema, schema_name
 from chimera_batch.shape import AskStage, FileStage, FromStage, Manifest, ModelChoice, Notify, SqlStage
 from chimera_batch.shipped import init, shipped_root
-from chimera_batch.stage import Assume, Hint, Rounds, Rule, Source, Stage
+from chimera_batch.stage import Assume, Fallback, Hint, Rounds, Rule, Source, Stage
 from chimera_batch.yamldoc import Document, Loc, report
 
 __all__ = [
@@ -153,12 +153,13 @@ class _Resolver:
             samples=entry.samples,
             rounds=self.rounds(entry, loc),
             window=window,
-            assume=_assume(entry),
-            retry=_rules(entry),
+            assume=entries.assume_of(entry),
+            retry=entries.rules_of(entry),
             budget_usd=entry.budget_usd,
             canary=entry.canary,
             breaker=entry.breaker,
             route=entry.route,
+            fallback=self.fallback(entry, (*loc, "fallback")),
             hints=tuple(Hint(c.assume_output_tokens, c.context_tokens) for c in self.manifest.models[entry.ask]),
             longer_if_it_pays=entry.retry.truncated.pays,
         )
@@ -180,6 +181,13 @@ class _Resolver:
             return None
         until = self.source("sql", said.until, (*loc, "rounds", "until"))
         return Rounds(said.max, until, said.after, said.sized_by)
+
+    def fallback(self, entry: AskStage, loc: Loc) -> Fallback | None:
+        choices = self.manifest.models[entry.ask]
+        models = {(choice.provider, choice.model) for choice in choices}
+        if said := entries.fallback_problem(entry, len(models)):
+            self.problem(said, loc)
+        return entries.fallback_of(entry, len(models))
 
     def source(self, folder: str, name: str | None, loc: Loc) -> Source | None:
         """The file, or None (after noting a problem, if it should have been there)."""
@@ -278,19 +286,3 @@ class _Resolver:
         if path is None:
             self.problem(f"there is no price file {' nor '.join(map(str, tried))}", ("prices",))
         return path
-
-
-def _rules(entry: AskStage) -> dict[str, Rule]:
-    said = {name: getattr(entry.retry, name) for name in type(entry.retry).model_fields}
-    return {name: Rule(rule.times, getattr(rule, "ceiling", 1.0)) for name, rule in said.items()}
-
-
-def _assume(entry: AskStage) -> Assume:
-    said = entry.assume
-    return Assume(
-        rows=said.rows,
-        rows_per=next(iter(said.rows_per.items()), None),
-        input_tokens=said.input_tokens,
-        output_tokens=said.output_tokens,
-        kept=said.kept,
-    )

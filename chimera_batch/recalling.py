@@ -15,6 +15,7 @@ from chimera_batch.context import Context, engine_sql
 from chimera_batch.counts import NOTHING as NO_REQUESTS
 from chimera_batch.counts import Standing, last_asked
 from chimera_batch.facts import Asked, Attempt, Shard
+from chimera_batch.fallback import name_of
 from chimera_batch.fingerprints import digest
 from chimera_batch.project import Stage
 from chimera_batch.remembering import code, recall, remember
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from chimera_batch.warehouse import Warehouse
 
 _PLACED = ("placed_ids", "placed_further", "held_shards")
-_SQL = (*_PLACED, "history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
+_LEFT = ("closed_ids", "shards_of_asked", "picked", "picked_members", "landed_all", "orphaned_left")
+_SQL = (*_PLACED, *_LEFT, "history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +94,26 @@ def _name(stage: Stage) -> str:
 
 def _shards(ctx: Context, stage: Stage, names: Sequence[str] | None) -> list[Shard]:
     """The shards of the realm that matter: those named, or all of them while some requests have none (None); and those
-    that the stage has sent."""
-    realm = ctx.facts.in_realm(ctx.realm(stage))
+    that the stage has sent; and all of models that it left."""
+    realm, left = ctx.facts.in_realm(ctx.realm(stage)), ctx.left_shards(stage)
     if names is None:
-        return list(realm)
+        return [*realm, *left]
     known = set(names)
-    return [shard for shard in realm if shard.id in known or any(_sent(ctx, stage, one) for one in shard.attempts)]
+    mine = [shard for shard in realm if shard.id in known or any(_sent(ctx, stage, one) for one in shard.attempts)]
+    return mine + left
 
 
 def basis(ctx: Context, stage: Stage, asked: Iterable[Asked], shards: Iterable[Shard]) -> str:
     """The digest of everything that a standing rests on."""
     mark = (ctx.run, stage.name)
-    seen = [[one.id, one.members, one.requests, [_told(attempt, mark) for attempt in one.attempts]] for one in shards]
+    seen = [
+        [one.realm, one.id, one.members, one.requests, [_told(attempt, mark) for attempt in one.attempts]]
+        for one in shards
+    ]
     rules = {name: asdict(rule) for name, rule in stage.retry.items()}
-    return digest([code(*_SQL), ctx.realm(stage), [one.keys for one in asked], rules, _paying(ctx, stage), seen])
+    rounds = [[one.keys, one.switches] for one in asked]
+    where = [ctx.realm(stage), ctx.left_realms(stage), stage.switches]
+    return digest([code(*_SQL), where, rounds, rules, _paying(ctx, stage), seen])
 
 
 def _paying(ctx: Context, stage: Stage) -> list[Any]:
@@ -128,14 +136,32 @@ def _sent(ctx: Context, stage: Stage, attempt: Attempt) -> bool:
 
 def _orphaned(ctx: Context, stage: Stage, counts: Standing, warehouse: Warehouse) -> int:
     """Reads only what was sent of shards that are not wanted as a whole. The view ``asked`` must be current."""
+    left = {name_of(call) for call in stage.left}
     keys = [
         attempt.ids or shard.members
         for shard in ctx.facts.in_realm(ctx.realm(stage))
-        if counts.placed.get(shard.id, 0) < shard.requests
+        if (shard.provider, shard.model) not in left and counts.placed.get(shard.id, 0) < shard.requests
         for attempt in shard.attempts
         if _sent(ctx, stage, attempt)
     ]
+    elsewhere = _orphaned_left(ctx, stage, warehouse)
     if not keys:
-        return 0
+        return elsewhere
     warehouse.view("sent", list(prefetch(ctx.store, keys)))
-    return int(warehouse.scalar(engine_sql("orphaned"), {}))
+    return int(warehouse.scalar(engine_sql("orphaned"), {})) + elsewhere
+
+
+def _orphaned_left(ctx: Context, stage: Stage, warehouse: Warehouse) -> int:
+    """Answers that the stage bought from models that it left, and that no row asks for."""
+    mine = [
+        key
+        for call in stage.left
+        for shard in ctx.shards_of(call)
+        for attempt in shard.attempts
+        if _sent(ctx, stage, attempt)
+        for key in attempt.answers
+    ]
+    if not mine:
+        return 0
+    warehouse.view("sent_left", list(prefetch(ctx.store, mine)))
+    return int(warehouse.scalar(engine_sql("orphaned_left"), {}))

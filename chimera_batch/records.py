@@ -8,11 +8,14 @@ Floor 0: imports nothing of the project.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 Outcome = Literal["ok", "truncated", "refused", "invalid", "error", "expired", "cancelled", "missing"]
 """What became of one request in one attempt. ``invalid``: the answer does not fit the stage's schema."""
+
+_HOURS = {"m": 1 / 60, "h": 1.0, "d": 24.0}
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
@@ -140,6 +143,12 @@ class Call:
     schema: str | None = None  # canonical JSON text of the response schema
     cache: Caching = False  # mark the shared prefix (system message) for the provider's prompt cache
     extra: str = "{}"  # canonical JSON text: further body fields, from the manifest
+
+
+def hours_of(window: str) -> float:
+    """Hours of a window such as ``24h``; synchronous calls have none."""
+    match = re.fullmatch(r"(\d+)([mhd])", window)
+    return int(match[1]) * _HOURS[match[2]] if match else 0.0
 
 
 def synchronous(window: str) -> bool:

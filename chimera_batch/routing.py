@@ -135,8 +135,11 @@ def begun(facts: Facts, run: str, stage: Stage) -> Call | None:
 def first(stage: Stage, ranked: tuple[Ranked, ...]) -> Stage:
     """The stage with the chosen model in front; the others keep their order, so that prices change nothing else."""
     chosen = next((one.call for one in ranked if one.chosen), None)
-    if chosen is None:
-        return stage
+    return stage if chosen is None else in_front(stage, chosen)
+
+
+def in_front(stage: Stage, chosen: Call) -> Stage:
+    """The stage with one of its models in front."""
     order = sorted(range(len(stage.calls)), key=lambda place: stage.calls[place] != chosen)
     hints = tuple(stage.hints[place] for place in order) if stage.hints else ()
     return replace(stage, calls=tuple(stage.calls[place] for place in order), hints=hints)

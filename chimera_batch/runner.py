@@ -7,13 +7,14 @@ calls it until nothing is left to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from chimera_batch import asking, joining, planning, polling, recalling, standing, waves
+from chimera_batch import asking, joining, planning, polling, recalling, standing, switching, waves
 from chimera_batch.context import Context
 from chimera_batch.counts import Standing, last_asked
-from chimera_batch.errors import NotFinished
+from chimera_batch.errors import NotFinished, ProviderDown
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
@@ -36,6 +37,7 @@ class Progress:
     over: list[Over] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     piloted: list[str] = field(default_factory=list)  # stages whose sample is in: may the rest be sent?
+    alarm: float | None = None  # when the time of a stage is over: it is looked at again, whatever is under way
     halted: bool = False  # a person cancelled the run: what is under way is collected, nothing is sent
 
     @property
@@ -66,6 +68,8 @@ def _anything_new(ctx: Context, progress: Progress) -> bool:
         ctx.sleep(ctx.timing.poll)
         if polling.poll(ctx) or _position(ctx) != progress.position or not progress.in_flight:
             return True
+        if progress.alarm is not None and ctx.clock() >= progress.alarm:
+            return True
     return False
 
 
@@ -73,17 +77,18 @@ def _position(ctx: Context) -> tuple[int, ...]:
     """What is over, in numbers: changes whenever planning could find something new, whoever brought it about."""
     facts = ctx.ledger.refresh()
     stands = [attempt.stand for _, attempt in facts.attempts()]
-    return (*(stands.count(stand) for stand in ("stuck", "landed", "dropped")), sum(facts.retries.values()))
+    switches = sum(map(len, facts.switches.values()))
+    return (*(stands.count(stand) for stand in ("stuck", "landed", "dropped")), sum(facts.retries.values()), switches)
 
 
 def advance(ctx: Context, *, until: str | None = None) -> Progress:
     """One pass: collect what ended, then take every stage as far as it goes."""
     polling.poll(ctx)
     progress = Progress(_position(ctx))
-    stages = stages_until(ctx, until)
     place = 0
-    while place < len(stages):
-        _advance_stage(ctx, stages[place], progress)
+    while place < len(stages := stages_until(ctx, until)):
+        _advance_stage(ctx, stages[place].name, progress)
+        stages = stages_until(ctx, until)  # it may have fallen back
         sized = waves.ending_at(stages, stages[place])
         place += 1
         if sized is None:
@@ -109,7 +114,14 @@ def _releasing(ctx: Context) -> list[str]:
     return [f"${held:.2f} is reserved for batches under way, whose end makes room"] if moving else []
 
 
-def _advance_stage(ctx: Context, stage: Stage, progress: Progress) -> None:
+def _advance_stage(ctx: Context, name: str, progress: Progress) -> None:
+    """Take a stage as far as it goes, with as many of its models as it has to."""
+    while True:
+        with suppress(switching.Moved):
+            return _advance(ctx, ctx.project.stage(name), progress)
+
+
+def _advance(ctx: Context, stage: Stage, progress: Progress) -> None:
     with ctx.warehouse() as (warehouse, folder):
         inputs = inputs_of(stage, progress.tables, warehouse)
         table = None
@@ -170,13 +182,18 @@ def _send(step: Step, paths: list[Round], progress: Progress) -> Standing:
     counts, upto = packed(step, paths)
     progress.halted = ctx.run in ctx.facts.halted
     left = counts.states["packed"] + counts.states["retryable"]
-    if upto != planning.ALL and standing.keep_sample(step.warehouse, step.folder, upto):
+    leaves = switching.due(ctx, stage, counts)
+    if leaves is not None:
+        progress.waits.append(switching.go(ctx, stage, leaves, counts))
+    elif upto != planning.ALL and standing.keep_sample(step.warehouse, step.folder, upto):
         progress.piloted.append(stage.name)
     elif left and not progress.halted:
         check_breaker(ctx, stage, counts)
         joining.check(ctx, stage, step.warehouse)
         counts = _sent(step, paths, counts, progress)
     progress.in_flight += counts.states["in_flight"]
+    rings = [when for when in (progress.alarm, switching.alarm(ctx, stage)) if when is not None]
+    progress.alarm = min(rings, default=None)
     return counts
 
 
@@ -207,11 +224,14 @@ def _sent(step: Step, paths: list[Round], counts: Standing, progress: Progress) 
     """Send what is open and in the view ``standing``."""
     ctx, stage = step.ctx, step.stage
     sender = Sender(ctx, stage, step.warehouse, step.folder)
-    sender.send()
+    try:
+        sender.send()
+        if sender.synchronous:
+            asking.ask(ctx, stage)
+    except ProviderDown as error:
+        switching.failed(ctx, stage, error)
     progress.waits += sender.waits
     progress.over += sender.over
-    if sender.synchronous:
-        asking.ask(ctx, stage)
     counts = step.stand(paths) if sender.sent else counts
     left = counts.states["packed"] + counts.states["retryable"]
     if left and sender.sent:

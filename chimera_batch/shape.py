@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from chimera_batch.records import Caching
+from chimera_batch.stage import Cause
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=48)]
@@ -133,6 +134,14 @@ class Assume(Strict):
     kept: Annotated[Fraction, Field(strict=False)] = 1.0
 
 
+class Fallback(Strict):
+    """When a stage goes on with the next of its models: only what is not answered by then is asked there."""
+
+    on: tuple[Cause, ...] = Field(default=("no_gpu", "out_of_memory", "crash"), strict=False)
+    within: str | None = Field(default=None, pattern=r"^[1-9][0-9]*[mhd]$")
+    usd_per_request: Annotated[Usd, Field(strict=False, gt=0)] | None = None
+
+
 class ModelChoice(Strict):
     """How a model is asked. Of several choices a stage asks the first, or with ``route: cheapest`` the cheapest."""
 
@@ -161,6 +170,7 @@ class AskStage(Strict):
     rounds: Rounds | None = None
     window: StageWindow | None = None
     route: Literal["first", "cheapest"] = "first"
+    fallback: Fallback | None = None
     assume: Assume = Assume()
     retry: Retry = Retry()
     budget_usd: Annotated[Usd, Field(strict=False)] | None = None

@@ -65,6 +65,22 @@ class Hint:
     context_tokens: int | None = None  # that the model takes, input and output together
 
 
+Cause = Literal["no_gpu", "out_of_memory", "crash", "expired", "down"]
+"""What can make a stage fall back to another of its models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """When a stage goes on with the next of its models. ``within_hours``: of its first claim, to be done.
+
+    ``usd_per_request``: what one may be expected to cost, and may have cost on average.
+    """
+
+    on: tuple[Cause, ...] = ("no_gpu", "out_of_memory", "crash")
+    within_hours: float | None = None
+    usd_per_request: Decimal | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One step. A ``sql`` stage has only ``table``, the query that makes it, be it of files or of another run's
@@ -73,6 +89,8 @@ class Stage:
     ``where`` is the manifest's line. ``budget_usd`` caps this stage alone. ``canary``: requests of the first wave,
     None = decided by size, 0 = none. ``breaker``: the least share of usable answers. ``route``: ask the first of the
     calls, or the cheapest (``opening`` puts it first). ``longer_if_it_pays``: truncated ones are asked again only then.
+    A run may have fallen back: then the call that it asks now is in front, ``left`` are those that it came from, whose
+    answers stand, and ``switches`` is how often it did, by the journal.
     """
 
     name: str
@@ -93,6 +111,9 @@ class Stage:
     breaker: float = 0.5
     route: Literal["first", "cheapest"] = "first"
     hints: tuple[Hint, ...] = ()  # one for each call
+    fallback: Fallback | None = None
+    left: tuple[Call, ...] = ()
+    switches: int = 0
     longer_if_it_pays: bool = False
     files: tuple[Path, ...] = ()  # of a person's, whose rows are the table
     borrowed: tuple[str, str] | None = None  # (run, stage) of this store whose table it is; ``opening`` looks it up

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from chimera_batch import leaving
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.counts import STATES, Standing, last_asked
 from chimera_batch.errors import ChimeraError
@@ -66,18 +67,23 @@ def prepare(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Wareho
     """Make the views that the engine's SQL reads for this stage; returns how many requests it wants. ``asked``: its
     rounds' files, at least one.
 
-    Of the realm's answers only those of shards are read that hold its requests, or that it has sent.
+    Of the realm's answers only those of shards are read that hold its requests, or that it has sent. A stage that fell
+    back keeps answers of the models that it left: they are in the views too.
     """
     realm = list(ctx.facts.in_realm(ctx.realm(stage)))
     warehouse.view("asked", asked)
     members = [shard.members for shard in realm]
-    view_or_empty(warehouse, "members", list(prefetch(ctx.store, members)), MEMBER_COLUMNS)
+    held_here = list(prefetch(ctx.store, members))
+    view_or_empty(warehouse, "members", held_here, MEMBER_COLUMNS)
+    beside = leaving.view(ctx, stage, held_here, warehouse, folder)
     wanted = place(ctx, stage, asked, members, warehouse, folder)
     held = {name for (name,) in warehouse.rows(engine_sql("held_shards"), {})}
     mine = (ctx.run, stage.name)
     shards = [one for one in realm if one.id in held or any((a.run, a.stage) == mine for a in one.attempts)]
     answers = [key for shard in shards for attempt in shard.attempts for key in attempt.answers]
-    view_or_empty(warehouse, "landed", list(prefetch(ctx.store, answers)), LANDED_COLUMNS)
+    view_or_empty(warehouse, "landed_here" if beside else "landed", list(prefetch(ctx.store, answers)), LANDED_COLUMNS)
+    if beside:
+        warehouse.define("landed", engine_sql("landed_all"))
     forgiven = [(s.id, a.number) for s in shards for a in s.attempts if mine in a.forgiven]
     warehouse.load("forgiven", {"shard": "VARCHAR", "attempt": "INTEGER"}, forgiven)
     warehouse.load("whole_shards", {"shard": "VARCHAR"}, ((shard.id,) for shard in shards if _whole(shard)))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chimera_batch import drawing, fingerprints, joining, standing
+from chimera_batch import drawing, fallback, fingerprints, joining, standing
 from chimera_batch.blocks import Blocks
 from chimera_batch.context import Context
 from chimera_batch.counts import NOTHING, Standing, last_asked
@@ -85,9 +85,9 @@ class Step:
         if rounds is None or rounds.after is None:
             return []
         known = self.ctx.facts.asked.get((self.ctx.run, self.stage.name), {})
-        base, found = self.mark(""), []
+        base, found = self.mark(""), list[Asked]()
         for number in range(1, rounds.max + 1):
-            if number not in known or known[number].base != base:
+            if number not in known or known[number].base not in {base, self._before(known[number]).mark("")}:
                 break
             found.append(known[number])
         return found
@@ -96,13 +96,21 @@ class Step:
         """The fingerprint of a round; ``previous`` is the digest of those before it."""
         return fingerprints.of_round(self.stage, self.ctx.project.params, self._contents, previous)
 
+    def _before(self, asked: Asked) -> Step:
+        """The stage as it was when a round was asked: it may have fallen back since."""
+        if asked.switches >= self.stage.switches:
+            return self
+        switches = self.ctx.facts.switches[self.ctx.run, self.stage.name][: asked.switches]
+        return replace(self, stage=fallback.fallen(self.ctx.told.by_name[self.stage.name], switches))
+
     @property
     def _realm(self) -> str | None:
         return self.ctx.realm(self.stage) if self.stage.kind == "ask" else None
 
     @property
     def _contents(self) -> dict[str, str]:
-        return {name: table.sha256 for name, table in self.inputs.items()}
+        left = {f"answers of {realm}": "" for realm in self.ctx.left_realms(self.stage)}
+        return {name: table.sha256 for name, table in self.inputs.items()} | left
 
     def current(self) -> Made | None:
         """The stage's table, if nothing that shapes it has changed since it was made."""
@@ -148,6 +156,9 @@ class Step:
         first = self._ask(1, "", keep=keep)
         asked = self.waves()
         paths = [first, *(self._fetched(wave) for wave in asked[1:])]
+        if len(asked) > 1 and asked[-1].switches < self.stage.switches:
+            paths[-1] = self._ask_elsewhere(asked[-1], keep=keep)
+            asked = self.waves()
         counts = settle(paths)
         return Walked(paths, counts, len(paths), counts.settled, [wave.fingerprint for wave in asked])
 
@@ -161,9 +172,12 @@ class Step:
         """The round's requests: as they were drawn before, or drawn now if anything that shapes them changed."""
         ctx, stage = self.ctx, self.stage
         mark = self.mark(previous)
-        known = ctx.facts.asked.get((ctx.run, stage.name), {}).get(number)
+        rounds = ctx.facts.asked.get((ctx.run, stage.name), {})
+        known = rounds.get(number)
         if known is not None and known.fingerprint == mark:
             return self._fetched(known)
+        if known is not None and number < max(rounds) and known.base == self._before(known).mark(previous):
+            return self._fetched(known)  # it was closed before the stage fell back: later rounds rest on it
         if not keep:
             return self._looked_at(number, mark)
         drawn = ctx.drawings.take(stage.name, number, mark, self.folder) if ctx.drawings else None
@@ -178,6 +192,14 @@ class Step:
             if ctx.drawings:
                 ctx.drawings.asked(stage.name, files[-1])
         return files
+
+    def _ask_elsewhere(self, wave: Asked, *, keep: bool) -> Round:
+        """The last wave, which cannot be drawn again, with its very rows for the model that is asked now."""
+        drawn = drawing.draw_again(self.ctx, self.stage, wave, self.warehouse, self.folder)
+        if not keep:
+            return (drawn.path,)
+        mark = ":".join([self.mark(""), *wave.fingerprint.split(":")[1:]])
+        return self._fetched(drawing.keep_asked(self.ctx, self.stage, wave.round, mark, drawn)[0])
 
     def _looked_at(self, number: int, mark: str) -> Round:
         """A round's requests without asking them. A command that may ask them later keeps what it has drawn."""

@@ -18,6 +18,7 @@ from chimera_batch.context import Context, engine_sql
 from chimera_batch.counts import Standing
 from chimera_batch.errors import (
     AccountRefused,
+    EngineFailed,
     MaybeCreated,
     NeedsDecision,
     ProviderDown,
@@ -119,7 +120,8 @@ class Sender:
 
     def _wish(self, number: int, sends: Open) -> Wish:
         run, stage, now = self.ctx.run, self.stage.name, self.ctx.clock()
-        return Wish(sends.shard.realm, sends.shard.id, number, run, stage, sends.usd, sends.tokens, now)
+        seen = self.stage.switches
+        return Wish(sends.shard.realm, sends.shard.id, number, run, stage, sends.usd, sends.tokens, now, seen)
 
     def _undone(self, found: Open, reason: str | None = None) -> Over:
         """``reason``: what the budget said of it; None for what was not tried because it waits for its canary."""
@@ -199,6 +201,9 @@ def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
         ctx.ledger.doubted(shard, attempt)
         ctx.say(f"{shard.id}: the reply to create was lost ({error}); looking it up")
         return recovery.look_up(ctx, shard, attempt, intent_of(shard, attempt))
+    except EngineFailed as error:  # an engine of our own: what is to be done about it is not decided here
+        _give_back(ctx, shard, attempt, str(error))
+        raise
     except ProviderDown as error:
         ctx.note(shard, f"nothing was sent: {error}")
         _give_back(ctx, shard, attempt, str(error), full=error.full)

@@ -81,8 +81,13 @@ def _follow_asked(ctx: Context, trail: _Trail, stage: str, warehouse: Warehouse)
 
 
 def _results(ctx: Context, stage: str, identity: str, warehouse: Warehouse) -> Iterator[dict[str, Any]]:
-    """Every result of one request, with the raw line it was read from."""
-    realm = ctx.realm(ctx.project.stage(stage))
+    """Every result of one request, with the raw line it was read from, from wherever the stage asked."""
+    asking = ctx.project.stage(stage)
+    for realm in dict.fromkeys((ctx.realm(asking), *ctx.left_realms(asking))):
+        yield from _results_at(ctx, realm, identity, warehouse)
+
+
+def _results_at(ctx: Context, realm: str, identity: str, warehouse: Warehouse) -> Iterator[dict[str, Any]]:
     pairs = [(s, a) for s in ctx.facts.in_realm(realm) for a in s.attempts]
     answers = list(prefetch(ctx.store, (key for _, attempt in pairs for key in attempt.answers)))
     view_or_empty(warehouse, "landed", answers, LANDED_COLUMNS)

@@ -469,7 +469,7 @@ def bench(
     said: list[str] = []
     models = sorted({(call.provider, call.model) for stage in project.stages for call in stage.calls})
     ctx = Context(
-        project=project,
+        told=project,
         store=store,
         ledger=Ledger(store, owner=owner or settings.owner(), clock=clock).open(),
         prices=prices.load(None, [f"{provider}/{model}={PRICE}" for provider, model in models]),

@@ -267,7 +267,7 @@ def test_stages_that_did_not_begin_are_named(tmp_path: Path, each: Decimal) -> N
 @pytest.mark.slow
 def test_the_budget_of_the_manifest_is_raised_there(tmp_path: Path, each: Decimal) -> None:
     one = two_stages(tmp_path, "0.00001")
-    one.ctx = replace(one.ctx, project=replace(one.ctx.project, budget_usd=Decimal("0.00001")))
+    one.ctx = replace(one.ctx, told=replace(one.ctx.project, budget_usd=Decimal("0.00001")))
     error = budgeting.over(one.ctx, runner.converge(one.ctx), {})
     first, command = (error.hint or "").splitlines()
     assert first.startswith(f"in {one.ctx.project.path}, `usd: 0.01` under `budget:`")
@@ -307,7 +307,7 @@ def test_a_reservation_that_nobody_wants_any_more_is_waited_for(tmp_path: Path, 
     one.go()
     sql = tmp_path / "sql/tiny/one_rows.sql"
     sql.write_text(ROWS.replace("'question '", "'another q '").replace("range(3)", "range(9)"), encoding="utf-8")
-    one.ctx = replace(one.ctx, project=replace(project.load(tmp_path / "tiny.yaml"), profiles=one.ctx.project.profiles))
+    one.ctx = replace(one.ctx, told=replace(project.load(tmp_path / "tiny.yaml"), profiles=one.ctx.project.profiles))
     progress = one.go()
     assert progress.over and progress.in_flight == 0 and not progress.out_of_money
     assert progress.waits == [f"${9 * each:.2f} is reserved for batches under way, whose end makes room"]

@@ -79,7 +79,7 @@ def test_what_changed_since_is_drawn_again(one: Bench) -> None:
     walk(one, keep=False)
     assert one.stage.prompt is not None
     stage = replace(one.stage, prompt=replace(one.stage.prompt, text="Other: {{ q }}\n"))
-    changed = replace(one, ctx=replace(one.ctx, project=replace(one.ctx.project, stages=(stage,))))
+    changed = replace(one, ctx=replace(one.ctx, told=replace(one.ctx.project, stages=(stage,))))
     with changed.ctx.warehouse() as (warehouse, folder):
         step = Step(changed.ctx, stage, {}, warehouse, folder)
         step.walk(lambda paths: runner.packed(step, paths)[0], keep=True)

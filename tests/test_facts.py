@@ -363,7 +363,8 @@ def test_an_unknown_type_is_left_alone() -> None:
 def test_every_type_is_tried_here() -> None:
     tried = {event["type"] for row in ATTEMPTS for event in row[1]}
     assert (
-        tried | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry", "ended", "quoted"}
+        tried
+        | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry", "ended", "quoted", "switched"}
         == EVENT_TYPES
     )
 

@@ -335,7 +335,7 @@ def test_a_stage_below_one_that_grows_is_not_called_answered(tmp_path: Path) -> 
     one = piloted(tmp_path, 100, SAME, stage=TWO, files=TWO_FILES)
     assert runner.converge(one.ctx).unfinished == []
     (tmp_path / "sql/tiny/one_rows.sql").write_text(HEAD + many(150))
-    edited = replace(one.ctx, project=project.load(one.ctx.project.path))
+    edited = replace(one.ctx, told=project.load(one.ctx.project.path))
     found = {stage["stage"]: stage for stage in quoting.quote(edited)["stages"]}
     assert (found["one"]["requests"], found["two"]["requests"]) == (50, 50)
     assert (found["two"]["basis"], found["two"]["usd"]["low"] > 0) == ("pilot of 100", True)

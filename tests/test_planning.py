@@ -301,7 +301,7 @@ def test_a_prompt_that_changes_between_drawing_and_packing_is_noticed(tmp_path: 
     paths = one.draw()
     stage = replace(one.stage, prompt=replace(one.stage.prompt, text="Other: {{ q }}\n"))
     project = replace(one.ctx.project, stages=(stage,))
-    changed = replace(one.ctx, project=project)
+    changed = replace(one.ctx, told=project)
     with one.ctx.warehouse() as (warehouse, folder):
         step = Step(changed, stage, {}, warehouse, folder)
         step.stand([tuple(paths)])
@@ -370,7 +370,7 @@ def drawn_rows(one: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def with_rows(one: Bench, sql: str, **changes: Any) -> Bench:
     """The same store, with another rows query."""
     stage = replace(one.stage, rows=replace(one.stage.rows, text=HEAD + sql), **changes)
-    return replace(one, ctx=replace(one.ctx, project=replace(one.ctx.project, stages=(stage,))))
+    return replace(one, ctx=replace(one.ctx, told=replace(one.ctx.project, stages=(stage,))))
 
 
 def test_only_rows_that_are_new_are_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

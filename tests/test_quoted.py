@@ -36,7 +36,7 @@ def edited(one: Bench, old: str, new: str, file: str = "tiny.yaml") -> Bench:
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
-    return replace(one, ctx=replace(one.ctx, project=projects.load(one.ctx.project.root / "tiny.yaml")))
+    return replace(one, ctx=replace(one.ctx, told=projects.load(one.ctx.project.root / "tiny.yaml")))
 
 
 def sampled(one: Bench, requests: int) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def test_which_model_comes_first_is_no_other_manifest(tmp_path: Path) -> None:
     marks = set()
     for order in (calls, calls[::-1]):
         changed = replace(one.ctx.project, stages=(replace(stage, calls=order),))
-        marks.add(quoted.fingerprint(replace(one.ctx, project=changed)))
+        marks.add(quoted.fingerprint(replace(one.ctx, told=changed)))
     assert len(marks) == 1 and marks != {quoted.fingerprint(one.ctx)}
 
 

@@ -248,7 +248,7 @@ def test_what_was_kept_last_is_heard_with_its_digest(tmp_path: Path) -> None:
     remembering.remember(ctx, "b", "1", 0)
     remembering.remember(ctx, "a", "2", {"x": []})
     assert remembering.recall(ctx, "a") == ("2", {"x": []})
-    other = replace(ctx, project=replace(ctx.project, run="other"))
+    other = replace(ctx, told=replace(ctx.told, run="other"))
     assert remembering.recall(other, "a") is None
     assert {path.suffix for path in (ctx.work / "remembered").iterdir()} == {".json"}
 

@@ -232,7 +232,7 @@ def test_the_same_lines_at_two_hosts_are_told_apart(tmp_path: Path) -> None:
     assert runner.converge(one.ctx).done
     assert isinstance(one.host, Answering)
     moved = {"openai": replace(one.ctx.project.profiles["openai"], base_url="https://elsewhere.example/v1")}
-    two = replace(one, ctx=replace(one.ctx, project=replace(one.ctx.project, profiles=moved)))
+    two = replace(one, ctx=replace(one.ctx, told=replace(one.ctx.project, profiles=moved)))
     assert runner.converge(two.ctx).done
     assert len({shard.id for shard, _ in two.pairs}) == 1 and len(two.pairs) == 2
     with tables(two) as ask:
@@ -247,7 +247,7 @@ def test_waste_at_two_hosts_is_added_up(tmp_path: Path) -> None:
     runner.converge(one.ctx)
     before = spending.wasted(one.ctx)["one"]["truncated"]
     moved = {"openai": replace(one.ctx.project.profiles["openai"], base_url="https://elsewhere.example/v1")}
-    two = replace(one, ctx=replace(one.ctx, project=replace(one.ctx.project, profiles=moved)))
+    two = replace(one, ctx=replace(one.ctx, told=replace(one.ctx.project, profiles=moved)))
     runner.converge(two.ctx)
     after = spending.wasted(two.ctx)["one"]["truncated"]
     assert (after.requests, after.tokens, after.usd) == (10, 2 * before.tokens, 2 * before.usd)

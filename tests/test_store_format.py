@@ -14,13 +14,15 @@ import duckdb
 import pytest
 import zstandard
 
-from chimera_batch import api, collecting, folding, journal, preparing, standing, wire
+from chimera_batch import api, collecting, folding, journal, preparing, standing, switching, wire
 from chimera_batch.errors import InputError, MissingObject, NotFinished, StoreConflict
 from chimera_batch.facts import Asked, Ended, Facts, Table
 from chimera_batch.journal import FORMAT, Journal, event_key, segment_key
 from chimera_batch.ledger import Ledger, doubt
 from chimera_batch.opening import Options
 from chimera_batch.providers import calling
+from chimera_batch.records import Call
+from chimera_batch.stage import Stage
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 from tests.conftest import ROOT
@@ -386,6 +388,9 @@ def _written() -> dict[str, set[str]]:
         else:
             ledger.dropped(shard, attempt, "why")
     ledger.ended("tiny", "one", Ended("f", 1, "enough"))
+    here, there = (Call(host, "/v1/chat/completions", "tiny-1", 100) for host in ("openai", "other"))
+    stage = Stage("one", "ask", "m.yaml:1", calls=(here, there))
+    assert switching.write(ledger, "tiny", stage, there, "expired: 2 requests of s")
     ledger.table("tiny", "one", Table("f", "k", "s", 1, {}, {}))
     ledger.quoted("tiny", [], "f", anew=False)
     ledger.retry("tiny", "one")
