@@ -364,7 +364,8 @@ def test_every_type_is_tried_here() -> None:
     tried = {event["type"] for row in ATTEMPTS for event in row[1]}
     assert (
         tried
-        | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry", "ended", "quoted", "switched"}
+        | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry", "ended", "quoted", "told"}
+        | {"switched"}
         == EVENT_TYPES
     )
 
