@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from chimera_batch.engines import Server, kernel, serve
+from chimera_batch.engines import Server, kernel, serve, vllm
 from chimera_batch.providers.base import Engine
 from tests.conftest import ROOT
 
@@ -70,7 +70,9 @@ def make_fake(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> 
     """The body of a fixture."""
     fake = FakeVllm(folder, **options)
     fake.use(monkeypatch)
+    vllm.installed.cache_clear()
     yield fake
+    vllm.installed.cache_clear()
     fake.end()
 
 

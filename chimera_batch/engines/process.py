@@ -8,7 +8,7 @@ import secrets
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Process:
         """End all of it at once: it is stuck, nobody waits for its last words."""
         self._signal(signal.SIGKILL)
 
-    def stop(self, say: Callable[[str], None] = lambda _line: None) -> bool:
+    def stop(self) -> bool:
         """End all of it and reap it; the record goes when nothing is left. Whether nothing is."""
         self._signal(signal.SIGTERM)
         if self.child is not None:
@@ -63,7 +63,7 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._signal(signal.SIGKILL)
                 self.child.wait()
-        gone = orphans.end(self.record, settings.boot(), say)
+        gone = orphans.end(self.record, settings.boot(), lambda _line: None)
         self._signal(signal.SIGKILL)  # no /proc: whoever is left of the group
         if gone:
             record.forget(self.folder)

@@ -209,5 +209,6 @@ class Managed:
             self._watch.close()
             self._watch = None
         if self._process is not None:
-            self._process.stop(self._say)
+            if not self._process.stop():
+                self._say(f"{self._name}: processes of its engine are left; the next run tries again to end them")
             self._process = None

