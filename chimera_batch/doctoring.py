@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from chimera_batch import engines, rehearsal, settings, tokens
 from chimera_batch import project as projects
-from chimera_batch import rehearsal, settings, tokens
 from chimera_batch.errors import ChimeraError
 from chimera_batch.opening import Options, open_side
 from chimera_batch.project import Project
@@ -99,7 +99,18 @@ def _keys(project: Project | None, options: Options) -> Iterator[Finding]:
     """Every host that is known, or those of the manifest; a key is needed where a paid run of it would stop."""
     hosts = project.profiles if project else profiles.builtin()
     for profile in hosts.values():
-        yield _key(profile, needed=project is not None and not options.rehearse)
+        look = _key if profile.engine is None else _engine
+        yield look(profile, needed=project is not None and not options.rehearse)
+
+
+def _engine(profile: Profile, *, needed: bool) -> Finding:
+    """An engine of one's own: found or not, its version, the GPU."""
+    assert profile.engine is not None  # noqa: S101 - asked of those that have one
+    name = f"engine of {profile.name}"
+    try:
+        return Finding(name, "ok", " ".join(filter(None, (engines.describe(profile.engine), profile.base_url))))
+    except ChimeraError as error:
+        return Finding(name, "broken" if needed else "missing", error.message, error.hint if needed else None)
 
 
 def _key(profile: Profile, *, needed: bool) -> Finding:

@@ -16,6 +16,7 @@ from chimera_batch.opening import Options
 from chimera_batch.providers import profiles
 from tests.cli_kit import call, project
 from tests.conftest import ROOT
+from tests.engine_kit import make_fake
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -52,7 +53,19 @@ def test_a_sound_machine(tmp_path: Path, no_server: list[Path]) -> None:
 
 def test_every_known_host_is_listed() -> None:
     found = checks(doctoring.examine(None, Options()))
-    assert {f"key of {name}" for name in profiles.builtin()} <= set(found)
+    named = {f"{'engine' if profile.local else 'key'} of {name}" for name, profile in profiles.builtin().items()}
+    assert named <= set(found)
+
+
+def test_an_engine_of_one_s_own_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIMERA_VLLM_PYTHON", "/no/python")
+    absent = checks(doctoring.examine(None, Options()))["engine of vllm"]
+    assert absent["state"] == "missing" and "/no/python cannot be asked" in absent["detail"]
+    monkeypatch.delenv("CHIMERA_VLLM_PYTHON")
+    for _fake in make_fake(tmp_path / "fake", monkeypatch):
+        found = checks(doctoring.examine(None, Options()))
+        assert found["engine of vllm"]["state"] == "ok" and "vLLM 9.9, " in found["engine of vllm"]["detail"]
+        assert found["engine of ollama"]["detail"] == "kind attached http://127.0.0.1:11434/v1"
 
 
 def test_the_packages_are_those_of_pyproject() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.engines import failures, kernel, orphans, record, vllm
+from chimera_batch.engines import devices, failures, kernel, orphans, record, vllm
 from chimera_batch.engines.kernel import Seen
 from chimera_batch.engines.record import Record
 from chimera_batch.engines.watchdog import Beat, Gauges, Lives, Progress, read
@@ -286,3 +286,15 @@ def test_what_the_run_chooses_is_no_flag(name: str) -> None:
 
 def test_a_record_of_this_boot_names_it() -> None:
     assert boot() and ":" not in boot()
+
+
+def test_gpus_are_named_by_the_kernel(tmp_path: Path) -> None:
+    nvidia, amd = tmp_path / "gpus", tmp_path / "nodes"
+    assert devices.gpus(nvidia, amd) == ()
+    for number, text in (("0", "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 7\n"), ("1", "IRQ: 8\n")):
+        (nvidia / number).mkdir(parents=True)
+        (nvidia / number / "information").write_text(text)
+    for number, count in (("0", 0), ("1", 256)):
+        (amd / number).mkdir(parents=True)
+        (amd / number / "properties").write_text(f"cpu_cores_count 8\nsimd_count {count}\n")
+    assert devices.gpus(nvidia, amd) == ("NVIDIA H100 80GB HBM3", "NVIDIA GPU", "AMD GPU")

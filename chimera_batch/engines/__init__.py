@@ -12,7 +12,7 @@ from chimera_batch.engines.base import Plan, Server
 from chimera_batch.errors import InputError
 from chimera_batch.providers.base import Engine
 
-__all__ = ["Server", "serve"]
+__all__ = ["Server", "describe", "serve"]
 
 
 def serve(engine: Engine, name: str, state: Path, say: Callable[[str], None]) -> Server:
@@ -24,6 +24,17 @@ def serve(engine: Engine, name: str, state: Path, say: Callable[[str], None]) ->
     from chimera_batch.engines.server import Managed  # noqa: PLC0415 - a run without engines needs none of it
 
     return Managed(_plan(engine.kind), engine, name, state / "engines" / name, say)
+
+
+def describe(engine: Engine) -> str:
+    """What is there of an engine, for ``doctor``. Nothing is started. Raises EngineFailed (not_installed)."""
+    if engine.kind != "vllm":
+        return f"kind {engine.kind}"
+    from chimera_batch.engines import devices, vllm  # noqa: PLC0415 - by kind
+
+    found = vllm.found(engine)
+    build = "a build for CPUs" if found.cpu else ", ".join(devices.gpus()) or "no GPU is to be seen"
+    return f"vLLM {found.version}, {build}; {found.python}"
 
 
 def _plan(kind: str) -> Plan:

@@ -43,7 +43,7 @@ import importlib.metadata as m, importlib.util as u, json, pathlib, sys
 spec = u.find_spec("vllm")
 root = pathlib.Path(spec.origin).parent if spec and spec.origin else None
 forms = [f for f in sys.argv[1:] if root and root.joinpath(*f.split(".")[1:]).with_suffix(".py").exists()]
-names = [d.name for d in m.distributions() if (d.name or "").lower().partition("-cpu")[0] == "vllm"]
+names = [d.name for d in m.distributions() if spec and (d.name or "").lower().partition("-cpu")[0] == "vllm"]
 print(json.dumps({"forms": forms, "name": names[0] if names else "", "version": m.version(names[0]) if names else ""}))
 """
 """Asks an interpreter for its vLLM without importing it: that costs ten seconds and needs the GPU."""
@@ -61,13 +61,18 @@ class Installed:
 
 def plan(engine: Engine, model: str) -> Launch:
     """How ``model`` (a name at the Hub or a folder) is served. Raises EngineFailed (not_installed), InputError."""
-    found = installed(engine.python or settings.engine_python() or sys.executable)
-    options = flags(engine, cpu=found.cpu)
+    ours = found(engine)
+    options = flags(engine, cpu=ours.cpu)
     folder = Path(model).expanduser()
     where = str(folder.resolve()) if folder.is_dir() else model
-    argv = (found.python, "-m", found.form, "--model", where, "--served-model-name", model, "--host", "127.0.0.1")
-    about = (("engine", "vllm"), ("version", found.version), ("flags", shlex.join(options)))
+    argv = (ours.python, "-m", ours.form, "--model", where, "--served-model-name", model, "--host", "127.0.0.1")
+    about = (("engine", "vllm"), ("version", ours.version), ("flags", shlex.join(options)))
     return Launch((*argv, *options), tuple(_ENVIRONMENT.items()), about, _GAUGES)
+
+
+def found(engine: Engine) -> Installed:
+    """The vLLM that an engine would be run with: of its interpreter, CHIMERA_VLLM_PYTHON or ours. Raises as plan."""
+    return installed(engine.python or settings.engine_python() or sys.executable)
 
 
 def flags(engine: Engine, *, cpu: bool) -> tuple[str, ...]:
