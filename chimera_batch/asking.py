@@ -1,41 +1,55 @@
-"""``window: now`` and ``flex``: a small stage asked synchronously, through the same ledger, decoded by the same code.
+"""``window: now`` and ``flex``: a stage asked synchronously, through the same ledger, decoded by the same code.
 
 Each reply is appended to a spool on this machine as it comes; the spool becomes the attempt's raw object. A process
 that dies leaves its spool behind, and what is in it is landed by the next one. Calls that were under way when it died,
 or whose reply was lost, may have been charged without an answer: that window is the nature of a synchronous call. The
-spool says which calls were begun, so that they are booked as suspected, and no others.
+spool says which calls were begun, so that they are booked as suspected, and no others. On an engine of one's own they
+cost nothing, and are simply made again.
+
+As many calls as the host's profile says are under way at once. A new one begins the moment one ends, over all shards
+of the stage, so an engine never waits for the longest answer of a shard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
-from pathlib import Path
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from chimera_batch import collecting, preparing, recovery, wire
-from chimera_batch.collecting import Known
+from chimera_batch import collecting, desks, mirroring, recovery
 from chimera_batch.context import Context
-from chimera_batch.errors import ProviderDown, ProviderError
+from chimera_batch.crew import Crew
+from chimera_batch.desks import Desk
+from chimera_batch.errors import EngineFailed, ProviderDown
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.project import Stage
-from chimera_batch.settings import alive
-from chimera_batch.spooling import Spool
 
-_AT_ONCE = 8  # calls under way
 _SILENCES = 5  # attempts in a row without a single reply: the host is down, and to go on asking helps nobody
+_TURN = 1.0  # seconds between two looks at leases, landings and copies
+_SAY_EVERY = 60.0  # seconds
 
 
 def ask(ctx: Context, stage: Stage) -> None:
     """Ask every request of this process's claims of the stage, and land the replies.
 
-    Raises AccountRefused after landing what came before it.
+    Raises AccountRefused and EngineFailed after landing what came before it.
     """
-    for shard, attempt in list(ctx.facts.attempts(ctx.run)):
-        if shard.synchronous and attempt.stage == stage.name and attempt.stand == "claimed":
-            if recovery.owner_of(ctx, attempt) != "mine":
-                continue
-            _ask_shard(ctx, shard, attempt)
+    mine = [
+        Desk(ctx, shard, attempt)
+        for shard, attempt in list(ctx.facts.attempts(ctx.run))
+        if shard.synchronous and attempt.stage == stage.name and attempt.stand == "claimed"
+        if recovery.owner_of(ctx, attempt) == "mine"
+    ]
+    if not mine:
+        return
+    failed = _Session(ctx, stage, mine).go()
+    heard = any(desk.heard for desk in mine)
+    ctx.silences[stage.name] = 0 if heard else ctx.silences.get(stage.name, 0) + 1
+    if failed is None:
+        return
+    if not _worth_asking_again(ctx, stage, failed):
+        raise failed
+    ctx.say(f"{stage.name}: {failed}; what is missing is asked again")
 
 
 def recover(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
@@ -45,102 +59,88 @@ def recover(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
         return False
     if not ctx.ledger.take_over(shard, attempt, lease_until=ctx.clock() + ctx.timing.lease):
         return False
-    spool = _spool(ctx, shard, attempt)
-    known = _known(attempt, spool)
+    spool = desks.spool_of(ctx, shard, attempt)
+    if not spool.path.exists() and mirroring.elsewhere(ctx.store):
+        mirroring.restore(ctx.store, desks.mirror_of(shard, attempt), spool.path)
+    known = desks.known(ctx, shard, attempt, spool)
     landed = collecting.land_spool(ctx, shard, attempt, spool.mend(), known)
     if landed:
         spool.remove()
     return landed
 
 
-def _spool(ctx: Context, shard: Shard, attempt: Attempt) -> Spool:
-    return Spool(ctx.state / "now" / f"{shard.id}.{attempt.number}-{attempt.nonce}.jsonl")
-
-
-def _known(attempt: Attempt, spool: Spool) -> Known:
-    """Which calls of an attempt may have been made, going by what its owner left on this machine."""
-    begun = spool.begun()
-    if begun is not None:
-        return Known(begun=begun)
-    if spool.path.exists():  # of a version that did not note what it began: so many were under way, nobody knows which
-        return Known(begun=frozenset(), some=_AT_ONCE)
-    first = (attempt.taken_from or [attempt.owner])[0]  # whoever claims makes the calls; who takes over only lands
-    elsewhere = alive(first) is None  # its spool, if it has one, is out of sight
-    return Known(begun=None if elsewhere else frozenset())
-
-
-def _ask_shard(ctx: Context, shard: Shard, attempt: Attempt) -> None:
-    spool = _spool(ctx, shard, attempt)
-    with ctx.scratch() as folder, spool:
-        failed = _ask_lines(ctx, shard, attempt, _wire_lines(ctx, shard, attempt, folder), spool)
-    heard = spool.mend().stat().st_size > 0
-    if collecting.land_spool(ctx, shard, attempt, spool.path, _known(attempt, spool)):
-        spool.remove()
-    ctx.silences[attempt.stage] = 0 if heard else ctx.silences.get(attempt.stage, 0) + 1
-    if failed is None:
-        return
-    if not _worth_asking_again(ctx, shard, attempt, failed):
-        raise failed
-    ctx.say(f"{shard.id}: {failed}; what is missing is asked again")
-
-
-def _worth_asking_again(ctx: Context, shard: Shard, attempt: Attempt, failed: BaseException) -> bool:
+def _worth_asking_again(ctx: Context, stage: Stage, failed: Exception) -> bool:
     """Soon, that is. Room at the flex tier is waited for; of a host that is down, a person is told."""
-    if not isinstance(failed, ProviderDown):
+    if not isinstance(failed, ProviderDown) or isinstance(failed, EngineFailed):
         return False
-    if shard.window == "flex" or ctx.silences[attempt.stage] < _SILENCES:
+    if stage.window == "flex" or ctx.silences[stage.name] < _SILENCES:
         return True
     failed.hint = f"chimera-batch run {ctx.project.path}   (when it answers again; what was answered is kept)"
     return False
 
 
-def _wire_lines(ctx: Context, shard: Shard, attempt: Attempt, folder: Path) -> Iterator[bytes]:
-    with ctx.warehouse() as (warehouse, _):
-        ceilings = collecting.sent_ceilings(ctx, shard, attempt, warehouse)
-    path = folder / "now.jsonl"
-    letter = preparing.letter_of(shard, attempt.nonce, ceilings, marks=shard.marked(attempt))
-    preparing.write(ctx, shard, letter, path)
-    return wire.read_lines(path)
+class _Session:
+    """All claims of a stage, asked by one crew; this thread hands out the lines and keeps house meanwhile."""
 
+    def __init__(self, ctx: Context, stage: Stage, mine: Sequence[Desk]) -> None:
+        self._ctx, self._stage, self._desks = ctx, stage, mine
+        self._host = ctx.host(mine[0].shard)
+        self._free = all(desk.free for desk in mine)
+        self._crew: Crew[tuple[Desk, bytes]] = Crew(self._host.profile.at_once, lambda job: job[0].ask(job[1]))
+        self._copied = self._said = time.monotonic()
+        self._kept = 0.0
 
-def _ask_lines(
-    ctx: Context, shard: Shard, attempt: Attempt, lines: Iterable[bytes], spool: Spool
-) -> BaseException | None:
-    """Ask line after line, a bounded number at once, each reply durable the moment it comes.
+    def go(self) -> Exception | None:
+        """Ask everything; the first failure, after which no further call begins. Those under way are waited for."""
+        with self._landing():
+            for desk in self._desks:
+                for line in desk.lines():
+                    while not self._crew.give((desk, line), _TURN):
+                        self._keep_house()
+                    self._keep_house()
+                    if self._crew.broken:
+                        break
+                if self._crew.broken:
+                    break
+            while not self._crew.rests(_TURN):
+                self._keep_house()
+        return next(iter(self._crew.failures), None)
 
-    After the first failure, which is returned, no further call begins; those under way are waited for: they are paid.
-    """
-    host, waiting = ctx.host(shard), iter(lines)
-
-    def ask_one(line: bytes) -> None:
+    @contextmanager
+    def _landing(self) -> Iterator[None]:
+        """Whatever happens, what was answered lands. A person who breaks it off does not wait for an engine of their
+        own; what is under way at others is paid for, and waited for."""
         try:
-            reply = host.ask(line)
-        except ProviderError as error:
-            if not (isinstance(error, ProviderDown) and error.lost):
-                spool.uncharged(wire.sent_id(line))
+            yield
+        except BaseException:
+            self._crew.stop()
+            if self._free:
+                self._host.close()
+            while not self._crew.rests(_TURN):
+                self._keep_house()
             raise
-        spool.reply(reply)
+        finally:
+            self._crew.dismiss()
+            for desk in self._desks:
+                if not desk.landed:
+                    desk.land()
 
-    failures: list[BaseException] = []
-    running: set[Future[None]] = set()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        while not failures and _still_ours(ctx, shard, attempt):
-            fresh = list(islice(waiting, _AT_ONCE - len(running)))
-            if not fresh:
-                break
-            spool.begin([wire.sent_id(line) for line in fresh])  # together: one wait for the disk
-            running |= {pool.submit(ask_one, line) for line in fresh}
-            if len(running) >= _AT_ONCE:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                failures += [error for call in done if (error := call.exception())]
-        failures += [error for call in wait(running).done if (error := call.exception())]
-    return failures[0] if failures else None
-
-
-def _still_ours(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
-    """Keep the claim while calls go on: renew its lease when half of it is over."""
-    if attempt.owner != ctx.ledger.owner:
-        return False
-    if ctx.clock() < attempt.lease_until - ctx.timing.lease / 2:
-        return True
-    return ctx.ledger.renewed(shard, attempt, ctx.clock() + ctx.timing.lease)
+    def _keep_house(self) -> None:
+        """Now and then: keep the claims, land what is over, copy what came, say how far it is."""
+        now = time.monotonic()
+        if now - self._kept < _TURN:
+            return
+        self._kept = now
+        for desk in self._desks:
+            if desk.over and not desk.landed:
+                desk.land()
+            elif not desk.landed:
+                desk.ours()
+        if now - self._copied >= mirroring.EVERY:
+            self._copied = now
+            for desk in self._desks:
+                desk.copy()
+        if now - self._said >= _SAY_EVERY:
+            self._said = now
+            answered, asked = sum(d.heard for d in self._desks), sum(d.attempt.requests for d in self._desks)
+            self._ctx.say(f"{self._stage.name}: {answered:,} of {asked:,} requests have come back")

@@ -76,7 +76,8 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
     found = {name: settings.located(known) for name, known in project.profiles.items()}
     profiles = {name: rehearsed(known) for name, known in found.items()} if options.rehearse else found
     project = replace(project, profiles=profiles)
-    book = price_tables.load(project.prices_path, options.prices)
+    machines = frozenset(name for name, known in project.profiles.items() if known.local)
+    book = price_tables.load(project.prices_path, options.prices, machines)
     store = open_side(project.store_url, rehearse=options.rehearse)
     work = settings.cache_dir() / "work"
     rehearsing = write and options.rehearse
@@ -90,7 +91,8 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
         project = lent(project, ledger.facts, store)
         project, routes = routed(project, book, ledger.facts, rehearse=options.rehearse)
         url = stack.enter_context(_server(project, store, work, price_rows(project, book))) if rehearsing else None
-        hosts = stack.enter_context(closing(Hosts(project.profiles, rehearsal_url=url, rehearse=options.rehearse)))
+        playing = Playing(url) if options.rehearse else None
+        hosts = stack.enter_context(closing(Hosts(project.profiles, settings.state_dir(), options.say, playing)))
         drawings = stack.enter_context(closing(Drawings(work / f"drawn-{uuid4().hex}"))) if write else None
         yield Context(
             told=project,
@@ -164,8 +166,14 @@ def routed(
             begun = routing.begun(facts, project.run, stage)
             known = routing.Known(price, partial(_lacks, project, stage), no_key, begun)
             routes[stage.name] = routing.rank(stage, known)
-    stages = tuple(routing.first(stage, routes.get(stage.name, ())) for stage in project.stages)
-    return replace(project, stages=stages), routes
+    stages = (routing.first(stage, routes.get(stage.name, ())) for stage in project.stages)
+    return replace(project, stages=tuple(_at_once(project, stage) for stage in stages)), routes
+
+
+def _at_once(project: Project, stage: Stage) -> Stage:
+    """An engine of one's own takes no batches: a stage that it answers is asked now, whatever its window says."""
+    own = bool(stage.calls) and project.profiles[stage.calls[0].provider].only_now
+    return replace(stage, window="now") if own else stage
 
 
 def _lacks(project: Project, stage: Stage, call: Call) -> str | None:
@@ -218,13 +226,23 @@ def price_rows(project: Project, book: PriceBook) -> list[dict[str, Any]]:
     return [{**found[call].as_row(), "model": call[1]} for call in sorted(found)]
 
 
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """A rehearsal, and where its server is; None while this command has none."""
+
+    url: str | None
+
+
 class Hosts:
     """Providers by profile name, each made when it is first needed."""
 
-    def __init__(self, profiles: Mapping[str, Profile], *, rehearsal_url: str | None, rehearse: bool) -> None:
+    def __init__(
+        self, profiles: Mapping[str, Profile], state: Path, say: Callable[[str], None], playing: Playing | None
+    ) -> None:
+        """``state``: where engines that are started leave their records and logs. ``playing``: None for a paid run."""
         self._profiles = profiles
-        self._rehearsal_url = rehearsal_url
-        self._rehearse = rehearse
+        self._state, self._say = state, say
+        self._playing = playing
         self._made: dict[str, Provider] = {}
         self._lock = threading.Lock()
 
@@ -240,13 +258,14 @@ class Hosts:
 
     def _make(self, name: str) -> Provider:
         profile = self._profiles[name]
-        if not self._rehearse:
-            return make(profile, settings.api_key(profile))
-        if self._rehearsal_url is None:
+        if self._playing is None:
+            return make(profile, settings.api_key(profile), state=self._state, say=self._say)
+        if self._playing.url is None:
             raise InputError(
                 "this command does not reach the rehearsal's server", hint="chimera-batch run … --rehearse"
             )
-        return make(replace(profile, base_url=rehearsal_base(profile, self._rehearsal_url)), REHEARSAL_KEY)
+        played = replace(profile, base_url=rehearsal_base(profile, self._playing.url), engine=None)
+        return make(played, REHEARSAL_KEY)  # no engine is started: its part is the server's too
 
 
 def rehearsal_base(profile: Profile, url: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -30,14 +30,28 @@ output = "…"
 batch_multiplier = "…"  # "0.5" for half price; leave the line out if there is no discount
 as_of = {on}
 """
+_HOURLY_HINT = """\
+put a row into prices.local.toml and name that file in the manifest (prices: prices.local.toml). usd_per_hour is that of
+the whole machine, "0" if it is paid for; the tokens per second of all requests together are for the estimate, the bill
+is measured:
+
+[[price]]
+provider = "{provider}"
+model = "{model}"
+usd_per_hour = "0"
+input_tokens_per_second = "2000"
+output_tokens_per_second = "200"
+"""
 _DATED = re.compile(r"(.+)-(?:\d{4}-\d{2}-\d{2}|\d{8})")
 
 
 class PriceBook:
     """All rows. ``as_of`` is the oldest date on which one of them was checked, None if none says."""
 
-    def __init__(self, rows: Iterable[Price]) -> None:
+    def __init__(self, rows: Iterable[Price], machines: Set[str] = frozenset()) -> None:
+        """``machines``: providers that are engines of one's own, whose price only their owner knows."""
         self.rows: tuple[Price, ...] = tuple(rows)
+        self._machines = machines
         self.as_of: date | None = min((row.as_of for row in self.rows if row.as_of), default=None)
 
     def price(self, provider: str, model: str, on: date) -> Price:
@@ -57,6 +71,11 @@ class PriceBook:
         known = sorted({name for row in self.rows if row.provider == provider for name in row.names})
         close = difflib.get_close_matches(model, known, n=1, cutoff=0.8)
         near = f"; did you mean {close[0]}?" if close else ""
+        if provider in self._machines:
+            return InputError(
+                f"no price is known for {provider}/{model}{near}: what an hour of the machine costs",
+                hint=_HOURLY_HINT.format(provider=provider, model=model),
+            )
         return InputError(
             f"no price is known for {provider}/{model}{near}",
             hint="put a row into prices.local.toml, USD per million tokens, and name that file in the manifest "
@@ -64,7 +83,7 @@ class PriceBook:
         )
 
 
-def load(overrides: Path | None = None, extra: Sequence[str] = ()) -> PriceBook:
+def load(overrides: Path | None = None, extra: Sequence[str] = (), machines: Set[str] = frozenset()) -> PriceBook:
     """The shipped table, overridden model by model by a file of the same form, and that by ``--price`` strings.
 
     Raises InputError for a row that cannot be used, with file and line.
@@ -72,7 +91,7 @@ def load(overrides: Path | None = None, extra: Sequence[str] = ()) -> PriceBook:
     rows = _read(SHIPPED)
     for newer in (_read(overrides) if overrides else [], [_from_option(text) for text in extra]):
         rows = _override(rows, newer)
-    return PriceBook(rows)
+    return PriceBook(rows, machines)
 
 
 def _since(row: Price) -> date:

@@ -28,7 +28,7 @@ WHAT: dict[Kind, str] = {
     "raw": "what the providers sent, as it came; trace could not show it any more",
     "quarantine": "lines that were no results",
 }
-_FOLDERS = ("answers/", "quarantine/", "raw/", "requests/", "runs/", "schemas/")
+_FOLDERS = ("answers/", "quarantine/", "raw/", "requests/", "runs/", "schemas/", "spools/")
 _SUFFIXES = (".jsonl", ".jsonl.zst", ".json", ".parquet")
 
 

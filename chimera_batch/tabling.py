@@ -88,22 +88,9 @@ def columns(found: Found, sent: Sent, tally: Tally, meter: Meter) -> Columns:
     rows = len(found.replies)
     if not rows:
         return []
-    (
-        _,
-        outcomes,
-        texts,
-        reasonings,
-        vectors,
-        finishes,
-        models,
-        used,
-        codes,
-        messages,
-        passing,
-        accounts,
-        tiers,
-        took,
-    ) = zip(*found.replies, strict=True)
+    by_field = zip(*found.replies, strict=True)
+    _, outcomes, texts, reasonings, vectors, finishes, models, used, codes, messages, passing, *last = by_field
+    accounts, tiers, took = last
     usages = [usage or _FREE for usage in used]
     tokens = list(zip(*usages, strict=True))
     usd = _usd(usages, tokens, _rates(sent, tiers), meter)

@@ -19,10 +19,11 @@ FLOORS = {
     4: "runner stepping drawing planning standing paying submitting preparing polling recovery asking collecting"
     " landing joining columns waves context opening budgeting fingerprints shortfall checking quoting quoted measuring"
     " piloting keeping spending recalling remembering statusing shelves tracing deciding doctoring exporting rewards"
-    " adding placing leaving switching notifying pruning",
+    " adding placing leaving switching notifying pruning desks",
     3: "ledger journal folding facts counts drawn admission retry routing pacing fallback",
     2: "warehouse functions stores providers spooling render blocks template packing wire decoding tabling reconciling"
-    " estimate chain tally caching lengths sampling measured stagefacts waiting savings engines machine_time",
+    " estimate chain tally caching lengths sampling measured stagefacts waiting savings engines machine_time"
+    " crew mirroring",
     1: "manifest entries shape project outside stage schemas shipped settings prices pricerows money metering tokens"
     " endpoints providers.base providers.profiles providers.engine_fields",
     0: "records errors yamldoc digests",

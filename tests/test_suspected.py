@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import asking, collecting, deciding, recovery, statusing
+from chimera_batch import asking, collecting, deciding, desks, recovery, statusing
 from chimera_batch.cli import showing, summary
 from chimera_batch.errors import AccountRefused, MaybeCreated, ProviderDown, ProviderError
 from chimera_batch.facts import Attempt
@@ -421,7 +421,7 @@ def died(folder: Path, owner: str, record: bytes | None, replies: bytes | None) 
     one.ctx.ledger.refresh()
     ids = [row["request_id"] for row in one.parquet(one.ctx.store.fetch(shard.members))]
     attempt = shard.attempts[0]
-    spool = asking._spool(one.ctx, shard, attempt)
+    spool = desks.spool_of(one.ctx, shard, attempt)
     spool.path.parent.mkdir(parents=True)
     for path, data in ((spool.path.with_suffix(".begun"), record), (spool.path, replies)):
         if data is not None:
@@ -463,14 +463,14 @@ def test_what_a_dead_process_may_have_been_charged(
     price = one.ctx.price(shard)
     mosts = [price.most(r["input_bound"], 100, batch=False) for r in one.parquet(one.ctx.store.fetch(shard.members))]
     assert attempt.suspected == sum(sorted(mosts, reverse=True)[:lost], D(0))
-    assert list(asking._spool(one.ctx, shard, attempt).path.parent.iterdir()) == []
+    assert list(desks.spool_of(one.ctx, shard, attempt).path.parent.iterdir()) == []
 
 
 def test_of_an_older_version_at_most_eight_calls_were_under_way(tmp_path: Path) -> None:
     one = asked_now(tmp_path)
     spool = Spool(tmp_path / "old.jsonl")
     spool.path.touch()
-    known = asking._known(_attempt(one, dead_owner()), spool)
+    known = desks.calls_made(_attempt(one, dead_owner()), spool)
     assert (known.begun, known.some) == (frozenset(), 8)
 
 
@@ -478,9 +478,9 @@ def test_the_claimer_made_the_calls_whoever_took_over_since(tmp_path: Path) -> N
     one, nothing = asked_now(tmp_path), Spool(tmp_path / "none.jsonl")
     attempt = _attempt(one, dead_owner())
     attempt.taken_from = [FAR_OWNER]
-    assert asking._known(attempt, nothing).begun is None
+    assert desks.calls_made(attempt, nothing).begun is None
     attempt.owner, attempt.taken_from = FAR_OWNER, [dead_owner()]
-    assert asking._known(attempt, nothing).begun == frozenset()
+    assert desks.calls_made(attempt, nothing).begun == frozenset()
 
 
 def _attempt(one: Bench, owner: str) -> Attempt:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from chimera_batch.errors import InputError
-from chimera_batch.providers.base import Profile, Provider
+from chimera_batch.providers.base import Engine, Profile, Provider
 
 
-def make(profile: Profile, api_key: str) -> Provider:
-    """The adapter of a profile's dialect, its SDK imported only now. Raises InputError for an unknown dialect."""
+def make(
+    profile: Profile, api_key: str, *, state: Path | None = None, say: Callable[[str], None] = lambda _line: None
+) -> Provider:
+    """The adapter of a profile's engine or dialect, its SDK imported only now.
+
+    ``state``: where an engine that is started leaves its record and its log; ``say`` takes lines for a person. Raises
+    InputError for an unknown dialect.
+    """
+    if profile.engine is not None and profile.only_now:
+        return _local(profile, profile.engine, api_key, state or Path.cwd(), say)
     if profile.dialect == "openai":
         from chimera_batch.providers.openai import OpenAIProvider  # noqa: PLC0415 - the SDK takes half a second
 
@@ -23,6 +34,16 @@ def make(profile: Profile, api_key: str) -> Provider:
     raise InputError(
         f"provider {profile.name} has the unknown dialect {profile.dialect}", hint="openai, anthropic or bedrock"
     )
+
+
+def _local(profile: Profile, engine: Engine, api_key: str, state: Path, say: Callable[[str], None]) -> Provider:
+    from chimera_batch.providers.local import LocalProvider  # noqa: PLC0415 - httpx2 takes a tenth of a second
+
+    if not engine.managed:
+        return LocalProvider(profile, api_key)
+    from chimera_batch.engines import serve  # noqa: PLC0415 - only a run that asks it needs it
+
+    return LocalProvider(profile, api_key, server=serve(engine, profile.name, state, say))
 
 
 def missing_access(profile: Profile) -> InputError | None:
