@@ -51,6 +51,7 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_budget_two_runners",
     "test_functions_embedding",
     "test_asking_silence",
+    "test_local_runs",
     "test_planning",
     "test_taxonomy",
     "test_ordering",

@@ -572,7 +572,7 @@ def test_trace_as_json_keeps_every_byte_of_the_raw_line(stand_in: Callable[..., 
 def test_check_and_estimate_a_project(tmp_path: Path) -> None:
     manifest = project(tmp_path)
     assert call("check", manifest, "--json").document["stages"] == [
-        {"stage": "answers_of", "requests": 3, "distinct": 3}
+        {"stage": "answers_of", "provider": "openai", "window": "24h", "requests": 3, "distinct": 3}
     ]
     assert "nothing wrong was found" in call("check", manifest).out
     assert call("estimate", manifest, "--json").document["stages"][0]["requests"] == 3

@@ -54,8 +54,10 @@ def check(said: Said, manifest: Path) -> None:
     if said.as_json:
         showing.document(found)
         return
-    heading = ("stage", "requests", "different questions")
-    rows = [(s["stage"], f"{s['requests']:,}", f"{s['distinct']:,}") for s in found["stages"]]
+    heading = ("stage", "asked", "window", "requests", "different questions")
+    rows = [
+        (s["stage"], s["provider"], s["window"], f"{s['requests']:,}", f"{s['distinct']:,}") for s in found["stages"]
+    ]
     if rows:
         showing.table([heading, *rows])
     for warning in found["warnings"]:
