@@ -26,6 +26,7 @@ class Caps:
     enqueued_tokens: int | None
     queue_wait: float = 60.0  # seconds to wait after a host's queue was full, doubled each time in a row
     day_usd: Decimal | None = None  # of what the run claims on one UTC day
+    least: int = 1  # requests; the host takes no smaller batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,9 @@ def largest(facts: Facts, wish_of: Callable[[int], Wish], costs: Sequence[Decima
         return len(costs), ruling
     none = wish_of(0)
     count = fitting(costs, rooms(facts, caps, none.run, none.stage, none.now))
+    if caps.least > 1:  # both what goes and what is left must be enough for a batch
+        count = min(count, len(costs) - caps.least)
+        count = count if count >= caps.least else 0
     return (count, admit(facts, wish_of(count), caps)) if count else (0, ruling)
 
 

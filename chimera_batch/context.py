@@ -65,9 +65,9 @@ class Pilot:
                 hint="-n 100",
             )
 
-    def samples(self, stage: Stage, wanted: int) -> bool:
-        """Whether only the sample of a stage with so many requests may be sent."""
-        return not stage.synchronous and stage.name not in self.agreed and wanted > self.requests
+    def samples(self, stage: Stage, wanted: int, least: int = 1) -> bool:
+        """Whether only the sample of a stage with so many requests may be sent; ``least``: what makes a batch."""
+        return not stage.synchronous and stage.name not in self.agreed and wanted >= self.requests + least
 
 
 @dataclass(frozen=True, slots=True)

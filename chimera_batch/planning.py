@@ -7,29 +7,25 @@ was written down with, so any machine can carry on from any point.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chimera_batch import drawing
 from chimera_batch.blocks import Blocks, BlockWriter
 from chimera_batch.context import Context, engine_sql
-from chimera_batch.packing import Cutter, Limits
+from chimera_batch.cutting import LEAD, Cut, Elsewhere, cuts, cutter_of, portions
+from chimera_batch.packing import Limits
 from chimera_batch.project import Stage
 from chimera_batch.sampling import LEAST
 from chimera_batch.stores.overlap import Uploads
 from chimera_batch.warehouse import QUICK, SCRATCH, Warehouse
-from chimera_batch.wire import NONCE_LENGTH
 
 CANARY_FROM = 500  # requests; below this a canary costs a turnaround and saves little
 CANARY = 50  # requests of the first, small shard: a random sample of the stage
 ALL = "~"  # behind every request id
-_LEAD = NONCE_LENGTH + 1  # bytes that an attempt adds to each line
-
-_PORTION = 2_000  # requests that are cut at once
 
 
 def sample_end(warehouse: Warehouse, requests: int) -> str:
@@ -64,21 +60,17 @@ def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent:
     warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path, form=SCRATCH)
     warehouse.view("fresh_todo", [path])
     number, lines = extent.lines or (None, _render_again(ctx, stage, warehouse, folder))
-    with suppress(_Elsewhere), Uploads(ctx.store) as uploads:
+    with suppress(Elsewhere), Uploads(ctx.store) as uploads:
         shelf = _Shelf(ctx, stage, uploads, extent.seen)
-        for place, cut in enumerate(_cut(warehouse, Cutter(bounds), lines, number)):
+        cutter = cutter_of(stage, bounds, portions(warehouse, lines, number))
+        for place, cut in enumerate(cuts(portions(warehouse, lines, number), cutter)):
             if shelf.overtaken:
                 break
-            shelf.keep(
-                _write_shard(stage, warehouse, folder, cut, lines), canary=bounds.first is not None and not place
-            )
+            canary = bounds.first is not None and not place and len(cut.ids) <= bounds.first
+            shelf.keep(_write_shard(stage, warehouse, folder, cut, lines), canary=canary)
         uploads.wait()
         return not shelf.overtaken
     return False
-
-
-class _Elsewhere(Exception):
-    """A request whose line is not among those that were kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +88,18 @@ def limits(ctx: Context, stage: Stage, missing: int, answered: int = 0) -> Limit
     """A host's limits for one file of this stage, with a canary where the stage is large enough for one and not as many
     answers are known already."""
     profile = ctx.profile(stage)
+    least = profile.min_requests
     size = CANARY if stage.canary is None else stage.canary
-    if answered >= min(size, LEAST):
+    if answered >= min(size, LEAST) or missing < size + least:  # what is left would be too few for a file
         size = 0
+    size = size and max(size, least)
     return Limits(
         max_requests=profile.max_requests,
         max_bytes=profile.max_bytes,
         max_tokens=profile.enqueued_tokens,
         distinct_counts=profile.distinct_counts,
         first=size if size and missing >= CANARY_FROM and not stage.synchronous else None,
+        min_requests=1 if stage.synchronous else least,
     )
 
 
@@ -128,43 +123,7 @@ def _render_again(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path
     return kept.blocks
 
 
-@dataclass(slots=True)
-class _Cut:
-    """The requests of one shard: from which one of the view ``fresh_todo`` on, their ids, where their lines are."""
-
-    first: int
-    ids: list[str] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-
-
-def _cut(warehouse: Warehouse, cutter: Cutter, lines: Blocks, only: int | None) -> Iterator[_Cut]:
-    """The view ``fresh_todo`` shard by shard; ``only``: the lines are those of this round, by position.
-
-    Raises _Elsewhere for a request whose line is not there.
-    """
-    if only is not None and warehouse.scalar(engine_sql("todo_elsewhere"), {"round": only}):
-        raise _Elsewhere
-    todo = iter(warehouse.rows(engine_sql("todo_placed" if only is None else "todo_positioned"), {}))
-    cut, current, place = _Cut(0), 0, 0
-    while some := list(islice(todo, _PORTION)):
-        at, ids, tokens = (list(column) for column in zip(*some, strict=True))
-        sizes = lines.sizes(at)
-        if sizes is None:
-            raise _Elsewhere
-        done = 0
-        for shard, count in cutter.split([size + _LEAD for size in sizes], tokens):
-            if shard != current:
-                yield cut
-                cut, current = _Cut(place + done), shard
-            cut.ids += ids[done : done + count]
-            cut.lines += at[done : done + count]
-            done += count
-        place += done
-    if cut.ids:
-        yield cut
-
-
-def _write_shard(stage: Stage, warehouse: Warehouse, folder: Path, cut: _Cut, lines: Blocks) -> _Packed:
+def _write_shard(stage: Stage, warehouse: Warehouse, folder: Path, cut: Cut, lines: Blocks) -> _Packed:
     call = stage.calls[0]
     # With these two, its requests' ids say all that is in its bytes.
     told = f"{call.max_output_tokens} {call.cache is True} {''.join(cut.ids)}"
@@ -176,7 +135,7 @@ def _write_shard(stage: Stage, warehouse: Warehouse, folder: Path, cut: _Cut, li
     warehouse.write(
         engine_sql("packed"), {"shard": name, "first": cut.first, "end": cut.first + count}, ids, form=QUICK
     )
-    return _Packed(name, path, ids, count, size + count * _LEAD)
+    return _Packed(name, path, ids, count, size + count * LEAD)
 
 
 @dataclass(slots=True)

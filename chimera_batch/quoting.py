@@ -59,7 +59,21 @@ def document(ctx: Context, facts: Sequence[StageFacts]) -> dict[str, Any]:
     caps = {stage.name: stage.budget_usd for stage in ctx.project.stages if stage.budget_usd is not None}
     left = {name: max(Decimal(0), cap - known.committed(run, name)) for name, cap in caps.items()}
     money = estimate.Money(ctx.budget_usd, known.committed(run), ctx.budget_day_usd, left)
-    return estimate.document(run, facts, money, today=ctx.today)
+    shown = estimate.document(run, facts, money, today=ctx.today)
+    shown["warnings"] += _too_few(ctx, {stage["stage"]: stage["requests"] for stage in shown["stages"]})
+    return shown
+
+
+def _too_few(ctx: Context, requests: Mapping[str, int]) -> list[str]:
+    """Stages that their host would refuse, by the requests that each is likely to ask."""
+    asked = [stage for stage in ctx.project.stages if stage.kind == "ask" and not stage.synchronous]
+    leasts = {stage.name: ctx.profile(stage).min_requests for stage in asked}
+    return [
+        f"stage {name} is likely to ask {requests[name]:,} requests, and its provider takes no batch of fewer than"
+        f" {least}: the run would stop there"
+        for name, least in leasts.items()
+        if 0 < requests.get(name, 0) < least
+    ]
 
 
 def survey(ctx: Context, folder: Path) -> Survey:

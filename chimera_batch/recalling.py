@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PLACED = ("placed_ids", "placed_further", "held_shards")
 _LEFT = ("closed_ids", "shards_of_asked", "picked", "picked_members", "landed_all", "orphaned_left")
-_SQL = (*_PLACED, *_LEFT, "history", "unanswered", "standing", "standing_counts", "lengths", "orphaned")
+_SQL = (*_PLACED, *_LEFT, "history", "unanswered", "standing", "standing_few", "standing_counts", "lengths", "orphaned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def basis(ctx: Context, stage: Stage, asked: Iterable[Asked], shards: Iterable[S
     ]
     rules = {name: asdict(rule) for name, rule in stage.retry.items()}
     rounds = [[one.keys, one.switches] for one in asked]
-    where = [ctx.realm(stage), ctx.left_realms(stage), stage.switches]
+    where = [ctx.realm(stage), ctx.left_realms(stage), stage.switches, ctx.profile(stage).min_requests]
     return digest([code(*_SQL), where, rounds, rules, _paying(ctx, stage), seen])
 
 

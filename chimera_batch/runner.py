@@ -206,7 +206,7 @@ def packed(step: Step, paths: list[Round]) -> tuple[Standing, str]:
         seen = ctx.facts.packs.get(ctx.realm(stage), 0)  # before the views are made that tell what is missing
         counts = step.stand(paths)
         upto = planning.ALL
-        if ctx.pilot is not None and ctx.pilot.samples(stage, counts.wanted):
+        if ctx.pilot is not None and ctx.pilot.samples(stage, counts.wanted, ctx.profile(stage).min_requests):
             upto = planning.sample_end(step.warehouse, ctx.pilot.requests)
         if not counts.states["not_asked"] or not planning.unpacked(step.warehouse, upto):
             return counts, upto

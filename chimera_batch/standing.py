@@ -109,6 +109,7 @@ def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehous
     tries = longer_tries(ctx, stage, warehouse)
     warehouse.load("choices", _CHOICE_COLUMNS, _choices(stage, warehouse, tries))
     _materialise(warehouse, folder, "standing")
+    few = _give_up_few(ctx, stage, warehouse, folder)
     states = dict.fromkeys(STATES, 0)
     outcomes: dict[str, int] = {}
     placed: dict[str, int] = {}
@@ -118,7 +119,7 @@ def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehous
             outcomes[outcome] = outcomes.get(outcome, 0) + requests
         if shard is not None:
             placed[shard] = placed.get(shard, 0) + requests
-    reasons = tuple(why for _, why in sorted(tries.reasons.items())) if tries else ()
+    reasons = (*(why for _, why in sorted(tries.reasons.items())), *few) if tries else few
     standing = Standing(states, dict(sorted(outcomes.items())), reasons, placed, position)
     if standing.wanted != wanted:
         raise ChimeraError(
@@ -127,6 +128,24 @@ def stand(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehous
             hint="this is a bug in chimera-batch; nothing was lost: please report it with the output of status --json",
         )
     return standing
+
+
+def _give_up_few(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> tuple[str, ...]:
+    """Give up what is open of shards where it is too little for a batch of the host's; returns why, for people.
+
+    Requests of several shards are never put together, and nothing is sent along only to make up a number. It follows
+    from the facts and the manifest alone: where a lower minimum is said, they are open again.
+    """
+    least = ctx.profile(stage).min_requests
+    if least == 1 or stage.synchronous:
+        return ()
+    path = folder / "standing_few.parquet"
+    warehouse.write(engine_sql("standing_few"), {"least": least}, path, form=SCRATCH)
+    given_up = int(warehouse.scalar(engine_sql("standing_given_up"), {}))
+    warehouse.view("standing", [path])
+    more = int(warehouse.scalar(engine_sql("standing_given_up"), {})) - given_up
+    host = stage.calls[0].provider
+    return (f"{more:,} requests would be asked again, but {host} takes no batch of fewer than {least}",) if more else ()
 
 
 def as_asked(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Standing | None:

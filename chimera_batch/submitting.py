@@ -190,7 +190,8 @@ def _claim_event(wish: Wish, prepared: Prepared, ids: str | None, lease_until: f
 def caps_of(ctx: Context, stage: Stage) -> Caps:
     profile = ctx.profile(stage)
     hourly, tokens = profile.batches_per_hour, profile.enqueued_tokens
-    return Caps(ctx.budget_usd, stage.budget_usd, hourly, tokens, ctx.timing.queue, ctx.budget_day_usd)
+    least = 1 if stage.synchronous else profile.min_requests
+    return Caps(ctx.budget_usd, stage.budget_usd, hourly, tokens, ctx.timing.queue, ctx.budget_day_usd, least)
 
 
 def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:

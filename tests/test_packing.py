@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.packing import Cutter, Limits
+from chimera_batch.packing import Cutter, Limits, Planned, plan
 
 Request = tuple[int, int]  # bytes, tokens
 
@@ -130,3 +130,86 @@ def test_a_canary_changes_only_where_the_rest_begins(first: int, most: int, requ
     found = counts(Limits(most, 10**9, None, distinct, first), requests)
     assert found[:1] == ([min(first, requests)] if requests else [])
     assert sum(found) == requests
+
+
+# -- a host that takes no small file
+
+
+def planned(limits: Limits, requests: list[Request]) -> list[int] | None:
+    return plan([size for size, _ in requests], [tokens for _, tokens in requests], limits)
+
+
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [
+        (99, None),
+        (100, [100]),
+        (1_000, [1_000]),
+        (1_050, [525, 525]),
+        (2_000, [1_000, 1_000]),
+        (2_010, [670, 670, 670]),
+    ],
+)
+def test_what_is_left_over_is_shared_out(requests: int, expected: list[int] | None) -> None:
+    assert planned(Limits(1_000, 10**9, min_requests=100), [(1, 1)] * requests) == expected
+
+
+def test_large_requests_take_more_shards_than_two_to_share_out() -> None:
+    limits = Limits(99, 150, min_requests=100 // 10)  # 15 of 10 bytes each, at least 10
+    assert planned(limits, [(10, 0)] * 32) == [10, 11, 11]
+    assert planned(limits, [(10, 0)] * 19) is None  # 15 and 4, or 10 and 9
+
+
+def test_the_canary_is_kept_where_that_leaves_enough() -> None:
+    assert planned(Limits(1_000, 10**9, first=100, min_requests=100), [(1, 1)] * 600) == [100, 500]
+    assert planned(Limits(1_000, 10**9, first=100, min_requests=100), [(1, 1)] * 1_150) == [100, 525, 525]
+    assert planned(Limits(1_000, 10**9, first=100, min_requests=100), [(1, 1)] * 150) == [150]
+    assert planned(Limits(1_000, 10**9, first=40, min_requests=100), [(1, 1)] * 600) == [600]
+
+
+def _possible(limits: Limits, requests: list[Request]) -> bool:
+    """Whether any cut of this order keeps all limits and the minimum, found by trying them all."""
+    good = [True] + [False] * len(requests)
+    for end in range(1, len(requests) + 1):
+        good[end] = any(
+            good[begin] and not _too_much(limits, requests[begin:end])
+            for begin in range(max(0, end - limits.min_requests + 1))
+        )
+    return good[-1]
+
+
+SMALLEST = st.builds(
+    Limits, st.integers(4, 12), st.integers(20, 80), st.none() | st.integers(10, 60), min_requests=st.integers(2, 4)
+)
+
+
+@given(SMALLEST, st.lists(st.tuples(st.integers(1, 12), st.integers(0, 9)), max_size=30))
+def test_a_cut_without_small_shards_is_found_whenever_there_is_one(limits: Limits, requests: list[Request]) -> None:
+    found = planned(limits, requests)
+    assert (found is not None) == _possible(limits, requests)
+    if found is None:
+        return
+    ends = [sum(found[: number + 1]) for number in range(len(found))]
+    shards = [requests[end - count : end] for end, count in zip(ends, found, strict=True)]
+    assert sum(found) == len(requests) and all(count >= limits.min_requests for count in found)
+    assert not any(_too_much(limits, shard) for shard in shards)
+
+
+@given(SMALLEST, st.integers(0, 200))
+def test_requests_that_are_alike_are_shared_out_evenly(limits: Limits, requests: int) -> None:
+    even = Limits(limits.max_requests, 10**9, min_requests=limits.min_requests)
+    found = planned(even, [(1, 1)] * requests)
+    greedy = counts(Limits(limits.max_requests, 10**9), requests)
+    if found is not None and found != greedy:
+        assert max(found) - min(found) <= 1 and len(found) == len(greedy)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(1, 7))
+def test_planned_cuts_are_the_same_in_any_portions(sizes: list[int], portion: int) -> None:
+    cutter, found = Planned(sizes), [0] * len(sizes)
+    total = sum(sizes)
+    for begin in range(0, total, portion):
+        some = [1] * min(portion, total - begin)
+        for number, count in cutter.split(some, some):
+            found[number] += count
+    assert found == sizes
