@@ -25,7 +25,14 @@ from chimera_batch.reconciling import Fear, Terms, Unbilled
 from chimera_batch.records import BatchState, Outcome, Problem, Usage
 from chimera_batch.warehouse import Warehouse
 
-_ABSENT: Mapping[str, Outcome] = {"expired": "expired", "cancelled": "cancelled", "canceled": "cancelled"}
+_ABSENT: Mapping[str, Outcome] = {
+    "expired": "expired",
+    "cancelled": "cancelled",
+    "canceled": "cancelled",
+    "stopped": "cancelled",
+    "partiallycompleted": "expired",  # Bedrock: "not all of your records could be processed in time"
+}
+"""What became of requests without a row, by the status of their batch; any other status leaves them missing."""
 
 
 @dataclass(frozen=True, slots=True)

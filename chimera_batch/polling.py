@@ -13,7 +13,10 @@ from chimera_batch.facts import Attempt, Shard
 from chimera_batch.records import BatchState
 from chimera_batch.recovery import intent_of
 
-_ORDINARY = {"", "validating", "in_progress", "finalizing", "cancelling", "canceling"}  # words that say: still working
+_ORDINARY = {"", "validating", "in_progress", "finalizing", "cancelling", "canceling"} | (
+    {"submitted", "scheduled", "inprogress", "stopping"}  # Bedrock's
+)  # words that say: still working
+_STOPPING = ("cancel", "stop")  # in a word that says: it is being cancelled already
 _FULL_CODES = {"token_limit_exceeded"}
 _LISTED = 5  # problems of a file that are said; all of them stand in the answers or in the provider's own record
 _LARGE = 5_000  # requests of a batch that is landed beside another one: Python leaves half of two processors idle
@@ -59,7 +62,8 @@ def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
     assert attempt.batch is not None  # noqa: S101 - a submitted attempt has a receipt
     try:
         state = host.state(attempt.batch)
-        if attempt.cancel_asked and state.phase == "working" and "cancel" not in state.status.lower():
+        stopping = any(word in state.status.lower() for word in _STOPPING)
+        if attempt.cancel_asked and state.phase == "working" and not stopping:
             with suppress(ProviderRefused):  # it may be over by now
                 host.cancel(attempt.batch)
         if state.phase == "ended" and (state.files or _settled(ctx, shard, attempt, state)):

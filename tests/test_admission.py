@@ -342,6 +342,18 @@ def test_a_shard_that_was_taken_is_not_cut() -> None:
     assert largest(taken, wish_for, costs, replace(NONE, run_usd=Decimal(1)))[1].verdict == "taken"
 
 
+@pytest.mark.parametrize(
+    ("budget", "least", "sent"),
+    [("20", 1, 20), ("20", 4, 18), ("5", 4, 5), ("3", 4, 0), ("22", 4, 22), ("21", 12, 0), ("12", 10, 12)],
+)
+def test_a_host_that_takes_no_small_batch_is_left_enough_for_another(budget: str, least: int, sent: int) -> None:
+    """Of 22 requests of a dollar each. None at all where either part would be too small."""
+    costs = costs_of(*[1] * 22)
+    caps = replace(NONE, run_usd=Decimal(budget), least=least)
+    count, ruling = largest(facts_of(Other("0")), wish_of(costs), costs, caps)
+    assert (count, ruling.verdict) == (sent, "go" if sent else "budget")
+
+
 AMOUNTS = st.decimals("0", "5", places=4)
 ROOMS = st.lists(
     st.builds(Room, st.sampled_from(["run", "stage", "day"]), st.just("cap"), AMOUNTS, AMOUNTS), max_size=3

@@ -95,7 +95,10 @@ def test_as_json(file: str) -> None:
     ("model", "basis"),
     [
         ("gpt-6-luna", "openai/gpt-6-luna tokens: o200k, exact"),
-        ("claude-haiku-5-5", "anthropic/claude-haiku-5-5 tokens: o200k × 1.6, approximate (−7 to +31 %, not verified)"),
+        (
+            "claude-sonnet-4-6",
+            "anthropic/claude-sonnet-4-6 tokens: o200k × 1.6, approximate (−7 to +31 %, not verified)",
+        ),
     ],
 )
 def test_how_tokens_are_counted_is_said_of_the_models_asked_for(model: str, basis: str) -> None:
