@@ -107,6 +107,9 @@ def write_off(ctx: Context, shard: Shard, attempt: Attempt, reason: str) -> bool
     cost = unread_cost(ctx, shard, attempt, state) if begun else (Decimal(0), None)
     if not ctx.ledger.written_off(shard, attempt, reason, cost):
         return False
+    if state is not None and state.phase == "working":  # nobody waits for it any more: what it has not begun is saved
+        with suppress(ProviderError):
+            ctx.host(shard).cancel(state.id)
     if attempt.file is not None:  # a create that is still under way fails without it
         with suppress(ProviderError):
             ctx.host(shard).discard([attempt.file])
