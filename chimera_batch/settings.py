@@ -44,6 +44,13 @@ def api_key(profile: Profile) -> str:
     return key
 
 
+def named_key(name: str) -> str:
+    """The key that a variable holds, for a server that no profile describes. Raises InputError."""
+    if key := os.environ.get(name, "").strip():
+        return key
+    raise InputError(f"{name} is not set", hint=f"export {name}=…")
+
+
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
 
 

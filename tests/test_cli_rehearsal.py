@@ -24,8 +24,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
     def make(end: int | BaseException = 0) -> list[list[str]]:
         seen: list[list[str]] = []
 
-        def main(words: list[str]) -> int:
-            seen.append(words)
+        def main(words: list[str], upstream_key: str) -> int:
+            seen.append([*words, *([f"key {upstream_key}"] if upstream_key else [])])
             if isinstance(end, BaseException):
                 raise end
             if end == 0:
@@ -51,6 +51,27 @@ def test_what_is_not_said(serve: Callable[..., list[list[str]]]) -> None:
     seen = serve()
     call("rehearsal", "serve", "--state", "s")
     assert seen == [["--state=s", "--port=0", "--speed=1200.0", "--seed=0", "--settings={}"]]
+
+
+def test_an_upstream_is_handed_on_and_its_key_is_not_an_argument(
+    serve: Callable[..., list[list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = serve()
+    monkeypatch.setenv("CHIMERA_TEST_KEY", "sk-1")
+    words = ["--upstream", "http://127.0.0.1:8000/v1", "--upstream-model", "tiny", "--upstream-key-env"]
+    call("rehearsal", "serve", "--state", "s", *words, "CHIMERA_TEST_KEY")
+    upstream = ["--upstream=http://127.0.0.1:8000/v1", "--upstream-model=tiny", "--upstream-at-once=8"]
+    assert {*upstream, "key sk-1"} <= set(seen[0])
+    told = server._parser().parse_args(seen[0][:-1])
+    assert (told.upstream, told.upstream_model, told.upstream_at_once) == ("http://127.0.0.1:8000/v1", "tiny", 8)
+    done = call("rehearsal", "serve", "--state", "s", *words, "CHIMERA_NO_KEY")
+    assert (done.code, len(seen)) == (2, 1)
+    assert "CHIMERA_NO_KEY is not set" in done.err
+
+
+def test_what_the_server_refuses_is_no_success(serve: Callable[..., list[list[str]]]) -> None:
+    serve(2)  # it has said why on stderr
+    assert call("rehearsal", "serve", "--state", "s").code == 2
 
 
 def test_the_server_s_own_parser_takes_what_it_is_handed() -> None:

@@ -75,9 +75,9 @@ def run(
     usual: Row = {"created": 100.0, "validate": 1.0, "work": 10.0, "finalize": 1.0, "total": len(lines)}
     kinds = tuple(checked(fault) for fault in faults)
     batch = Batch("batch_1", 3, dialect, dialect, endpoint, faults=kinds, **(usual | change))
-    drafts = Drafts(*(folder / name for name in ("output", "error", "bill", "planted")))
+    drafts = Drafts(*(folder / name for name in ("output", "error", "bill", "planted", "answers")))
     clerk = Clerk(mind or generic.answer, Tariff(PRICES), {"seed": 7, **(told or {})})
-    execution = Execution(batch, judge(batch), clerk, lambda key: 1, lambda: True, drafts, now=1_700_000_000)
+    execution = Execution(batch, judge(batch), clerk.do, lambda key: 1, lambda: True, drafts, now=1_700_000_000)
     sums = execution.run(requests)
     read = [[orjson.loads(line) for line in content(path).splitlines()] for path in (drafts.bill, drafts.planted)]
     return Ran(sums, content(drafts.output), content(drafts.error), *read)
@@ -306,10 +306,10 @@ def test_a_server_that_goes_down_stops_at_the_next_look(tmp_path: Path, at: int)
     requests = tmp_path / "r"
     requests.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in chat_lines(200)))
     batch = Batch("b", 1, "openai", "openai", "/v1/chat/completions", 0, 0, 0, 0, total=200)
-    drafts = Drafts(*(tmp_path / name for name in ("output", "error", "bill", "planted")))
+    drafts = Drafts(*(tmp_path / name for name in ("output", "error", "bill", "planted", "answers")))
     clerk = Clerk(generic.answer, Tariff(PRICES), {})
     with pytest.raises(Stopped):
-        Execution(batch, judge(batch), clerk, lambda key: 1, alive, drafts, 0).run(requests)
+        Execution(batch, judge(batch), clerk.do, lambda key: 1, alive, drafts, 0).run(requests)
     assert len(drafts.bill.read_bytes().splitlines()) == at
 
 

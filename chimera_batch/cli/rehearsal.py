@@ -8,7 +8,7 @@ import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import click
 
@@ -42,24 +42,40 @@ def _as_settings(ctx: click.Context, param: click.Parameter, value: str) -> str:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of durations and answers.")
 @click.option("--settings", callback=_as_settings, default="{}", metavar="JSON",
               help="Rates of planted faults, limits, prices.")  # fmt: skip
+@click.option("--upstream", default="", metavar="URL",
+              help="An OpenAI-compatible server (http://127.0.0.1:8000/v1) that answers in place of made-up models: "
+                   "its generations, usage and errors, behind the batch protocols.")  # fmt: skip
+@click.option("--upstream-model", default="", metavar="NAME", help="Ask it for this model, whichever a request names.")
+@click.option("--upstream-at-once", type=click.IntRange(1, 1024), default=8, show_default=True, metavar="N",
+              help="Requests under way there.")  # fmt: skip
+@click.option(
+    "--upstream-key-env", default="", metavar="NAME", help="Variable that holds its API key, if it wants one."
+)
 @click.pass_obj
-def serve(said: Said, *, state: Path, port: int, speed: float, seed: int, settings: str) -> None:
+def serve(said: Said, /, *, upstream_key_env: str, **options: Any) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
     Prints the URL first. Export it as CHIMERA_REHEARSAL_URL, and --rehearse uses this server.
     """
+    from chimera_batch import settings
     from chimera_batch.rehearsal.__main__ import TAKEN, main
 
-    words = [f"--state={state}", f"--port={port}", f"--speed={speed}", f"--seed={seed}", f"--settings={settings}"]
+    key = settings.named_key(upstream_key_env) if upstream_key_env else ""
+    if not options["upstream"]:  # then nothing is said of one
+        options = {name: value for name, value in options.items() if not name.startswith("upstream")}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    state, port = options["state"], options["port"]
     out = cast(TextIO, _UrlAsJson(sys.stdout)) if said.as_json else sys.stdout
     try:
         with redirect_stdout(out):
-            code = main(words)
+            code = main(words, key)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"cannot serve: {reason}", where=f"{state}, port {port}", hint="--port 0") from error
     if code == TAKEN:
         raise InputError("another server has this folder", where=str(state), hint="--state ANOTHER_FOLDER")
+    if code:
+        raise click.exceptions.Exit(code)  # it has said why
 
 
 class _UrlAsJson:

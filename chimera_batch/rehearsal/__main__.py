@@ -1,6 +1,7 @@
 """``python -m chimera_batch.rehearsal``: the server in a process of its own.
 
-``--state DIR [--port N] [--speed X] [--seed N] [--settings JSON] [--parent PID]`` serves until SIGTERM;
+``--state DIR [--port N] [--speed X] [--seed N] [--settings JSON] [--parent PID]`` serves until SIGTERM, with
+``--upstream URL [--upstream-model NAME] [--upstream-at-once N]`` the answers of a real model;
 ``check DIR`` prints what a state folder's bill shows to have been paid twice, and exits 1 if anything was (2: no bill).
 """
 
@@ -24,6 +25,7 @@ from chimera_batch.rehearsal.guests import Guests
 from chimera_batch.rehearsal.knobs import BadSetting
 from chimera_batch.rehearsal.server import Server
 from chimera_batch.rehearsal.state import read, write_json
+from chimera_batch.rehearsal.upstream import Link, Unreachable, reach
 
 TAKEN = 3
 """Exit code: another server has the state folder."""
@@ -31,9 +33,10 @@ TAKEN = 3
 _QUIET = 5.0  # seconds without a request after which an orphan exits
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, upstream_key: str = "") -> int:
+    """``upstream_key``: not among the arguments, which every process of the machine can read."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    return _check(Path(given[1])) if given[:1] == ["check"] and len(given) == 2 else _serve(given)
+    return _check(Path(given[1])) if given[:1] == ["check"] and len(given) == 2 else _serve(given, upstream_key)
 
 
 def _check(state: Path) -> int:
@@ -47,15 +50,18 @@ def _check(state: Path) -> int:
     return 1 if twice else 0
 
 
-def _serve(given: Sequence[str]) -> int:
+def _serve(given: Sequence[str], upstream_key: str) -> int:
     told = _parser().parse_args(given)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    if told.upstream:
-        sys.stderr.write("--upstream is reserved\n")
-        return 2
-    options = Options(told.state, told.speed, told.seed, json.loads(told.settings))
+    link = Link(told.upstream, told.upstream_model, upstream_key, told.upstream_at_once) if told.upstream else None
+    options = Options(told.state, told.speed, told.seed, json.loads(told.settings), upstream=link)
     try:
+        if link is not None:
+            reach(link)
         desk = Desk(options)
+    except Unreachable as error:
+        sys.stderr.write(f"--upstream: {error}\n")
+        return 2
     except Taken:
         sys.stderr.write(f"another server has {told.state}\n")
         return TAKEN
@@ -91,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of durations and answers")
     parser.add_argument("--settings", default="{}", help="JSON: rates of planted faults, limits, prices")
     parser.add_argument("--parent", type=int, default=0, help="exit when this process, and all that joined, are gone")
-    parser.add_argument("--upstream", default="", help="reserved")
+    parser.add_argument("--upstream", default="", help="base URL of an OpenAI-compatible server that answers")
+    parser.add_argument("--upstream-model", default="", help="ask it for this model, whichever a request names")
+    parser.add_argument("--upstream-at-once", type=int, default=8, help="requests under way there")
     return parser
 
 

@@ -60,6 +60,7 @@ class Batch:
     problems: tuple[dict[str, Any], ...] = ()
     cancelled: float | None = None  # when cancellation was asked for
     verdict: Verdict | None = None
+    answered: int | None = None  # rows that an upstream has answered, while it does
     ended: Ended | None = None
     billed: bool = False
     deleted: bool = False
@@ -145,8 +146,10 @@ def counts(batch: Batch, now: float) -> dict[str, int]:
 
 
 def progress(batch: Batch, now: float) -> int:
-    """Rows done by the clock; one short of all until they really are."""
+    """Rows done by the clock, or as told; one short of all until they really are."""
     total = batch.total or 0
+    if batch.answered is not None:
+        return max(0, min(total - 1, batch.answered))
     done = min(max(now - batch.begins, 0.0), batch.work)  # before the division: work may be as good as nothing
     share = done / batch.work if batch.work > 0 else 1.0
     return max(0, min(total - 1, int(total * share)))

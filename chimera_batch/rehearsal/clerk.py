@@ -6,17 +6,19 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from chimera_batch.rehearsal import asks, flex, names, shapes_anthropic, shapes_openai
+from chimera_batch.rehearsal import asks, flex, names, shapes_anthropic, shapes_openai, upstream, upstream_usage
 from chimera_batch.rehearsal.asks import Heard, Refused
 from chimera_batch.rehearsal.caches import Caches, Shelf
 from chimera_batch.rehearsal.lengths import Lengths
 from chimera_batch.rehearsal.talk import Ask, Said
 from chimera_batch.rehearsal.tariff import Tariff
 from chimera_batch.rehearsal.terms import Terms, Touched
+from chimera_batch.rehearsal.upstream import Given, Upstream
 
 Mind = Callable[[Ask], Said]
 MESSAGES = "/v1/messages"
@@ -59,8 +61,9 @@ class Done:
 class Clerk:
     """Answers errands. Holds nothing that changes. Raises BadSetting."""
 
-    def __init__(self, mind: Mind, tariff: Tariff, settings: Mapping[str, Any]) -> None:
+    def __init__(self, mind: Mind, tariff: Tariff, settings: Mapping[str, Any], above: Upstream | None = None) -> None:
         self._mind = mind
+        self.above = above  # who answers in place of the mind
         self._tariff = tariff
         self._settings = settings
         self._cached_share = float(settings.get("cached_share", 0.0))
@@ -68,7 +71,17 @@ class Clerk:
         self._caches = Caches(settings)
 
     def knows(self, profile: str, model: str) -> bool:
-        return self._tariff.knows(profile, model)
+        """Whether there is such a model here; which ones an upstream has, it says itself."""
+        return self.above is not None or self._tariff.knows(profile, model)
+
+    def passed(self, errand: Errand, given: Given) -> Done:
+        """What the upstream answered, with its own usage. Raises Refused, in its words, where it did not."""
+        if given.status != 200:
+            raise upstream.refusal(given)
+        used = upstream_usage.used(given.body)
+        line = self._line(errand, str(errand.body.get("model")), used.sent, Touched(read=used.cached), used.spent)
+        usable = upstream_usage.usable(given.body, errand.body)
+        return Done(given.body, line | {"usable": usable}, None, used.thought)
 
     def do(self, errand: Errand) -> Done:
         """Raises Refused, with nothing executed and nothing billed."""
@@ -85,7 +98,7 @@ class Clerk:
             body = _shape(ident, heard, said, errand, terms)
             usable = _usable(heard, said)
         spent, thought = shapes_openai.spent_of(heard, said)
-        line = self._line(errand, heard, terms.touched, spent) | {"usable": usable}
+        line = self._line(errand, heard.model, heard.input_tokens, terms.touched, spent) | {"usable": usable}
         return Done(body, line, said.planted, thought)
 
     def _hear(self, errand: Errand) -> Heard:
@@ -95,7 +108,7 @@ class Clerk:
         else:
             heard = asks.READERS[errand.endpoint](errand.body)
             missing = f"The model '{heard.model}' does not exist or you do not have access to it."
-        if not self._tariff.knows(errand.profile, heard.model):
+        if not self.knows(errand.profile, heard.model):
             raise Refused(404, missing, code="model_not_found", param=None)
         return heard
 
@@ -140,10 +153,11 @@ class Clerk:
         reports = anthropic or self._tariff.writes(errand.profile, heard.model)
         return touched if reports else Touched(touched.read)
 
-    def _line(self, errand: Errand, heard: Heard, touched: Touched, spent: int) -> dict[str, Any]:
-        sent, sync = heard.input_tokens, errand.batch is None
-        rate = self._tariff.charge(errand.profile, heard.model, sent, sync=sync and not errand.flex)
-        usd = rate.usd(touched.fresh(sent), touched.read, spent, touched.write, touched.write_long)
+    def _line(self, errand: Errand, model: str, sent: int, touched: Touched, spent: int) -> dict[str, Any]:
+        sync, usd = errand.batch is None, Decimal(0)  # an upstream's model without a price: nobody charges for it here
+        if self._tariff.knows(errand.profile, model):
+            rate = self._tariff.charge(errand.profile, model, sent, sync=sync and not errand.flex)
+            usd = rate.usd(touched.fresh(sent), touched.read, spent, touched.write, touched.write_long)
         return {
             "custom_id": errand.custom_id,
             "request_id": errand.key,
@@ -156,7 +170,7 @@ class Clerk:
             "cache_write_tokens": touched.write,
             "cache_write_long_tokens": touched.write_long,
             "usd": format(usd, "f"),
-            "model": heard.model,
+            "model": model,
             "profile": errand.profile,
             "sync": sync,
             "flex": errand.flex,

@@ -22,6 +22,7 @@ from chimera_batch.rehearsal.files import Files
 from chimera_batch.rehearsal.flex import Flex
 from chimera_batch.rehearsal.pace import Pace
 from chimera_batch.rehearsal.state import Roll, sweep
+from chimera_batch.rehearsal.upstream import Link, Upstream
 from chimera_batch.rehearsal.web import Request
 from chimera_batch.rehearsal.works import Tools, Works
 
@@ -39,6 +40,7 @@ class Options:
     seed: int = 0
     settings: Mapping[str, Any] | None = None
     mind: Mind | None = None  # None: the one that is installed
+    upstream: Link | None = None  # who answers in its place
 
 
 class Desk:
@@ -50,7 +52,8 @@ class Desk:
         self.state = state
         self.options = options
         self.settings: dict[str, Any] = {"seed": options.seed, **(options.settings or {})}
-        self.clerk = Clerk(options.mind or find_mind(), tariff.load(self.settings), self.settings)
+        above = Upstream(options.upstream) if options.upstream else None
+        self.clerk = Clerk(options.mind or find_mind(), tariff.load(self.settings), self.settings, above)
         self._flex = Flex(self.settings)
         self._held = _hold(state / "lock")  # from here on nothing but the disk can be wrong
         sweep(state)
@@ -65,6 +68,8 @@ class Desk:
         self.works.start()
 
     def close(self) -> None:
+        if self.clerk.above is not None:
+            self.clerk.above.close()  # or the works would wait for hours
         self.works.stop()
         self._held.close()
 
@@ -75,6 +80,7 @@ class Desk:
         """
         custom_id = request.headers.get("idempotency-key", "")
         key = key_of(custom_id, body)
+        given = self.clerk.above and self.clerk.above.ask(request.path, body)  # many at once, before the one key
         with self._one_key:  # one after the other, so that equal questions get successive attempts
             attempt = self.bill.next_attempt(key)
             errand = Errand(
@@ -90,7 +96,7 @@ class Desk:
             )
             if errand.flex:
                 self._flex.admit(key)
-            done = self.clerk.do(errand)
+            done = self.clerk.passed(errand, given) if given else self.clerk.do(errand)
             self.bill.add(orjson.dumps(done.line | {"delivered": not request.lost}) + b"\n")
             if done.planted:
                 kept = {name: done.line[name] for name in ("request_id", "custom_id", "batch", "attempt", "model")}

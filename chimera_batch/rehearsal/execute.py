@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from chimera_batch.rehearsal.asks import NO_SAMPLING_SINCE, Refused, key_of
 from chimera_batch.rehearsal.batches import Batch, Verdict, early
 from chimera_batch.rehearsal.caches import Shelf
-from chimera_batch.rehearsal.clerk import MESSAGES, Clerk, Errand
+from chimera_batch.rehearsal.clerk import MESSAGES, Done, Errand
 from chimera_batch.rehearsal.faults import find, struck
 from chimera_batch.rehearsal.shapes_openai import totals
 from chimera_batch.rehearsal.sheets import AnthropicSheets, OpenAISheets, foreign
@@ -22,14 +23,14 @@ class Stopped(Exception):
     """The server is going down; the batch is executed from scratch after the restart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drafts:
+class Drafts(NamedTuple):
     """Where an execution writes."""
 
     output: Path
     error: Path
     bill: Path
     planted: Path
+    answers: Path  # as an upstream gave them, before they are files
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Execution:
 
     batch: Batch
     verdict: Verdict
-    clerk: Clerk
+    do: Callable[[Errand], Done]
     attempt_of: Callable[[str], int]
     alive: Callable[[], bool]
     drafts: Drafts
@@ -95,6 +96,11 @@ class Execution:
         sums.error_lines = sheets.error.lines if isinstance(sheets, OpenAISheets) else 0
         return sums
 
+    def errands(self, requests: Path) -> Iterator[Errand]:
+        """What is asked, in order."""
+        for custom_id, body in islice(_requests(requests, self.batch), self.verdict.finished):
+            yield self._errand(custom_id, body, key_of(custom_id, body))
+
     def _sheets(self) -> OpenAISheets | AnthropicSheets:
         if self.batch.dialect == "anthropic":
             return AnthropicSheets(self.drafts.output, self.batch.n)
@@ -110,7 +116,7 @@ class Execution:
         try:
             if kind == "error_rows":
                 raise _refusal(fault)
-            done = self.clerk.do(self._errand(custom_id, body, key))
+            done = self.do(self._errand(custom_id, body, key))
         except Refused as refused:
             self.sums.failed += 1
             sheets.refused(ident, custom_id, refused, fault)

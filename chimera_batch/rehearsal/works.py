@@ -25,6 +25,7 @@ from chimera_batch.rehearsal.execute import Drafts, Execution, Stopped, Sums
 from chimera_batch.rehearsal.files import Files
 from chimera_batch.rehearsal.pace import Pace
 from chimera_batch.rehearsal.state import Roll, sweep, write_json
+from chimera_batch.rehearsal.upstream_batch import answered
 
 _log = logging.getLogger("chimera_batch.rehearsal")
 
@@ -209,14 +210,15 @@ class Works:
         execution = Execution(
             batch=batch,
             verdict=verdict,
-            clerk=self._tools.clerk,
+            do=self._tools.clerk.do,
             attempt_of=self._tools.bill.next_attempt,
             alive=lambda: not self._stop.is_set(),
             drafts=drafts,
             now=int(time.time()),
         )
+        execution = answered(execution, self._tools.clerk, self)
         sums = execution.run(self.requests(batch.id))
-        ended = self._file(batch, drafts, sums, verdict.how)
+        ended = self._file(batch, drafts, sums, execution.verdict.how)
         self._bill(self.change(batch.id, lambda b: replace(b, ended=ended)))
 
     def _file(self, batch: Batch, drafts: Drafts, sums: Sums, how: batches.How) -> Ended:
@@ -243,7 +245,8 @@ class Works:
 
     def _drafts(self, batch: Batch) -> Drafts:
         output, error = (self._folder / f".{batch.id}.{what}" for what in ("output", "error"))
-        return Drafts(output, error, *(self._folder / f"{batch.id}.{what}.jsonl" for what in ("bill", "planted")))
+        kept = ("bill", "planted", "answers")
+        return Drafts(output, error, *(self._folder / f"{batch.id}.{what}.jsonl" for what in kept))
 
     def _bill(self, batch: Batch, *, again: bool = False) -> None:
         """``again``: it was tried before, and a part of it may be there."""
@@ -258,7 +261,7 @@ class Works:
             else:
                 add(lines)
         self.change(batch.id, lambda b: replace(b, billed=True))
-        _remove((drafts.bill, drafts.planted, drafts.output, drafts.error, self.requests(batch.id)))
+        _remove((*drafts, self.requests(batch.id)))
 
 
 def _terminal(batch: Batch, now: float) -> bool:
