@@ -42,4 +42,8 @@ def _plan(kind: str) -> Plan:
         from chimera_batch.engines import vllm  # noqa: PLC0415 - by kind
 
         return vllm.plan
+    if kind == "llama":
+        from chimera_batch.engines import llama  # noqa: PLC0415 - by kind
+
+        return llama.plan
     raise InputError(f"an engine of kind {kind} is not started by a run", where="engine.kind")
