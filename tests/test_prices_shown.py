@@ -96,8 +96,8 @@ def test_as_json(file: str) -> None:
     [
         ("gpt-6-luna", "openai/gpt-6-luna tokens: o200k, exact"),
         (
-            "claude-sonnet-4-6",
-            "anthropic/claude-sonnet-4-6 tokens: o200k × 1.6, approximate (−7 to +31 %, not verified)",
+            "anthropic/claude-haiku-5-5",
+            "anthropic/claude-haiku-5-5 tokens: o200k × 1.6, approximate (−7 to +31 %, not verified)",
         ),
     ],
 )

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+from boto3.s3.transfer import TransferConfig
 
 from chimera_batch import api
 from chimera_batch.context import Timing
 from chimera_batch.errors import AccountRefused, InputError, NeedsDecision, NotFinished, ProviderRefused
 from chimera_batch.opening import Options
+from chimera_batch.providers import bedrock_staging
 from tests.bedrock_host import ROLE
 from tests.bedrock_service import Service, bedrock_service
 from tests.cli_kit import call
@@ -252,3 +255,47 @@ def test_without_credentials_check_warns_and_run_refuses(site: Site, monkeypatch
     assert "bedrock needs AWS credentials" in warning
     done = call("run", manifest, "--yes")
     assert done.code == 2 and "aws configure" in done.err and site.service.seen.total() == 0
+
+
+def test_a_pilot_and_a_canary_are_jobs_too(site: Site) -> None:
+    """The canary of a large stage is as large as a job must be, and so is what a pilot leaves."""
+    manifest = site.write(700)
+    piloted = call("pilot", manifest, "--stage", "one", "-n", "120", "--yes", "--json")
+    assert piloted.code == 0, piloted.err
+    assert site.run(manifest)["answered"] == 700 and once(site.service, 700)
+    assert [job.counts["totalRecordCount"] for job in site.service.jobs.values()] == [120, 580]
+    again = write_pipeline(site.folder, _renamed(site.write("1000, 1600")), {})
+    assert stage_of(api.run(again, site.options), "one")["answered"] == 600
+    assert [job.counts["totalRecordCount"] for job in site.service.jobs.values()][2:] == [100, 500]
+
+
+def _renamed(manifest: Path) -> dict[str, Any]:
+    """The same run with another name, so that its stage is asked anew."""
+    return {**yaml.safe_load(manifest.read_text("utf-8")), "run": "again"}
+
+
+def test_a_second_runner_waits_for_the_first_ones_job(site: Site) -> None:
+    manifest = site.write(120)
+    with pytest.raises(NotFinished):
+        site.run(manifest, detach=True)
+    assert site.run(manifest)["answered"] == 120
+    assert site.service.seen["create"] == 1 and once(site.service, 120)
+
+
+def test_over_a_server_that_checks_signatures_and_keeps_parts(
+    seaweed_bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long prompts: the file goes up in parts, and comes back with every prompt in it."""
+    parts = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20, max_concurrency=2)
+    monkeypatch.setattr(bedrock_staging, "_PARTS", parts)
+    with bedrock_service(seaweed_bucket.server.client()) as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK", service.url)
+        site = Site(tmp_path, service, seaweed_bucket)
+        manifest = site.write(120)
+        (tmp_path / "prompts/aws/one.md").write_text(
+            f"<!-- system -->\n{'A long text. ' * 8_000}\n<!-- user -->\nWhat is {{{{ number }}}} squared?\n"
+        )
+        service.ends = [("Stopped", 0.0), ("Completed", 1.0)]
+        service.creates = ["lost"]
+        assert site.run(manifest)["answered"] == 120 and once(service, 120)
+        assert len(service.jobs) == 2 and site.staged == []
