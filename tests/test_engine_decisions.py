@@ -220,6 +220,9 @@ def test_it_is_given_up_after_so_many_fruitless_lives_in_a_row(answered: list[bo
         (1, "AssertionError: kernel\nvllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue",
             False, "crash", "AssertionError: kernel"),
         (0, "", False, "crash", "it ended with exit code 0"),
+        (1, "(APIServer pid=7) WARNING 11-22 04:25:26 [a.py:6] OSError: [Errno 24]; Cannot allocate memory\n"
+            "(APIServer pid=7) ERROR 11-22 04:25:26 [a.py:9] v1.exceptions.EngineDeadError: EngineCore had an issue\n"
+            "(APIServer pid=7) INFO 11-22 04:25:26 [a.py:9] MemoryError?", False, "crash", "EngineDeadError: Engine"),
         (None, "", False, "crash", "it is gone"),
         (-200, "", False, "crash", "signal 200"),
         (1, "10%\r50%\r100%\rdone", True, "crash", "done"),

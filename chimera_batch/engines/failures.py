@@ -16,6 +16,7 @@ _ERROR = re.compile(r"(Error|Exception|error:|Errno|FATAL|CRITICAL)")
 _WRAPPED = re.compile(
     r"(Engine core initialization failed|EngineDeadError|WorkerProc initialization failed|Engine process)"
 )
+_IN_ORDER = re.compile(r"^(\([^)]*\) ?)?(DEBUG|INFO|WARNING) \d\d-\d\d ")
 _PREFIX = re.compile(r"^(\([^)]*\) ?)?((ERROR|CRITICAL|WARNING|INFO) [\d: .-]+\[[^\]]*\] ?)?")
 
 
@@ -48,11 +49,12 @@ def _rules() -> tuple[_Rule, ...]:
 
 def classify(code: int | None, log: str, *, starting: bool) -> Failure:
     """Why it ended: exit ``code`` (minus the signal; None: unknown), the end of its ``log``, and whether it was up."""
-    last = last_words(log)
+    lines = _told(log)
+    last = _last_words(lines)
     for rule in _rules():
-        text = last if rule.last else log
-        if word := next((word for word in rule.says if word in text), None):
-            return Failure(rule.why, _line_with(text, word), rule.hint)
+        for word in rule.says:
+            if found := next((line for line in ([last] if rule.last else reversed(lines)) if word in line), None):
+                return Failure(rule.why, found[:_LONGEST], rule.hint)
         if starting and code in rule.exit:
             return Failure(rule.why, last or ended(code), rule.hint)
     return Failure("crash", last or ended(code), "")
@@ -70,17 +72,14 @@ def ended(code: int | None) -> str:
         return f"it was ended by signal {-code}"
 
 
-def last_words(log: str) -> str:
+def _told(log: str) -> list[str]:
+    """The lines of a log that may say why: without those that it marks as being in order, and without its prefixes."""
+    lines = (line.strip() for line in re.split(r"[\r\n]+", log))
+    return [bare for line in lines if not _IN_ORDER.match(line) and (bare := _PREFIX.sub("", line).strip())]
+
+
+def _last_words(lines: list[str]) -> str:
     """The line that says most: the last error that is not only the report of another process's error, else the last."""
-    lines = [line for line in map(_bare, re.split(r"[\r\n]+", log)) if line]
     errors = [line for line in lines if _ERROR.search(line)]
     causes = [line for line in errors if not _WRAPPED.search(line)]
     return (causes or errors or lines or [""])[-1][:_LONGEST]
-
-
-def _line_with(log: str, word: str) -> str:
-    return next(_bare(line) for line in reversed(re.split(r"[\r\n]+", log)) if word in line)[:_LONGEST]
-
-
-def _bare(line: str) -> str:
-    return _PREFIX.sub("", line.strip()).strip()
