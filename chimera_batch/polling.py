@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import get_args
 
 from chimera_batch import asking, collecting, recovery
 from chimera_batch.context import Context
-from chimera_batch.errors import ProviderDown, ProviderError, ProviderRefused
+from chimera_batch.errors import EngineWhy, ProviderDown, ProviderError, ProviderRefused
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.records import BatchState
 from chimera_batch.recovery import intent_of
@@ -118,6 +119,7 @@ def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -
     ctx.ledger.dropped(shard, attempt, reason, queue_full=full)
     with suppress(ProviderError):
         collecting.discard(ctx, shard, attempt, state)
-    if full:  # no row has failed
+    engine = bool({problem.code for problem in state.problems} & set(get_args(EngineWhy)))
+    if full or engine:  # no row has failed; an engine that does not run is heard of again where it is asked next
         return True
     raise ProviderRefused(f"{shard.id}: {reason}", status=400, hint=f"chimera-batch status {ctx.project.path}")

@@ -129,6 +129,11 @@ def engine_python() -> str | None:
     return str(Path(named).expanduser()) if named else None
 
 
+def ray_address() -> str | None:
+    """The cluster that Ray's own variable names (``RAY_ADDRESS``); None: a Ray of this machine alone."""
+    return os.environ.get("RAY_ADDRESS", "").strip() or None
+
+
 def cache_dir() -> Path:
     """Where copies of store objects may lie; everything in it may be deleted at any time."""
     if named := os.environ.get("CHIMERA_CACHE"):

@@ -74,6 +74,8 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_difficulty",
     "test_quality",
     "test_analyses",
+    "test_ray_jobs",
+    "test_ray_end_to_end",
     "test_engine_server",
     "test_notifying",
     "test_pruning",

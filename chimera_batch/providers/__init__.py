@@ -19,6 +19,10 @@ def make(
     """
     if profile.engine is not None and profile.only_now:
         return _local(profile, profile.engine, api_key, state or Path.cwd(), say)
+    if profile.engine is not None:
+        from chimera_batch.providers.ray import RayProvider  # noqa: PLC0415 - few runs have one
+
+        return RayProvider(profile, say=say)
     if profile.dialect == "openai":
         from chimera_batch.providers.openai import OpenAIProvider  # noqa: PLC0415 - the SDK takes half a second
 

@@ -1,0 +1,1 @@
+"""Installed, as far as anybody asks."""

@@ -1,0 +1,2 @@
+def register_pickle_by_value(module: object) -> None:
+    """Nothing leaves this process."""
