@@ -12,10 +12,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest import mock
 
-from chimera_batch import api, asking, landing, prices, recovery
+from chimera_batch import api, asking, desks, landing, prices, recovery
 from chimera_batch.context import Context, Timing
 from chimera_batch.errors import ChimeraError
 from chimera_batch.ledger import Ledger
@@ -62,7 +63,7 @@ class Desk:
         folder = process.machine.folder
         hosts = {name: SimHost(host, process) for name, host in self.hosts.items()}
         return Context(
-            project=self.project,
+            told=self.project,
             store=store,
             ledger=Ledger(store, owner=process.owner, clock=self.world.clock),
             prices=_BOOK,
@@ -140,6 +141,35 @@ class InTurn:
         """Nothing runs."""
 
 
+class CrewInTurn:
+    """``crew.Crew`` in one thread: a job is over when it has been handed out."""
+
+    def __init__(self, size: int, work: Callable[[Any], None]) -> None:
+        self.failures: list[Exception] = []
+        self._size, self._work, self._begun, self._stopped = size, work, 0, False
+
+    @property
+    def broken(self) -> bool:
+        return self._stopped or (bool(self.failures) and self._begun >= self._size)
+
+    def give(self, job: Any, timeout: float) -> bool:
+        if not self.broken:
+            self._begun += 1
+            try:
+                self._work(job)
+            except Exception as error:  # noqa: BLE001 - as a crew does
+                self.failures.append(error)
+        return True
+
+    def rests(self, timeout: float) -> bool:
+        return True
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    dismiss = stop
+
+
 class Done(Future[Any]):
     """A set of them is in the order in which they were made: a night must be the same every time."""
 
@@ -188,9 +218,13 @@ def simulated(world: World) -> Iterator[None]:
         mock.patch.dict("os.environ", KEYS),
     ]
     living = lambda owner: world.living(owner, _HERE.process)  # noqa: E731 - it stands for a function
-    patches += [mock.patch.object(room, "alive", living) for room in (recovery, asking)]
+    patches += [mock.patch.object(room, "alive", living) for room in (recovery, desks)]
+    patches += [
+        mock.patch.object(asking, "Crew", CrewInTurn),
+        mock.patch.object(asking, "time", SimpleNamespace(monotonic=world.clock)),
+    ]
     patches.append(mock.patch.object(core.edge, "connect", Pooled))
-    patches += [mock.patch.object(room, "ThreadPoolExecutor", InTurn) for room in (asking, landing, overlap)]
+    patches += [mock.patch.object(room, "ThreadPoolExecutor", InTurn) for room in (landing, overlap)]
     with ExitStack() as stack:
         for patch in patches:
             stack.enter_context(patch)
