@@ -9,8 +9,9 @@ from typing import Any
 from chimera_batch import recalling, spending
 from chimera_batch.context import Context
 from chimera_batch.counts import STATES
-from chimera_batch.facts import Attempt, Quoted, Shard, day_of
+from chimera_batch.facts import Attempt, Quoted, Shard, Switched, day_of
 from chimera_batch.project import Stage
+from chimera_batch.records import Call
 from chimera_batch.spending import Kept, Wasted
 
 
@@ -80,6 +81,8 @@ def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:
     return {
         "stage": stage.name,
         "kind": stage.kind,
+        "model": _model(stage.calls[0]) if stage.calls else None,
+        "switches": [_switch(switch) for switch in ctx.facts.switches.get((ctx.run, stage.name), ())],
         "rows": table.rows if table else None,
         "wanted": counts.wanted,
         **counts.states,
@@ -91,6 +94,15 @@ def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:
         "usd_suspected": _dollars(ctx.facts.suspected(ctx.run, stage.name)),
         "batches": [_batch(shard, attempt) for shard, attempt in mine],
     }
+
+
+def _model(call: Call) -> dict[str, str]:
+    return {"provider": call.provider, "model": call.model}
+
+
+def _switch(switch: Switched) -> dict[str, Any]:
+    """A stage fell back; ``at``: seconds since the epoch."""
+    return {"from": "/".join(switch.left), "to": "/".join(switch.to), "reason": switch.reason, "at": switch.at}
 
 
 def _money(ctx: Context, stage: Stage, wasted: Wasted, kept: Kept) -> dict[str, Any]:

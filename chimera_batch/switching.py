@@ -114,7 +114,7 @@ def _began(ctx: Context, stage: Stage) -> float | None:
     """When the first request of the stage was claimed, since it last was complete."""
     since = ctx.facts.made_at.get((ctx.run, stage.name), 0.0)
     mine = (a for _, a in ctx.facts.attempts(ctx.run) if a.stage == stage.name and a.stand != "dropped")
-    return min((attempt.at for attempt in mine if attempt.at >= since), default=None)
+    return min((attempt.at for attempt in mine if attempt.at > since), default=None)
 
 
 def _late(ctx: Context, stage: Stage, rule: Fallback, found: Sent, counts: Standing) -> str | None:

@@ -71,6 +71,8 @@ def status_document(**changes: Any) -> dict[str, Any]:
     asking = {
         "stage": "drafts",
         "kind": "ask",
+        "model": {"provider": "openai", "model": "gpt"},
+        "switches": [],
         "rows": None,
         "wanted": 10,
         "answered": 4,
@@ -98,6 +100,7 @@ def status_document(**changes: Any) -> dict[str, Any]:
     }
     counts = ("wanted", "answered", "in_flight", "packed", "retryable", "given_up", "not_asked", "orphaned")
     joining = {"stage": "dataset", "kind": "sql", "rows": 4, **dict.fromkeys(counts, 0), "outcomes": {}, "reasons": []}
+    joining |= {"model": None, "switches": []}
     joining |= {"usd_spent": 0.0, "usd_reserved": 0.0, "usd_suspected": 0.0, "batches": []}
     joining |= {"quoted": None, "rows_kept": None, "usd_per_kept_row": None}
     joining |= {"usd_wasted": 0.0, "tokens_wasted": 0, "wasted": {}}

@@ -76,6 +76,7 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_analyses",
     "test_ray_jobs",
     "test_ray_end_to_end",
+    "test_fallback_",
     "test_engine_server",
     "test_notifying",
     "test_pruning",

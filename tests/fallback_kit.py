@@ -8,6 +8,7 @@ from typing import Any
 
 from chimera_batch.facts import Attempt, Shard, Switched
 from chimera_batch.project import Project
+from chimera_batch.providers.profiles import builtin
 from chimera_batch.stores import open_store
 from tests.support import Answer, Bench, FakeHost, answered, bench, write_project
 
@@ -85,7 +86,7 @@ def two(made: Project, before: Two | None = None, **more: Any) -> Two:
         if before
         else {
             "openai": one.host,
-            "deepinfra": FakeHost(made.profiles["deepinfra"], one.clock),
+            "deepinfra": FakeHost(builtin()["deepinfra"], one.clock),
         }
     )
     one.ctx = replace(one.ctx, hosts=lambda name: hosts[name])

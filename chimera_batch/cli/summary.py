@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from chimera_batch.cli import showing
@@ -55,6 +56,8 @@ def _notes(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"today {dollars(status['usd_today'])} of {dollars(status['budget_day'])} spent, reserved or suspected"
     if status["usd_suspected"]:
         yield f"suspected {dollars(status['usd_suspected'])}: possibly charged, never delivered{_suspects(status)}"
+    for stage in status["stages"]:
+        yield from (f"{stage['stage']}: {_fell(switch)}" for switch in stage["switches"])
     yield from map(_bill, (stage for stage in status["stages"] if stage["usd_spent"]))
     for stage in status["stages"]:
         bad = {name: count for name, count in stage["outcomes"].items() if name != "ok"}
@@ -65,6 +68,11 @@ def _notes(status: Mapping[str, Any]) -> Iterator[str]:
             yield f"{stage['stage']}: {stage['orphaned']:,} answers to rows that are no longer asked for"
     yield from status["notes"]
     yield from (f"needs you: {need}" for need in status["needs"])
+
+
+def _fell(switch: Mapping[str, Any]) -> str:
+    at = datetime.fromtimestamp(switch["at"], UTC)
+    return f"fell back from {switch['from']} to {switch['to']} at {at:%Y-%m-%d %H:%M} UTC ({switch['reason']})"
 
 
 def _bill(stage: Mapping[str, Any]) -> str:
