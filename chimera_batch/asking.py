@@ -13,7 +13,7 @@ of the stage, so an engine never waits for the longest answer of a shard.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from chimera_batch import collecting, desks, mirroring, recovery
@@ -29,10 +29,11 @@ _TURN = 1.0  # seconds between two looks at leases, landings and copies
 _SAY_EVERY = 60.0  # seconds
 
 
-def ask(ctx: Context, stage: Stage) -> None:
+def ask(ctx: Context, stage: Stage, enough: Callable[[int], bool] = lambda _heard: False) -> None:
     """Ask every request of this process's claims of the stage, and land the replies.
 
-    Raises AccountRefused and EngineFailed after landing what came before it.
+    ``enough``: given how many replies have come, whether no further call begins. Raises AccountRefused and EngineFailed
+    after landing what came before it.
     """
     mine = [
         Desk(ctx, shard, attempt)
@@ -42,7 +43,7 @@ def ask(ctx: Context, stage: Stage) -> None:
     ]
     if not mine:
         return
-    failed = _Session(ctx, stage, mine).go()
+    failed = _Session(ctx, stage, mine, enough).go()
     heard = any(desk.heard for desk in mine)
     ctx.silences[stage.name] = 0 if heard else ctx.silences.get(stage.name, 0) + 1
     if failed is None:
@@ -82,8 +83,8 @@ def _worth_asking_again(ctx: Context, stage: Stage, failed: Exception) -> bool:
 class _Session:
     """All claims of a stage, asked by one crew; this thread hands out the lines and keeps house meanwhile."""
 
-    def __init__(self, ctx: Context, stage: Stage, mine: Sequence[Desk]) -> None:
-        self._ctx, self._stage, self._desks = ctx, stage, mine
+    def __init__(self, ctx: Context, stage: Stage, mine: Sequence[Desk], enough: Callable[[int], bool]) -> None:
+        self._ctx, self._stage, self._desks, self._enough = ctx, stage, mine, enough
         self._host = ctx.host(mine[0].shard)
         self._free = all(desk.free for desk in mine)
         self._crew: Crew[tuple[Desk, bytes]] = Crew(self._host.profile.at_once, lambda job: job[0].ask(job[1]))
@@ -131,6 +132,8 @@ class _Session:
         if now - self._kept < _TURN:
             return
         self._kept = now
+        if self._enough(sum(desk.heard for desk in self._desks)):
+            self._crew.stop()
         for desk in self._desks:
             if desk.over and not desk.landed:
                 desk.land()

@@ -166,14 +166,8 @@ def routed(
             begun = routing.begun(facts, project.run, stage)
             known = routing.Known(price, partial(_lacks, project, stage), no_key, begun)
             routes[stage.name] = routing.rank(stage, known)
-    stages = (routing.first(stage, routes.get(stage.name, ())) for stage in project.stages)
-    return replace(project, stages=tuple(_at_once(project, stage) for stage in stages)), routes
-
-
-def _at_once(project: Project, stage: Stage) -> Stage:
-    """An engine of one's own takes no batches: a stage that it answers is asked now, whatever its window says."""
-    own = bool(stage.calls) and project.profiles[stage.calls[0].provider].only_now
-    return replace(stage, window="now") if own else stage
+    stages = tuple(routing.first(stage, routes.get(stage.name, ())) for stage in project.stages)
+    return replace(project, stages=stages), routes  # windows follow the model that a stage asks (``fallback.present``)
 
 
 def _lacks(project: Project, stage: Stage, call: Call) -> str | None:

@@ -227,7 +227,7 @@ def _sent(step: Step, paths: list[Round], counts: Standing, progress: Progress) 
     try:
         sender.send()
         if sender.synchronous:
-            asking.ask(ctx, stage)
+            asking.ask(ctx, stage, switching.watch(ctx, stage, counts))
     except ProviderDown as error:
         switching.failed(ctx, stage, error)
     progress.waits += sender.waits

@@ -6,8 +6,8 @@ at two hosts. Then the switch is one event, and the stage is taken again with th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -117,22 +117,47 @@ def _began(ctx: Context, stage: Stage) -> float | None:
     return min((attempt.at for attempt in mine if attempt.at > since), default=None)
 
 
+def watch(ctx: Context, stage: Stage, counts: Standing) -> Callable[[int], bool]:
+    """Whether a stage that is asked synchronously will be late, given how many replies have come since now.
+
+    The claims must be facts; ``counts``: how the stage stood before them.
+    """
+    rule, found = stage.fallback, fallback.sent(ctx.facts, ctx.run, stage)
+    pace = _pace(ctx, stage, found, counts)
+    if rule is None or rule.within_hours is None or pace is None or not _further(ctx, stage):
+        return lambda _heard: False
+    hours = rule.within_hours
+
+    def late(heard: int) -> bool:
+        now = replace(pace, answered=pace.answered + heard, left=max(0, pace.left - heard))
+        return fallback.late(now, hours, ctx.clock()) is not None
+
+    return late
+
+
 def _late(ctx: Context, stage: Stage, rule: Fallback, found: Sent, counts: Standing) -> str | None:
     """Why it will not be done in time; that holds on while batches that were cancelled for it end."""
-    began = _began(ctx, stage)
-    if rule.within_hours is None or began is None:
+    pace = _pace(ctx, stage, found, counts)
+    if rule.within_hours is None or pace is None:
         return None
     if any(attempt.cancel_reason == DEADLINE for _, attempt in found):
         return f"the {rule.within_hours:g} hours were at risk"
+    return fallback.late(pace, rule.within_hours, ctx.clock())
+
+
+def _pace(ctx: Context, stage: Stage, found: Sent, counts: Standing) -> Pace | None:
+    """How the stage gets on at the model that it asks; None before its first claim."""
+    began = _began(ctx, stage)
+    if began is None:
+        return None
     heard = [attempt for _, attempt in found if attempt.stand != "dropped" and attempt.at >= began]
-    pace = Pace(
+    return Pace(
         began=began,
         since=min((attempt.at for attempt in heard), default=ctx.clock()),
         answered=sum(attempt.outcomes.get("ok", 0) for attempt in heard),
         left=counts.wanted - counts.states["answered"] - counts.states["given_up"],
         promised=_promised(ctx, stage, found),
     )
-    return fallback.late(pace, rule.within_hours, ctx.clock())
 
 
 def _promised(ctx: Context, stage: Stage, found: Sent) -> tuple[tuple[float, float], ...]:

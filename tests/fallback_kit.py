@@ -16,6 +16,7 @@ HERE, THERE = (
     "{provider: openai, model: tiny-1, max_output_tokens: 100}",
     "{provider: deepinfra, model: tiny-2, max_output_tokens: 100}",
 )
+KNOWN = ("openai", "deepinfra", "vllm", "ollama")
 SAME = "{provider: deepinfra, model: tiny-1, max_output_tokens: 100}"
 """The model of the first host, at the second one."""
 
@@ -49,6 +50,9 @@ class Two:
     one: Bench
     hosts: dict[str, FakeHost]
 
+    def host(self, provider: str) -> FakeHost:
+        return self.hosts[provider]
+
     @property
     def here(self) -> FakeHost:
         return self.hosts["openai"]
@@ -77,18 +81,12 @@ class Two:
         return [line["body"]["messages"][-1]["content"] for batch in batches for line in batch.lines]
 
 
-def two(made: Project, before: Two | None = None, **more: Any) -> Two:
-    """``before``: the same hosts and store, another process."""
+def two(made: Project, before: Two | None = None, *, first: str = "openai", **more: Any) -> Two:
+    """``before``: the same hosts and store, another process. ``first``: the host that fields in ``more`` are of."""
     store = before.one.ctx.store if before else open_store(made.store_url, cache=made.root / "cache")
-    one = bench(made, host=before.here if before else None, store=store, **more)
-    hosts = (
-        before.hosts
-        if before
-        else {
-            "openai": one.host,
-            "deepinfra": FakeHost(builtin()["deepinfra"], one.clock),
-        }
-    )
+    one = bench(made, host=before.host(first) if before else None, store=store, **more)
+    known = {**builtin(), **one.ctx.told.profiles}
+    hosts = before.hosts if before else {name: FakeHost(known[name], one.clock) for name in KNOWN}
     one.ctx = replace(one.ctx, hosts=lambda name: hosts[name])
     return Two(one, hosts)
 
