@@ -54,7 +54,15 @@ class FakeVllm:
     @property
     def starts(self) -> list[dict[str, Any]]:
         """One object for each start: pid, worker, argv, secrets, port."""
-        path = self.folder / "starts.jsonl"
+        return self._lines("starts.jsonl")
+
+    @property
+    def answered(self) -> list[dict[str, Any]]:
+        """One object for each answer: prompt, pid."""
+        return self._lines("answered.jsonl")
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / name
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
     def end(self) -> None:

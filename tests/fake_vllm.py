@@ -8,7 +8,8 @@ What it does is in the JSON file that FAKE_VLLM names, read again at every quest
     silent    /metrics and /health answer no more
     stubborn  SIGTERM is ignored
 
-It has a worker that outlives it, as vLLM's engine core does. Each start adds a line to starts.jsonl beside the file.
+It has a worker that outlives it, as vLLM's engine core does. Each start adds a line to starts.jsonl beside the file,
+each answer one to answered.jsonl.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
         choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
         name = self.headers.get("X-Request-Id", "none")
+        with COUNT, TOLD.with_name("answered.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"prompt": body["messages"][-1]["content"].strip(), "pid": os.getpid()}) + "\n")
         answer = {"id": f"chatcmpl-{name}", "object": "chat.completion", "model": body["model"], "choices": [choice]}
         self.reply(200, json.dumps({**answer, "usage": usage}))
 
