@@ -223,6 +223,9 @@ def test_it_is_given_up_after_so_many_fruitless_lives_in_a_row(answered: list[bo
         (1, "(APIServer pid=7) WARNING 11-22 04:25:26 [a.py:6] OSError: [Errno 24]; Cannot allocate memory\n"
             "(APIServer pid=7) ERROR 11-22 04:25:26 [a.py:9] v1.exceptions.EngineDeadError: EngineCore had an issue\n"
             "(APIServer pid=7) INFO 11-22 04:25:26 [a.py:9] MemoryError?", False, "crash", "EngineDeadError: Engine"),
+        (1, "(EngineCore pid=9) ERROR 11-22 04:27:55 [core.py:1] AssertionError: Not enough NUMA nodes\n"
+            "    raise RuntimeError(\nRuntimeError: Engine core initialization failed. See root cause above.",
+            True, "crash", "AssertionError: Not enough NUMA nodes"),
         (None, "", False, "crash", "it is gone"),
         (-200, "", False, "crash", "signal 200"),
         (1, "10%\r50%\r100%\rdone", True, "crash", "done"),

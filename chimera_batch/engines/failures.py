@@ -12,7 +12,7 @@ from importlib.resources import files
 from chimera_batch.errors import EngineWhy
 
 _LONGEST = 400  # characters of last words in a message
-_ERROR = re.compile(r"(Error|Exception|error:|Errno|FATAL|CRITICAL)")
+_ERROR = re.compile(r"(^|[\s(])[\w.]*(Error|Exception)(: |$)|error: |FATAL|CRITICAL")  # not "raise ValueError("
 _WRAPPED = re.compile(
     r"(Engine core initialization failed|EngineDeadError|WorkerProc initialization failed|Engine process)"
 )
