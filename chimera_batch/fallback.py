@@ -42,7 +42,7 @@ def present(project: Project, switches: Mapping[str, Sequence[Switched]]) -> Pro
 
 def _able(stage: Stage, profiles: Mapping[str, Profile]) -> Stage:
     """A model whose host takes no batches is asked synchronously, whatever the window of the others."""
-    if stage.kind != "ask" or stage.synchronous or not profiles[stage.calls[0].provider].only_now:
+    if stage.kind != "ask" or not profiles[stage.calls[0].provider].only_now:
         return stage
     return replace(stage, window="now")
 

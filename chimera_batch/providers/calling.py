@@ -165,7 +165,8 @@ def cancel(caller: Caller, batch_id: str, send: Callable[[], None], state: Calla
 
 def realm(profile: Profile) -> str:
     """``profile@host``, without the port: a local server may come back on another one."""
-    return f"{profile.name}@{urlsplit(profile.base_url).hostname or profile.base_url}"
+    nowhere = "local" if profile.local else profile.base_url
+    return f"{profile.name}@{urlsplit(profile.base_url).hostname or nowhere}"
 
 
 def safe_name(handle: str) -> str:
