@@ -187,6 +187,10 @@ class LocalRun:
     def manifest(self) -> Path:
         return self.folder / "local.yaml"
 
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "chimera_batch", *words]
 
