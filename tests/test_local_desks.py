@@ -193,7 +193,7 @@ def test_a_machine_that_is_lost_leaves_its_replies_in_the_store(
     paths = gone.draw()
     assert gone.pack(paths)
     gone.host.ask = ask  # type: ignore[method-assign]  # dies with the machine
-    monkeypatch.setattr(asking, "ask", lambda ctx, stage: None)
+    monkeypatch.setattr(asking, "ask", lambda *_: None)
     gone.go()  # claims only
     monkeypatch.undo()
     monkeypatch.setattr(mirroring, "elsewhere", lambda store: True)
