@@ -61,6 +61,11 @@ class FakeVllm:
         """One object for each answer: prompt, pid."""
         return self._lines("answered.jsonl")
 
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """One object for each question: prompt, pid."""
+        return self._lines("asked.jsonl")
+
     def _lines(self, name: str) -> list[dict[str, Any]]:
         path = self.folder / name
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []

@@ -9,7 +9,7 @@ What it does is in the JSON file that FAKE_VLLM names, read again at every quest
     stubborn  SIGTERM is ignored
 
 It has a worker that outlives it, as vLLM's engine core does. Each start adds a line to starts.jsonl beside the file,
-each answer one to answered.jsonl.
+each question and each answer one to asked.jsonl and answered.jsonl.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ OPTIONS = dict(itertools.pairwise(sys.argv[1:]))
 
 def told(name: str, default: Any = None) -> Any:
     return json.loads(TOLD.read_text("utf-8")).get(name, default)
+
+
+def note(name: str, what: Any) -> None:
+    with TOLD.with_name(name).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(what) + "\n")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -71,6 +76,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         with COUNT:
             STATE["running"] += 1
+            note("asked.jsonl", {"prompt": body["messages"][-1]["content"].strip(), "pid": os.getpid()})
         while told("hang"):
             time.sleep(0.05)
         time.sleep(told("answer", 0))
@@ -81,8 +87,8 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
         choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
         name = self.headers.get("X-Request-Id", "none")
-        with COUNT, TOLD.with_name("answered.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"prompt": body["messages"][-1]["content"].strip(), "pid": os.getpid()}) + "\n")
+        with COUNT:
+            note("answered.jsonl", {"prompt": body["messages"][-1]["content"].strip(), "pid": os.getpid()})
         answer = {"id": f"chatcmpl-{name}", "object": "chat.completion", "model": body["model"], "choices": [choice]}
         self.reply(200, json.dumps({**answer, "usage": usage}))
 
@@ -97,8 +103,7 @@ def main() -> None:
         "secrets": secrets,
         "port": OPTIONS["--port"],
     }
-    with STARTS.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    note(STARTS.name, line)
     dies = told("dies")
     if dies and len(STARTS.read_text("utf-8").splitlines()) <= dies.get("times", 1_000):
         time.sleep(told("start", 0))

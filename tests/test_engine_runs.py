@@ -104,3 +104,26 @@ def test_an_engine_that_cannot_start_stops_the_run_with_its_words(tmp_path: Path
     fake.tell()  # the GPU is there now
     run.json("run", str(run.manifest), "--yes")
     assert texts(run) == wanted(6)
+
+
+@pytest.mark.parametrize(
+    ("told", "number"),
+    [({"start": 600}, signal.SIGINT), ({"hang": True}, signal.SIGTERM)],
+    ids=["while it starts", "while it answers"],
+)
+def test_a_run_that_is_interrupted_takes_its_engine_along(
+    tmp_path: Path, fake: FakeVllm, told: dict[str, object], number: signal.Signals
+) -> None:
+    fake.tell(**told)
+    run = managed(tmp_path, fake, 6)
+    first = run.start("run", str(run.manifest), "--yes")
+    try:
+        eventually(lambda: fake.starts, 60)
+        if "hang" in told:
+            eventually(lambda: fake.asked, 60)
+        first.send_signal(number)
+        first.communicate(timeout=60)
+    finally:
+        first.kill()
+    assert first.returncode == 130
+    assert not runs(fake.starts[0]["pid"]) and not runs(fake.starts[0]["worker"])
