@@ -79,6 +79,7 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_fallback_",
     "test_engine_server",
     "test_engine_runs",
+    "test_engine_orphans",
     "test_notifying",
     "test_pruning",
     "test_provider_bedrock_runs",
