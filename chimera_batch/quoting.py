@@ -60,6 +60,8 @@ def document(ctx: Context, facts: Sequence[StageFacts]) -> dict[str, Any]:
     left = {name: max(Decimal(0), cap - known.committed(run, name)) for name, cap in caps.items()}
     money = estimate.Money(ctx.budget_usd, known.committed(run), ctx.budget_day_usd, left)
     shown = estimate.document(run, facts, money, today=ctx.today)
+    now = {stage.name for stage in ctx.project.stages if stage.kind == "ask" and ctx.profile(stage).asks}
+    shown["now"] = [entry for entry in shown["now"] if entry["stage"] in now]  # not advice that a host cannot take
     shown["warnings"] += _too_few(ctx, {stage["stage"]: stage["requests"] for stage in shown["stages"]})
     return shown
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chimera_batch.cutting import Some, cuts, cutter_of
+from chimera_batch.errors import InputError
 from chimera_batch.packing import Cutter, Limits, Planned, plan
 
 Request = tuple[int, int]  # bytes, tokens
@@ -213,3 +217,42 @@ def test_planned_cuts_are_the_same_in_any_portions(sizes: list[int], portion: in
         for number, count in cutter.split(some, some):
             found[number] += count
     assert found == sizes
+
+
+# -- from what is to be packed to the requests of each shard
+
+STAGE: Any = SimpleNamespace(name="one", calls=[SimpleNamespace(provider="bedrock")])
+
+
+def todo(requests: int, portion: int = 7, size: int = 1) -> list[Some]:
+    """Requests "0", "1", …, whose lines lie in the opposite order."""
+    places = [range(begin, min(begin + portion, requests)) for begin in range(0, requests, portion)]
+    return [
+        Some([str(n) for n in some], [requests - n for n in some], [size] * len(some), [1] * len(some))
+        for some in places
+    ]
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 4))
+def test_every_request_is_in_one_cut_with_its_own_line(requests: int, portion: int, least: int) -> None:
+    limits = Limits(10, 10**9, min_requests=least)
+    if requests < least:
+        return
+    found = list(cuts(todo(requests, portion), cutter_of(STAGE, limits, todo(requests, portion))))
+    assert [int(name) for cut in found for name in cut.ids] == list(range(requests))
+    assert [place for cut in found for place in cut.lines] == [requests - n for n in range(requests)]
+    assert [cut.first for cut in found] == [int(cut.ids[0]) for cut in found]
+    assert all(least <= len(cut.ids) <= 10 for cut in found)
+
+
+@pytest.mark.parametrize(
+    ("requests", "size", "message"),
+    [
+        (99, 1, "99 requests are to be asked, and bedrock takes no batch of fewer than 100; none of them was sent"),
+        (200, 20, "the 200 requests are too large for batches of 100 each, the fewest that bedrock takes"),
+    ],
+)
+def test_why_no_cut_serves_a_host(requests: int, size: int, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        cutter_of(STAGE, Limits(1_000, 1_000, min_requests=100), todo(requests, size=size))
+    assert caught.value.where == "stage one" and "min_requests: N" in str(caught.value.hint)

@@ -95,6 +95,7 @@ def test_a_run_through_the_command_line(site: Site) -> None:
     manifest = site.write(250, max_requests=200)
     checked = call("check", manifest, "--json")
     assert checked.code == 0 and checked.document["warnings"] == []
+    assert call("estimate", manifest, "--json").document["now"] == []  # no advice that Bedrock cannot take
     done = call("run", manifest, "--yes", "--json")
     assert done.code == 0, done.err
     stage = stage_of(done.document, "one")
@@ -121,40 +122,27 @@ def test_too_few_requests_are_said_before_any_is_sent(site: Site) -> None:
     assert site.service.seen["create"] == 0 and site.staged == []
 
 
-def test_a_lower_quota_is_one_line_of_the_manifest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.bedrock_service.LEAST", 10)
-    assert site.run(site.write(12, min_requests=10))["answered"] == 12
-
-
 def test_no_window_of_now(site: Site) -> None:
     with pytest.raises(InputError, match="bedrock has no window now, only 24h"):
         site.run(site.write(150, {"window": "now"}))
 
 
-@pytest.mark.parametrize("reply", ["lost", "broken", "throttled", "full"])
-def test_what_may_pass_at_create_makes_one_job(site: Site, reply: str) -> None:
-    site.service.creates = [reply]
+@pytest.mark.parametrize("replies", [["lost"], ["throttled", "full", "full", "broken"]], ids="-".join)
+def test_what_may_pass_at_create_makes_one_job(site: Site, replies: list[str]) -> None:
+    site.service.creates = list(replies)
     assert site.run(site.write(120))["answered"] == 120
     assert len(site.service.jobs) == 1 and once(site.service, 120) and site.staged == []
-    assert site.service.seen["create"] == (1 if reply == "lost" else 2)
+    assert site.service.seen["create"] == (1 if replies == ["lost"] else 5)
+    if "full" in replies:  # waited for, longer each time
+        assert any("the queue of bedrock" in line or "too many jobs" in line for line in site.said)
 
 
-def test_a_full_queue_is_waited_for_longer_each_time(site: Site) -> None:
-    site.service.creates = ["full"] * 3
-    assert site.run(site.write(120))["answered"] == 120
-    assert any("the queue of bedrock" in line or "too many jobs" in line for line in site.said)
-
-
-@pytest.mark.parametrize(
-    ("reply", "kind", "message"),
-    [("denied", AccountRefused, "not authorized"), ("invalid", ProviderRefused, "model identifier is invalid")],
-)
-def test_what_does_not_pass_is_said_and_leaves_nothing(
-    site: Site, reply: str, kind: type[Exception], message: str
-) -> None:
+def test_what_does_not_pass_is_said_and_leaves_nothing(site: Site) -> None:
     manifest = site.write(120)
-    site.service.creates = [reply]
-    with pytest.raises(kind, match=message):
+    site.service.creates = ["denied", "invalid"]
+    with pytest.raises(AccountRefused, match="not authorized"):
+        site.run(manifest)
+    with pytest.raises(ProviderRefused, match="model identifier is invalid"):
         site.run(manifest)
     assert site.service.jobs == {} and site.staged == []
     assert site.run(manifest)["answered"] == 120 and once(site.service, 120)
@@ -272,14 +260,6 @@ def test_a_pilot_and_a_canary_are_jobs_too(site: Site) -> None:
 def _renamed(manifest: Path) -> dict[str, Any]:
     """The same run with another name, so that its stage is asked anew."""
     return {**yaml.safe_load(manifest.read_text("utf-8")), "run": "again"}
-
-
-def test_a_second_runner_waits_for_the_first_ones_job(site: Site) -> None:
-    manifest = site.write(120)
-    with pytest.raises(NotFinished):
-        site.run(manifest, detach=True)
-    assert site.run(manifest)["answered"] == 120
-    assert site.service.seen["create"] == 1 and once(site.service, 120)
 
 
 def test_over_a_server_that_checks_signatures_and_keeps_parts(

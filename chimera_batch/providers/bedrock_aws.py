@@ -38,8 +38,15 @@ _NOT_SENT = (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.ProxyConn
 _NETWORK = (sdk.HTTPClientError, sdk.ConnectionError, sdk.IncompleteReadError, sdk.FlexibleChecksumError)
 _ASKS_THE_NETWORK = ("container-role", "iam-role")  # credential providers that would call out
 
-# A repeat is the Caller's to decide, as for every other host: botocore would send a create again.
-_ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=120, max_pool_connections=16)
+# A repeat is the Caller's to decide, as for every other host: botocore would send a create again. An object may be sent
+# again part by part.
+_ONCE = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=120)
+_PARTS = Config(
+    retries={"mode": "standard", "total_max_attempts": 3},
+    connect_timeout=10,
+    read_timeout=120,
+    max_pool_connections=16,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ def clients(profile: Profile) -> Clients:
     try:
         session = boto3.session.Session(region_name=profile.region or None)
         jobs: BedrockClient = session.client("bedrock", endpoint_url=profile.base_url, config=_ONCE)
-        return Clients(jobs, session.client("s3", config=_ONCE))
+        return Clients(jobs, session.client("s3", config=_PARTS))
     except sdk.BotoCoreError as error:
         raise InputError(f"{profile.name}: {error}", hint=_hint(profile)) from None
     except ValueError as error:  # botocore's word for a malformed endpoint
