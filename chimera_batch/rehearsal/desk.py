@@ -17,9 +17,10 @@ from chimera_batch.rehearsal.asks import key_of
 from chimera_batch.rehearsal.bill import Bill
 from chimera_batch.rehearsal.caches import Shelf
 from chimera_batch.rehearsal.clerk import Clerk, Errand, Mind, find_mind
-from chimera_batch.rehearsal.faults import Faults
+from chimera_batch.rehearsal.faults import Fault, Faults, checked
 from chimera_batch.rehearsal.files import Files
 from chimera_batch.rehearsal.flex import Flex
+from chimera_batch.rehearsal.knobs import BadSetting
 from chimera_batch.rehearsal.pace import Pace
 from chimera_batch.rehearsal.state import Roll, sweep
 from chimera_batch.rehearsal.upstream import Link, Upstream
@@ -55,10 +56,11 @@ class Desk:
         above = Upstream(options.upstream) if options.upstream else None
         self.clerk = Clerk(options.mind or find_mind(), tariff.load(self.settings), self.settings, above)
         self._flex = Flex(self.settings)
+        first = _faults(self.settings)
         self._held = _hold(state / "lock")  # from here on nothing but the disk can be wrong
         sweep(state)
         self.files = Files(state / "files")
-        self.faults = Faults(state / "faults.json")
+        self.faults = Faults(state / "faults.json", first)
         self.bill = Bill(state / "billing.jsonl")
         self.planted = Roll(state / "planted.jsonl")
         self._shelf = Shelf()
@@ -129,6 +131,14 @@ class Desk:
 def _pace(options: Options, settings: Mapping[str, Any]) -> Pace:
     low, high = settings.get("work_seconds", Pace().work)
     return Pace(options.speed, options.seed, work=(float(low), float(high)))
+
+
+def _faults(settings: Mapping[str, Any]) -> list[Fault]:
+    """What a new state folder begins with."""
+    try:
+        return [checked(fault) for fault in settings.get("faults", ())]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadSetting(f"faults must be a list of faults: {error}") from error
 
 
 def _hold(path: Path) -> IO[bytes]:

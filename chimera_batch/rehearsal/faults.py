@@ -86,14 +86,19 @@ OF_ROWS = frozenset({"drop_rows", "error_rows", "malformed_line", "duplicate_row
 
 
 class Faults:
-    """Faults that still wait, kept in ``faults.json`` so that a restart forgets none and repeats none."""
+    """Faults that still wait, kept in ``faults.json`` so that a restart forgets none and repeats none.
 
-    def __init__(self, path: Path) -> None:
+    ``first``: those that a new state folder begins with.
+    """
+
+    def __init__(self, path: Path, first: Iterable[Mapping[str, Any]] = ()) -> None:
         self._path = path
         self._lock = threading.Lock()
         self._waiting: list[Fault] = []
         if path.exists():
             self._waiting = [checked(fault) for fault in orjson.loads(path.read_bytes())]
+        elif new := list(first):
+            self.add(new)
 
     def add(self, faults: Iterable[Mapping[str, Any]]) -> None:
         """Raises ValueError for a fault of no known kind."""
