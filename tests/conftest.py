@@ -83,6 +83,7 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_notifying",
     "test_pruning",
     "test_provider_bedrock_runs",
+    "test_few",
 )
 
 

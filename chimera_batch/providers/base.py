@@ -109,7 +109,7 @@ class Provider(Protocol):
         ...
 
     def create(self, intent: Intent, path: Path, file_id: str | None) -> str:
-        """Create the batch and return its id. Sent once, never retried.
+        """Create the batch and return its id. Sent once, never retried, unless with an idempotency key of the host's.
 
         Raises ProviderRefused / AccountRefused (nothing created), MaybeCreated (look it up), ProviderDown (only when
         it is certain that nothing was created, e.g. 429 or a refused connection).
