@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests import ray_kit
 from tests.cli_kit import call
 from tests.end_to_end import Provider, Rehearsed, provider, stage_of, write_pipeline
+from tests.ray_kit import Jobs
 
 QWEN = "Qwen/Qwen3-235B-A22B-Thinking-2507"
 ROWS = "-- Rows.\n-- reads: nothing\nSELECT 'k' || lpad(n::VARCHAR, 2, '0') AS row_key, n FROM range(20) AS t (n)\n"
@@ -77,7 +79,9 @@ def test_a_manifest_plants_its_own_bad_night(tmp_path: Path) -> None:
     assert done.code != 0 and "no fault of kind 'fire'" in done.err
 
 
-def test_without_its_engine_a_run_goes_on_at_the_host_that_is_named_next(served: Provider, tmp_path: Path) -> None:
+def test_without_its_engine_a_run_goes_on_at_the_host_that_is_named_next(
+    served: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A paid run as far as this program knows: the host happens to be the loopback server."""
     before = len(served.bill)
     vllm = {"provider": "vllm", "model": QWEN, "max_output_tokens": 2000}
@@ -89,10 +93,9 @@ def test_without_its_engine_a_run_goes_on_at_the_host_that_is_named_next(served:
     told["prices"] = "prices.toml"
     (tmp_path / "prices.toml").write_text(PRICES, encoding="utf-8")
     path = write_pipeline(tmp_path, told, FILES)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEEPINFRA_TOKEN", "a-key-for-nobody")
-        patch.setenv("CHIMERA_POLL_SECONDS", "0.05")
-        done = call("--json", "run", path, "--yes", "--store", tmp_path / "store")
+    monkeypatch.setenv("DEEPINFRA_TOKEN", "a-key-for-nobody")
+    monkeypatch.setenv("CHIMERA_POLL_SECONDS", "0.05")
+    done = call("--json", "run", path, "--yes", "--store", tmp_path / "store")
     assert done.code == 0, done.out + done.err
     (stage,) = done.document["stages"]
     assert stage["switches"][0]["reason"].startswith("no_gpu: ") and stage["answered"] == 20
@@ -108,3 +111,33 @@ usd_per_hour = "2.50"
 input_tokens_per_second = "1000"
 output_tokens_per_second = "100"
 """
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    yield from ray_kit.jobs(tmp_path)
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+def test_a_ray_job_that_cannot_run_is_left_too(
+    served: Provider, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fallback: bool
+) -> None:
+    before = len(served.bill)
+    flags = {"raise_after": 0, "bad_drivers": 9, "says": "No CUDA GPUs are available"}
+    engine = {"kind": "ray", "python": jobs.python, "folder": str(jobs.folder), "flags": flags}
+    ray = {"provider": "ray", "model": QWEN, "max_output_tokens": 2000}
+    told = manifest([ray, HOSTED] if fallback else [ray], assume={"input_tokens": 20, "output_tokens": 50})
+    told["providers"] = {"ray": {"engine": engine}, "deepinfra": {"base_url": f"{served.url}/deepinfra/v1"}}
+    told["prices"] = "prices.toml"
+    path = write_pipeline(tmp_path, told, FILES)
+    (tmp_path / "prices.toml").write_text(PRICES.replace("vllm", "ray"), encoding="utf-8")
+    monkeypatch.setenv("DEEPINFRA_TOKEN", "a-key-for-nobody")
+    monkeypatch.setenv("CHIMERA_POLL_SECONDS", "0.05")
+    done = call("--json", "run", path, "--yes", "--store", tmp_path / "store")
+    if not fallback:
+        assert done.code == 2 and "No CUDA GPUs are available" in done.error["message"]
+        return
+    assert done.code == 0, done.out + done.err
+    (stage,) = done.document["stages"]
+    assert stage["switches"][0]["reason"].startswith("no_gpu: ray: ") and stage["answered"] == 20
+    assert {line["profile"] for line in served.bill[before:]} == {"deepinfra"}
