@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chimera_batch import settings
-from chimera_batch.errors import InputError, MaybeCreated, ProviderDown, ProviderRefused
-from chimera_batch.providers import bedrock_shapes, missing_access
+from chimera_batch.errors import AccountRefused, InputError, MaybeCreated, ProviderDown, ProviderRefused
+from chimera_batch.providers import bedrock_aws, bedrock_shapes, missing_access
+from chimera_batch.providers.bedrock import BedrockProvider
 from chimera_batch.providers.bedrock_aws import fault_of
 from chimera_batch.providers.bedrock_staging import parts
 from chimera_batch.providers.profiles import builtin, refuses, rehearsed, with_overrides
@@ -257,6 +258,22 @@ def test_results_that_have_gone_are_a_refusal(tmp_path: Path) -> None:
     host.objects.clear()
     with pytest.raises(ProviderRefused, match="it is not there"):
         list(provider.fetch(state, tmp_path))
+
+
+def test_what_a_gateway_repeats_is_taken_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The token of a session is sent with every request."""
+    _environment(monkeypatch, tmp_path)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "a-sessions-token")
+    made = bedrock_aws.clients(_without(base_url="http://host.test"))
+    assert list(made.secrets()) == ["very-secret", "a-sessions-token"]
+    host = BedrockHost()
+    known = host.provider()
+    provider = BedrockProvider(known.profile, clients=replace(known._clients, secrets=made.secrets))
+    echo = "X-Amz-Security-Token: a-sessions-token, and very-secret"
+    host.fail("GET", f"{host.create_path}/x", host.refusal(403, "AccessDeniedException", echo))
+    with pytest.raises(AccountRefused) as caught:
+        provider.state("x")
+    assert "X-Amz-Security-Token: ***, and ***" in str(caught.value)
 
 
 def test_it_takes_batches_only() -> None:

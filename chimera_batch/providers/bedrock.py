@@ -38,14 +38,19 @@ class BedrockProvider:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.profile = profile
-        # No secret to keep out of messages: requests are signed, and the key stays here.
-        self._calls = calling.Caller(profile.name, bedrock_aws.CAUGHT, "", sleep, bedrock_aws.fault_of)
         self._clients = clients or bedrock_aws.clients(profile)
+        self._calls = calling.Caller(profile.name, bedrock_aws.CAUGHT, "", sleep, self._fault)
         self._jobs, self._staging = self._clients.jobs, Staging(self._clients.objects)
 
     @property
     def realm(self) -> str:
         return calling.realm(self.profile)
+
+    def _fault(self, error: Exception) -> Fault:
+        fault = bedrock_aws.fault_of(error)
+        for secret in self._clients.secrets():
+            fault = faults.without(secret, fault)
+        return fault
 
     def upload(self, intent: Intent, path: Path) -> str | None:
         """The wire file as a job reads it, in the bucket; its address, which holds the intent's file name."""

@@ -1,11 +1,14 @@
 """What the Bedrock adapter needs of AWS: clients, whether there are credentials, and what botocore's errors mean.
 
-boto3 finds credentials in its own ordinary way. Requests are signed: the secret key never leaves this machine.
+boto3 finds credentials in its own ordinary way. Requests are signed, so the secret key never leaves this machine; the
+token of a session does, and a gateway could repeat it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import boto3.session
@@ -51,10 +54,12 @@ _PARTS = Config(
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """The service's client, and that of the bucket in which files are handed over."""
+    """The service's client, and that of the bucket in which files are handed over; ``secrets``: what no message may
+    hold, as it is now."""
 
     jobs: BedrockClient
     objects: S3Client
+    secrets: Callable[[], Sequence[str]] = tuple
 
 
 def clients(profile: Profile) -> Clients:
@@ -62,11 +67,20 @@ def clients(profile: Profile) -> Clients:
     try:
         session = boto3.session.Session(region_name=profile.region or None)
         jobs: BedrockClient = session.client("bedrock", endpoint_url=profile.base_url, config=_ONCE)
-        return Clients(jobs, session.client("s3", config=_PARTS))
+        return Clients(jobs, session.client("s3", config=_PARTS), partial(_secrets, session))
     except sdk.BotoCoreError as error:
         raise InputError(f"{profile.name}: {error}", hint=_hint(profile)) from None
     except ValueError as error:  # botocore's word for a malformed endpoint
         raise InputError(str(error), hint="export AWS_ENDPOINT_URL=https://host[:port]") from error
+
+
+def _secrets(session: boto3.session.Session) -> Sequence[str]:
+    try:
+        found = session.get_credentials()
+        known = found.get_frozen_credentials() if found else None
+    except sdk.BotoCoreError:  # then there is nothing that could have been sent
+        return ()
+    return [one for one in (known.secret_key, known.token) if one] if known else ()
 
 
 def missing(profile: Profile) -> InputError | None:
