@@ -123,13 +123,15 @@ def test_reasoning_is_split_off(text: str, thinks: bool, reasoning: str | None, 
 
 def row(**changes: Any) -> dict[str, Any]:
     said = {"custom_id": custom_id(1), "reasoning": "two and two", "text": "four", "finish": "stop"}
-    return {**said, "input_tokens": 9, "output_tokens": 5, "reasoning_tokens": 3, **changes}
+    return {**said, "input_tokens": 9, "output_tokens": 5, "reasoning_tokens": 3, "began": 7.0, "ended": 8.5, **changes}
 
 
 def test_an_answer_is_read_as_any_hosts_is() -> None:
     reply = openai_shapes.decode(json.dumps(ray_lines.answer(row(), "tiny", 7)).encode())
     assert (reply.outcome, reply.text, reply.reasoning, reply.model) == ("ok", "four", "two and two", "tiny")
     assert reply.usage is not None and reply.usage[:1] + reply.usage[4:] == (9, 5, 3)
+    assert ray_lines.answer(row(), "tiny", 7)["engine"] == {"began": "7.000", "ended": "8.500"}
+    assert ray_lines.answer(row(began=0.0, ended=0.0), "tiny", 7)["engine"] == {}
 
 
 def test_an_answer_that_was_cut_in_its_thought_is_truncated() -> None:

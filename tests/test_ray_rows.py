@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,6 +88,8 @@ def test_an_answer() -> None:
         "reasoning": None,
         "text": "four",
         "finish": "stop",
+        "began": 0.0,
+        "ended": 0.0,
         "input_tokens": 5,
         "output_tokens": 4,
         "reasoning_tokens": 0,
@@ -136,5 +140,7 @@ def test_an_engine_leaves_a_sign_of_life_and_says_how_each_request_ended(tmp_pat
 
     got = asyncio.run(consume())
     assert got == outputs and len(list(tmp_path.glob("beat-*"))) == 1
-    assert [output.metrics for output in got] == [None, None, ray_rows.Seen("length")]
-    json.dumps(vars(got[2].metrics))
+    assert [output.metrics for output in got[:2]] == [None, None]
+    seen = got[2].metrics
+    assert seen.finish == "length" and time.time() - 60 < seen.began <= seen.ended <= time.time()
+    json.dumps(dataclasses.asdict(seen))  # which is what becomes of it

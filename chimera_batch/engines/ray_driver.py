@@ -27,6 +27,7 @@ _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "SPT_NOENV": "1",  # workers rename themselves over their environment otherwise, and our mark is in there
+    "PYTHONSAFEPATH": "1",  # the files beside the driver are no modules of theirs
     "PYTHONUNBUFFERED": "1",  # last words reach the log
     "NO_COLOR": "1",
 }
@@ -73,7 +74,7 @@ def missing(python: str) -> tuple[str, ...]:
     """What an interpreter lacks of ray[data] and vllm. Raises EngineFailed where it cannot be asked."""
     try:
         said = subprocess.run(  # noqa: S603 - the interpreter that the person names, and our own code
-            [python, "-P", "-c", _LOOK], capture_output=True, check=True, timeout=120, text=True, env=_environment()
+            [python, "-c", _LOOK], capture_output=True, check=True, timeout=120, text=True, env=_environment()
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise EngineFailed(f"{python} cannot be asked for its Ray: {error}", why="not_installed", hint=HINT) from error
@@ -86,7 +87,7 @@ def _environment() -> dict[str, str]:
 
 def _spawn(folder: Path, number: int, python: str, environment: dict[str, str], log: int) -> int:
     """Not ``subprocess``: that one wants its children waited for, and this one is to outlive us."""
-    argv = [python, "-P", str(Path(ray_job.__file__).resolve()), str(folder.resolve()), str(number)]
+    argv = [python, str(Path(ray_job.__file__).resolve()), str(folder.resolve()), str(number)]
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, log, 1),

@@ -1,6 +1,6 @@
 """The driver of one Ray job: asks vLLM, under Ray Data, what the job's folder has no answer to yet.
 
-Run as a file, ``python -P ray_job.py FOLDER NUMBER``, by the interpreter that has Ray and vLLM. That one need not have
+Run as a file, ``python ray_job.py FOLDER NUMBER``, by the interpreter that has Ray and vLLM. That one need not have
 this package, so its two companions are read from the files beside it and travel to Ray's workers by value.
 
 ``requests.jsonl`` and ``job.json`` are what it reads; results go to ``part-NUMBER.jsonl``, durable block by block, so a
@@ -61,7 +61,7 @@ class Results:
         weights = [line["response"]["body"].get("usage", {}).get("completion_tokens", 0) for line in lines]
         parts = ray_lines.shares(now - self._billed + self._owed, weights)
         for line, part in zip(lines, parts, strict=True):
-            line["engine"] = {**about, "seconds": ray_lines.seconds(part)}
+            line["engine"] = {**about, "seconds": ray_lines.seconds(part), **line.get("engine", {})}
         self._file.write(b"".join(json.dumps(line, ensure_ascii=False).encode() + b"\n" for line in lines))
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -151,7 +151,8 @@ def pipeline(job: Mapping[str, Any], folder: Path, gpus: float) -> Any:
         detokenize_stage=False,
     )
     known = {**job, "thinks": bool(kwargs.get("reasoning_parser")), "trust": bool(kwargs.get("trust_remote_code"))}
-    light = {"num_cpus": 0.25}
+    # One process an engine renders and one reads: more of them start by the dozen, and each takes seconds to import.
+    light = {"num_cpus": 0.25, "concurrency": job["replicas"]}
     made = build_processor(
         config,
         preprocess=partial(ray_rows.prepare, job=known),

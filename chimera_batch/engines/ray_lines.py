@@ -130,7 +130,8 @@ def split(text: str, *, thinks: bool) -> tuple[str | None, str | None]:
 def answer(row: Mapping[str, Any], model: str, created: int) -> dict[str, Any]:
     """One answered row as a line of a batch's output file.
 
-    ``row``: custom_id, reasoning, text, finish, input_tokens, output_tokens, reasoning_tokens, as the workers give it.
+    ``row``: custom_id, reasoning, text, finish, input_tokens, output_tokens, reasoning_tokens, began and ended (seconds
+    since the epoch, 0 where nobody knows), as the workers give it.
     """
     message = {"role": "assistant", "content": row["text"], "reasoning": row["reasoning"]}
     usage = {
@@ -142,7 +143,8 @@ def answer(row: Mapping[str, Any], model: str, created: int) -> dict[str, Any]:
     choice = {"index": 0, "message": message, "finish_reason": row["finish"]}
     body = {"object": "chat.completion", "created": created, "model": model, "choices": [choice], "usage": usage}
     body["id"] = f"chatcmpl-{row['custom_id']}"
-    return _line(row["custom_id"], 200, body)
+    times = {name: f"{row[name]:.3f}" for name in ("began", "ended") if row[name]}
+    return {**_line(row["custom_id"], 200, body), "engine": times}
 
 
 def failure(custom_id: str, said: str) -> dict[str, Any]:

@@ -85,12 +85,15 @@ def finish(row: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, Any]:
     text = row["generated_text"]
     if thought and ray_lines.CLOSE not in text:  # the mark is a special token here, and left out of the text
         text = words.decode(made[:thought]) + words.decode(made[thought:], skip_special_tokens=True)
+    seen = row.get("metrics") or {}
     reasoning, content = ray_lines.split(text, thinks=bool(row["thinks"]))
     return {
         "custom_id": row["custom_id"],
         "reasoning": reasoning,
         "text": content,
-        "finish": (row.get("metrics") or {}).get("finish") or _finish(row, len(made)),
+        "finish": seen.get("finish") or _finish(row, len(made)),
+        "began": float(seen.get("began") or 0),
+        "ended": float(seen.get("ended") or 0),
         "input_tokens": int(row["num_input_tokens"]),
         "output_tokens": len(made),
         "reasoning_tokens": len(made) if reasoning is not None and content is None else thought,
@@ -105,9 +108,14 @@ def _finish(row: Mapping[str, Any], made: int) -> str:
 
 @dataclass
 class Seen:
-    """What Ray's stage leaves out of a finished request; it travels as its ``metrics``."""
+    """What Ray's stage leaves out of a finished request; it travels as its ``metrics``.
+
+    ``began`` and ``ended`` are when the engine took it and was done with it, in seconds since the epoch.
+    """
 
     finish: str | None
+    began: float
+    ended: float
 
 
 def watched(stage: type[Any], folder: str) -> type[Any]:
@@ -130,12 +138,13 @@ def _counted(generate: Callable[..., AsyncIterator[Any]], beat: Path) -> Callabl
 
     async def counted(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         nonlocal last
+        began = time.time()
         async for output in generate(*args, **kwargs):
             if time.monotonic() - last > BEAT:
                 last = time.monotonic()
                 beat.touch()
             if output.finished:
-                output.metrics = Seen(output.outputs[0].finish_reason)
+                output.metrics = Seen(output.outputs[0].finish_reason, began, time.time())
             yield output
 
     return counted

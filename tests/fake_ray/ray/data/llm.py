@@ -70,11 +70,13 @@ class Processor:
         if "FAIL" in words:
             return row | {"__inference_error__": "VLLMValidationError: The decoder prompt is longer than the context"}
         text = words[::-1][: row["sampling_params"]["max_tokens"]]
+        now = time.time()
+        row["metrics"] = {"finish": None, "began": now - 0.01, "ended": now}
         row |= {"generated_text": text, "generated_tokens": list(map(ord, text)), "num_input_tokens": len(words)}
         return self.after(row) | {"__inference_error__": ""}
 
 
 def build_processor(config: vLLMEngineProcessorConfig, **more: Any) -> Processor:
     assert config.should_continue_on_error and not config.log_engine_metrics
-    assert more["preprocess_map_kwargs"] == more["postprocess_map_kwargs"] == {"num_cpus": 0.25}
+    assert more["preprocess_map_kwargs"] == more["postprocess_map_kwargs"] == {"num_cpus": 0.25, "concurrency": 1}
     return Processor(config, more["preprocess"], more["postprocess"])
