@@ -7,7 +7,7 @@ so that a landing that was cut short can never be taken for a later, complete on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,8 +44,12 @@ class Known:
     some: int = 0  # how many of the others may have been, it is not known which
 
 
-def land(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:
+def land(
+    ctx: Context, shard: Shard, attempt: Attempt, state: BatchState, believed: Callable[[], bool] = lambda: True
+) -> bool:
     """Download, keep, decode, reconcile, and write the fact. True when this call wrote it.
+
+    ``believed``: asked where fewer lines came than the batch says are done; no lets it be looked at again later.
 
     Raises NeedsDecision when the batch is not ours after all, AccountRefused when the account refused every row.
     """
@@ -57,6 +61,8 @@ def land(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> boo
         if decoded.found < attempt.requests:  # perhaps a file was not all there yet, or its download was cut short
             again = landing.download(state)
             decoded = landing.decode(again, sent) if _size(again) > _size(files) else decoded
+        if decoded.lines < min(state.done, attempt.requests) and not believed():  # one of two files may show later
+            return False
         known = Known(state.usage, None if absent == "missing" else frozenset())
         landed = landing.land(decoded, sent, state.status, known)
     clean(ctx, shard, attempt)

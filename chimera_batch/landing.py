@@ -42,6 +42,11 @@ class Decoded:
         """How many of the ids sent have a line."""
         return len(self.tally.seen)
 
+    @property
+    def lines(self) -> int:
+        """How many came, odd ones included and blank ones not."""
+        return self.found + self.tally.quarantined
+
 
 @dataclass(frozen=True, slots=True)
 class Results:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import get_args
 
 from chimera_batch import asking, collecting, recovery
@@ -67,8 +68,9 @@ def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
         if attempt.cancel_asked and state.phase == "working" and not stopping:
             with suppress(ProviderRefused):  # it may be over by now
                 host.cancel(attempt.batch)
-        if state.phase == "ended" and (state.files or _settled(ctx, shard, attempt, state)):
-            return collecting.land(ctx, shard, attempt, state)
+        settled = partial(_settled, ctx, shard, attempt, state)
+        if state.phase == "ended" and (state.files or settled()):
+            return collecting.land(ctx, shard, attempt, state, settled)
     except ProviderDown as error:
         ctx.note(shard, str(error))
         return False
@@ -84,12 +86,13 @@ def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
 
 
 def _settled(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:
-    """Whether a batch has been over without any file for long enough to believe it: what no file holds is asked, and
-    paid, again, and a host may be slow to show a file."""
+    """Whether a batch has been over without all of its files for long enough to believe it: what no file holds is
+    asked, and paid, again, and a host may be slow to show a file."""
     ctx.ledger.seen(shard, attempt, state.status, state.done)
     if ctx.clock() - (attempt.seen_at or attempt.at) >= ctx.timing.settle:
         return True
-    ctx.note(shard, f"{attempt.batch} is {state.status!r} and has no results; waiting in case they show late")
+    lacks = "lacks some" if state.files else "has no"
+    ctx.note(shard, f"{attempt.batch} is {state.status!r} and {lacks} results; waiting in case they show late")
     return False
 
 

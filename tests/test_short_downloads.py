@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chimera_batch.records import BatchState
-from tests.support import Bench, Clock, FakeHost, answered, bench, write_project
+from tests.support import Batch, Bench, Clock, FakeHost, answered, bench, write_project
 
 
 class Cutting(FakeHost):
@@ -54,3 +55,35 @@ def test_a_download_cut_short_is_fetched_again(tmp_path: Path, size: int, status
 def test_the_longer_one_of_two_downloads_counts(tmp_path: Path) -> None:
     one = landed(tmp_path, 2 * LINE + 9, LINE + 9)
     assert one.pairs[0][1].outcomes == {"ok": 2, "missing": 1}
+
+
+class Slow(FakeHost):
+    """It says that all are done before all of their lines can be had."""
+
+    whole_at = 0.0
+
+    def _state(self, batch: Batch) -> BatchState:
+        return replace(super()._state(batch), done=3)
+
+    def fetch(self, batch: BatchState, folder: Path) -> Iterator[Path]:
+        for path in super().fetch(batch, folder):
+            if self.clock() < self.whole_at:
+                path.write_bytes(path.read_bytes()[:LINE])
+            yield path
+
+
+@pytest.mark.parametrize(("late", "outcomes"), [(100.0, {"ok": 3}), (1e9, {"ok": 1, "missing": 2})])
+def test_a_file_that_shows_late_is_waited_for(tmp_path: Path, late: float, outcomes: dict[str, int]) -> None:
+    """The error file may come first. What it does not hold is not asked, and paid, again before that is believed."""
+    project = write_project(tmp_path)
+    host = Slow(project.profiles["openai"], Clock())
+    one = bench(project, host=host)
+    one.go()
+    host.answer("batch-1", answer)
+    host.whole_at = host.clock() + late
+    one.go()
+    assert one.pairs[0][1].stand == "submitted"
+    assert "lacks some results" in "".join(one.said)
+    host.clock.now += one.ctx.timing.settle
+    one.go()
+    assert one.pairs[0][1].outcomes == outcomes

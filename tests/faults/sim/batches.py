@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from chimera_batch.providers import anthropic_shapes, openai_shapes
 from tests.faults.sim import answers
 
 NEVER = 1e12
@@ -107,6 +109,15 @@ class SimBatch:
         if "rows_shuffled" in self.kinds:
             random.Random(self.id).shuffle(lines)
         return b"".join(line + b"\n" for line in lines)
+
+    def odd_lines(self) -> int:
+        """How many lines of its results are no first line of a request of its own."""
+        shapes = anthropic_shapes if self.dialect == "anthropic" else openai_shapes
+        own, lines = set[str](), self.results("all").split(b"\n")[:-1]
+        for line in lines:
+            with suppress(ValueError):
+                own.add(shapes.decode(line).custom_id)
+        return len(lines) - len(own & {row.custom_id for row in self.rows})
 
 
 def _openai(batch: SimBatch, now: float) -> dict[str, Any]:

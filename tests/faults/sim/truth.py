@@ -20,6 +20,7 @@ from chimera_batch.stores.base import Store
 from tests.faults.sim.host import Execution, HostWorld
 from tests.faults.sim.playing import Ended
 from tests.faults.sim.store import Objects
+from tests.faults.sim.world import ERRORS
 from tests.support import MemoryStore
 
 RESEND = "a person said: resend"
@@ -155,6 +156,32 @@ def surface(ended: Ended) -> Iterator[str]:
             yield f"{ended.command} ended well and is {document['state']!r}"
     elif error is None and not ended.killed and ended.command in {"run", "advance"}:
         yield f"{ended.command} ended without a document"
+
+
+_SILENT = {"discard", "cancel", "state", "find_uploads"}  # tried again by the next pass, and passed over by some
+
+
+def told(ended: Ended) -> Iterator[str]:
+    """Every call that failed left a line: of progress, or in the error that the command ended with."""
+    said = "\n".join([*ended.said, str(ended.error)])
+    for fault in () if ended.killed else ended.process.met:
+        if fault.kind in ERRORS and fault.spot.partition(".")[2] not in _SILENT:
+            word = "credentials" if fault.kind == "credentials" else fault.spot
+            if word not in said:
+                yield f"{ended.command} says nothing of {fault}"
+
+
+def counted(truth: Truth, hosts: Mapping[str, HostWorld]) -> Iterator[str]:
+    """Of every batch that was read whole, the status shows what became of each request and of each odd line."""
+    for shard, attempt in truth.facts.attempts():
+        batch = hosts[shard.provider].batches.get(attempt.batch or "")
+        if attempt.stand != "landed" or batch is None or batch.cuts or batch.problems:
+            continue
+        if sum(attempt.outcomes.values()) != attempt.requests:
+            yield f"{shard.id}.{attempt.number}: {attempt.outcomes} of {attempt.requests} requests"
+        odd = 0 if batch.plan.no_files else batch.odd_lines()
+        if attempt.quarantined != odd:
+            yield f"{shard.id}.{attempt.number}: {attempt.quarantined} lines are in quarantine, {odd} belong there"
 
 
 def tables(objects: Objects, facts: Facts) -> dict[str, str]:

@@ -130,7 +130,7 @@ class Week:
         self.report.log += [f"    {line}" for line in ended.said]
         where = f"{ended.process.machine.name} {ended.process.number}"
         self.report.log.append(f"{self._time()} {ended.command} on {where} ended: {how}{say}")
-        flaws = [*truth.surface(ended), *self._flaws()]
+        flaws = [*truth.surface(ended), *truth.told(ended), *self._flaws()]
         if flaws:
             self.report.flaws += flaws
             raise Failed("; ".join(flaws)) from ended.error
@@ -214,6 +214,7 @@ class Week:
         flaws = [f"other bytes: {stage}" for stage in goal.tables if found.get(stage) != goal.tables[stage]]
         flaws += [f"{s['stage']}: {s['in_flight']} in flight" for s in document["stages"] if s["in_flight"]]
         reader = SimStore(self.desk.objects, self.world.process(0, PATIENCE))
+        flaws += truth.counted(now, self.desk.hosts)
         flaws += truth.rows_as_charged(now, reader)  # type: ignore[arg-type]
         self.report.flaws += flaws
         if flaws:

@@ -92,6 +92,7 @@ class Process:
     dead: bool = False
     wakes: float = 0.0
     over: bool = False
+    met: list[Fault] = field(default_factory=list)  # the faults of its calls
 
     def __post_init__(self) -> None:
         self.until = self.world.clock() + self.patience
@@ -184,6 +185,7 @@ class World:
         fault = next(iter(self.due(spot)), None)
         if fault is not None:
             self.strike(fault)
+            process.met.append(fault)
             if fault.kind == "pause":
                 self.sleep(process, PAUSE)
         return fault
