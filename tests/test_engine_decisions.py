@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chimera_batch import settings
 from chimera_batch.engines import devices, failures, kernel, orphans, record, vllm
 from chimera_batch.engines.kernel import Seen
 from chimera_batch.engines.record import Record
@@ -304,3 +305,17 @@ def test_gpus_are_named_by_the_kernel(tmp_path: Path) -> None:
         (amd / number).mkdir(parents=True)
         (amd / number / "properties").write_text(f"cpu_cores_count 8\nsimd_count {count}\n")
     assert devices.gpus(nvidia, amd) == ("NVIDIA H100 80GB HBM3", "NVIDIA GPU", "AMD GPU")
+
+
+def test_the_interpreter_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings.engine_python() is None
+    monkeypatch.setenv("CHIMERA_VLLM_PYTHON", " ~/venvs/vllm/bin/python ")
+    assert settings.engine_python() == str(Path.home() / "venvs/vllm/bin/python")
+
+
+def test_an_environment_without_secrets_keeps_what_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "OPENAI_API_KEY", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "x")
+    kept = settings.without_secrets(keep=("HF_TOKEN", "NOT_SET"))
+    assert {"HF_TOKEN", "CUDA_VISIBLE_DEVICES"} <= kept.keys() and not {"OPENAI_API_KEY", "NOT_SET"} & kept.keys()
+    assert "HF_TOKEN" not in settings.without_secrets()
