@@ -77,6 +77,7 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_ray_jobs",
     "test_ray_end_to_end",
     "test_fallback_",
+    "test_laptop",
     "test_engine_server",
     "test_engine_runs",
     "test_engine_orphans",

@@ -131,6 +131,7 @@ def _load(told: argparse.Namespace) -> Any:
     params.model.path = _path(told.model)
     params.n_parallel, params.n_ctx = told.slots, told.slots * told.context
     params.cpuparams.n_threads = told.threads or _cores()
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0  # threads that wait for one another leave their core
     params.n_gpu_layers = told.gpu_layers
     params.use_jinja, params.endpoint_metrics = True, True
     params.fit_params, params.ui = False, False
