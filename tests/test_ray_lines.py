@@ -21,6 +21,32 @@ def test_a_wire_line_as_a_row() -> None:
         ray_lines.row_of(b'{"custom_id": 3, "body": {}}')
 
 
+# -- what Ray's processor is made from
+
+JOB = {"model": "m", "replicas": 2, "block": 16, "engine_kwargs": {"max_num_seqs": 48, "tensor_parallel_size": 2}}
+
+
+def test_a_processor_on_gpus() -> None:
+    made = ray_lines.processor(JOB, cpu=False)
+    assert made["engine_kwargs"] == JOB["engine_kwargs"] and made["placement_group_config"] is None
+    assert (made["concurrency"], made["batch_size"], made["max_concurrent_batches"]) == ((2, 2), 16, 12)
+    assert made["should_continue_on_error"] is True
+
+
+@pytest.mark.parametrize(("block", "batches"), [(1, 192), (64, 3), (100, 2), (500, 2)])
+def test_blocks_under_way_fill_the_engine_four_times(block: int, batches: int) -> None:
+    made = ray_lines.processor({**JOB, "block": block}, cpu=False)
+    assert made["max_concurrent_batches"] == batches and batches * block >= 4 * 48
+
+
+def test_a_processor_on_a_cpu_asks_for_no_gpu_and_little_memory() -> None:
+    small = {**JOB["engine_kwargs"], "gpu_memory_utilization": 0.1}  # type: ignore[dict-item]
+    made = ray_lines.processor({**JOB, "engine_kwargs": small}, cpu=True)
+    assert made["placement_group_config"] == {"bundles": [{"CPU": 1}, {"CPU": 1}]}
+    assert made["engine_kwargs"]["gpu_memory_utilization"] == 0.1
+    assert made["engine_kwargs"]["kv_cache_memory_bytes"] == 1 << 28 and made["engine_kwargs"]["enforce_eager"] is True
+
+
 # -- sampling
 
 

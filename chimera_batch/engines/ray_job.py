@@ -26,7 +26,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 TICK = 5.0  # seconds between two notes of how long this driver has run
-_CPU_KV = 256 << 20  # bytes of KV cache where the engine runs on a CPU and nothing else was said
 _BUSY = 75  # exit code: another driver has this job
 
 
@@ -129,32 +128,16 @@ def started(job: Mapping[str, Any]) -> Any:
     return ray
 
 
-def pipeline(job: Mapping[str, Any], folder: Path, gpus: float) -> Any:
+def pipeline(job: Mapping[str, Any], folder: Path, *, cpu: bool) -> Any:
     """Ray's own vLLM processor: chats in, answers out, a row that fails as a row."""
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig  # noqa: PLC0415
 
-    kwargs = dict(job["engine_kwargs"])
-    if not gpus:
-        kwargs = {"gpu_memory_utilization": 0.3, "kv_cache_memory_bytes": _CPU_KV, **kwargs}
-    block, seats = job["block"], 4 * kwargs["max_num_seqs"]
-    config = vLLMEngineProcessorConfig(
-        model_source=job["model"],
-        engine_kwargs=kwargs,
-        concurrency=(job["replicas"], job["replicas"]),
-        batch_size=block,
-        max_concurrent_batches=max(2, math.ceil(seats / block)),  # enough that the end of one block empties no seat
-        placement_group_config=None if gpus else {"bundles": [{"CPU": 1}] * kwargs["tensor_parallel_size"]},
-        should_continue_on_error=True,
-        log_engine_metrics=False,  # it needs Ray Serve installed
-        chat_template_stage=False,  # see ray_rows.prepare
-        tokenize_stage=False,
-        detokenize_stage=False,
-    )
+    kwargs = job["engine_kwargs"]
     known = {**job, "thinks": bool(kwargs.get("reasoning_parser")), "trust": bool(kwargs.get("trust_remote_code"))}
     # One process an engine renders and one reads: more of them start by the dozen, and each takes seconds to import.
     light = {"num_cpus": 0.25, "concurrency": job["replicas"]}
     made = build_processor(
-        config,
+        vLLMEngineProcessorConfig(**ray_lines.processor(job, cpu=cpu)),
         preprocess=partial(ray_rows.prepare, job=known),
         postprocess=partial(ray_rows.finish, job=known),
         preprocess_map_kwargs=light,
@@ -170,11 +153,12 @@ def blocks(
     ray: Any, job: Mapping[str, Any], folder: Path, rows: list[dict[str, str]]
 ) -> Iterator[list[dict[str, Any]]]:
     """Result lines, block by block as they are done."""
-    gpus = ray.cluster_resources().get("GPU", 0)
-    if not gpus and "cpu" not in about(job)["version"]:
-        raise RuntimeError("No GPU: Ray sees none, and this vLLM is no CPU build")
+    cpu, gpus = "cpu" in about(job)["version"], ray.cluster_resources().get("GPU", 0)
+    needed = job["replicas"] * job["engine_kwargs"]["tensor_parallel_size"]
+    if not cpu and job["address"] == "local" and gpus < needed:  # a cluster may still grow
+        raise RuntimeError(f"No GPU: Ray sees {gpus:g} here, {needed} are needed, and this vLLM is no CPU build")
     data = ray.data.from_items(rows, override_num_blocks=math.ceil(len(rows) / job["block"]))
-    done = pipeline(job, folder, gpus)(data)
+    done = pipeline(job, folder, cpu=cpu)(data)
     for table in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         created = int(time.time())
         yield [

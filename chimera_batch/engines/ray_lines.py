@@ -46,6 +46,29 @@ _ONLY = {"n": 1, "stream": False, "logprobs": False, "logit_bias": None}  # know
 _REFUSED = ("ValueError", "VLLMValidationError", "VLLMClientError", "TypeError", "TemplateError", "OverflowError")
 
 
+# Where the engine runs on a CPU and nothing else was said: of one NUMA node's memory, and bytes of KV cache.
+_ON_CPU: Mapping[str, Any] = {"enforce_eager": True, "gpu_memory_utilization": 0.3, "kv_cache_memory_bytes": 256 << 20}
+
+
+def processor(job: Mapping[str, Any], *, cpu: bool) -> dict[str, Any]:
+    """What Ray's vLLM processor is made from. ``cpu``: the engine is a build for CPUs, and asks for no GPU."""
+    kwargs = {**(_ON_CPU if cpu else {}), **job["engine_kwargs"]}
+    block, seats = job["block"], 4 * kwargs["max_num_seqs"]
+    return {
+        "model_source": job["model"],
+        "engine_kwargs": kwargs,
+        "concurrency": (job["replicas"], job["replicas"]),
+        "batch_size": block,
+        "max_concurrent_batches": max(2, -(-seats // block)),  # enough that the end of one block empties no seat
+        "placement_group_config": {"bundles": [{"CPU": 1}] * kwargs["tensor_parallel_size"]} if cpu else None,
+        "should_continue_on_error": True,
+        "log_engine_metrics": False,  # it needs Ray Serve installed
+        "chat_template_stage": False,  # see ray_rows.prepare
+        "tokenize_stage": False,
+        "detokenize_stage": False,
+    }
+
+
 def row_of(line: bytes) -> dict[str, str]:
     """A wire line as Ray's datasets hold it: flat texts. Raises ValueError for a line that is no request."""
     wire = json.loads(line)
