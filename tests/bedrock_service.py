@@ -156,8 +156,7 @@ class Service:
         failed = sum("error" in row for row in rows)
         counts = {"totalRecordCount": len(records), "processedRecordCount": len(done)}
         job.counts = {**counts, "successRecordCount": len(done) - failed, "errorRecordCount": failed}
-        if rows:
-            self._write(job, rows)
+        self._write(job, rows)
 
     def _read(self, job: Job) -> list[bytes]:
         bucket, key = _parts(job.said["inputDataConfig"]["s3InputDataConfig"]["s3Uri"])
@@ -185,7 +184,8 @@ class Service:
         answered = job.counts["successRecordCount"]
         tokens = {"inputTokenCount": 20 * answered, "outputTokenCount": 5 * answered}
         folder = f"{prefix.rstrip('/')}/{job.id}"
-        self.objects.put_object(Bucket=bucket, Key=f"{folder}/{name}.out", Body=body)
+        if rows:
+            self.objects.put_object(Bucket=bucket, Key=f"{folder}/{name}.out", Body=body)
         manifest = json.dumps({**job.counts, **tokens}).encode()
         self.objects.put_object(Bucket=bucket, Key=f"{folder}/manifest.json.out", Body=manifest)
 

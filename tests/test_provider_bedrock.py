@@ -211,6 +211,18 @@ def test_discarding_takes_the_totals_along() -> None:
     provider.discard([f"{STAGING}/in/x.jsonl"])  # a second time is fine
 
 
+def test_totals_without_results_are_no_rows_and_go_too(tmp_path: Path) -> None:
+    """A job that was stopped before its first record."""
+    host = BedrockHost()
+    batch_id = host.batch(status="Stopped")["id"]
+    host.objects[f"staging/out/{batch_id}/manifest.json.out"] = b'{"totalRecordCount": 9, "processedRecordCount": 0}'
+    provider = host.provider()
+    state = provider.state(batch_id)
+    assert (state.phase, state.usage, list(provider.fetch(state, tmp_path))) == ("ended", None, [])
+    provider.discard(state.files)
+    assert host.objects == {}
+
+
 def test_a_create_that_never_answers_is_sent_three_times_with_one_key(tmp_path: Path) -> None:
     """Nor does the list; then it is in doubt, and the look-up of a later pass finds the one job."""
     host = BedrockHost()

@@ -131,8 +131,8 @@ class BedrockProvider:
         written = self._calls.patiently(
             f"listing the results of {batch_id}", lambda: self._staging.below(_folder(job, batch_id))
         )
-        results = [uri for uri in written if uri.endswith(RESULTS)]
-        return bedrock_shapes.state(job, results, self._totals(batch_id, written))
+        ours = [uri for uri in written if uri.endswith((RESULTS, f"/{TOTALS}"))]
+        return bedrock_shapes.state(job, ours, self._totals(batch_id, ours))
 
     def _job(self, batch_id: str) -> dict[str, Any]:
         return self._calls.patiently(
@@ -150,7 +150,7 @@ class BedrockProvider:
         return bedrock_shapes.totals(self._calls.patiently(doing, lambda: self._staging.read(found)))
 
     def fetch(self, batch: BatchState, folder: Path) -> Iterator[Path]:
-        for uri in batch.files:
+        for uri in (uri for uri in batch.files if uri.endswith(RESULTS)):
             doing = f"downloading {uri}"
             target = folder / f"{calling.safe_name(uri.rpartition('/')[2])}.jsonl"
             size = self._calls.patiently(doing, partial(self._staging.size, uri))
@@ -168,10 +168,8 @@ class BedrockProvider:
         calling.cancel(self._calls, batch_id, send, self.state)
 
     def discard(self, file_ids: Iterable[str]) -> None:
-        """Delete objects of the bucket; with a file of results go the totals beside it."""
-        uris = set(file_ids)
-        beside = {f"{uri.rpartition('/')[0]}/{TOTALS}" for uri in uris if uri.endswith(RESULTS)}
-        for uri in sorted(uris | beside):
+        """Delete objects of the bucket: what was uploaded, the results, the totals beside them."""
+        for uri in file_ids:
             self._calls.patiently(f"deleting {uri}", partial(self._staging.delete, uri))
 
     def find_uploads(self, intent: Intent) -> list[str]:
