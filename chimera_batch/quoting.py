@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import estimate, joining, measuring, pacing
+from chimera_batch import estimate, joining, measuring, pacing, switching
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.estimate import StageFacts, Tally, Terms
 from chimera_batch.joining import Made
@@ -62,7 +62,10 @@ def document(ctx: Context, facts: Sequence[StageFacts]) -> dict[str, Any]:
     shown = estimate.document(run, facts, money, today=ctx.today)
     now = {stage.name for stage in ctx.project.stages if stage.kind == "ask" and ctx.profile(stage).asks}
     shown["now"] = [entry for entry in shown["now"] if entry["stage"] in now]  # not advice that a host cannot take
-    shown["warnings"] += _too_few(ctx, {stage["stage"]: stage["requests"] for stage in shown["stages"]})
+    requests = {stage["stage"]: stage["requests"] for stage in shown["stages"]}
+    shown["warnings"] += _too_few(ctx, requests)
+    open_ones = (stage for stage in ctx.project.stages if requests.get(stage.name))
+    shown["warnings"] += [said for stage in open_ones if (said := switching.warning(ctx, stage))]
     return shown
 
 

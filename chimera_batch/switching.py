@@ -97,6 +97,19 @@ def failed(ctx: Context, stage: Stage, error: ProviderDown) -> NoReturn:
     raise Moved from error
 
 
+def warning(ctx: Context, stage: Stage) -> str | None:
+    """What an estimate cannot price: where a stage may go on, and what a request should cost there."""
+    further = _further(ctx, stage) if stage.fallback else []
+    if not further:
+        return None
+    here, *there = ("/".join(name_of(call)) for call in (stage.calls[0], *further))
+    priced = [
+        f"{name} (about ${_expected(ctx, stage, call):.6f} a request)"
+        for name, call in zip(there, further, strict=True)
+    ]
+    return f"stage {stage.name}: priced at {here}; it may fall back to {', then '.join(priced)}"
+
+
 def alarm(ctx: Context, stage: Stage) -> float | None:
     """When a stage's time is over, in seconds since the epoch: then it is looked at again, whatever is under way."""
     rule, began = stage.fallback, _began(ctx, stage)
@@ -111,8 +124,14 @@ def _further(ctx: Context, stage: Stage) -> list[Call]:
 
 
 def _began(ctx: Context, stage: Stage) -> float | None:
-    """When the first request of the stage was claimed, since it last was complete."""
+    """When the first request of the stage was claimed, since it last was complete: its time counts from there.
+
+    None where it counts no more: a stage that moved for want of time gains none by moving on.
+    """
     since = ctx.facts.made_at.get((ctx.run, stage.name), 0.0)
+    switches = ctx.facts.switches.get((ctx.run, stage.name), ())
+    if any(switch.reason.startswith(f"{DEADLINE}:") and switch.at > since for switch in switches):
+        return None
     mine = (a for _, a in ctx.facts.attempts(ctx.run) if a.stage == stage.name and a.stand != "dropped")
     return min((attempt.at for attempt in mine if attempt.at > since), default=None)
 
@@ -146,7 +165,7 @@ def _late(ctx: Context, stage: Stage, rule: Fallback, found: Sent, counts: Stand
 
 
 def _pace(ctx: Context, stage: Stage, found: Sent, counts: Standing) -> Pace | None:
-    """How the stage gets on at the model that it asks; None before its first claim."""
+    """How the stage gets on at the model that it asks; None before its first claim, and where time does not count."""
     began = _began(ctx, stage)
     if began is None:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import prices, recalling, runner, statusing, switching, tracing
+from chimera_batch import adding, prices, quoting, recalling, runner, statusing, switching, tracing
 from chimera_batch.errors import ProviderDown
 from chimera_batch.records import Usage
 from tests.fallback_kit import ALL, HERE, SAME, THERE, Two, project, rows_sql, some, two
@@ -97,6 +97,35 @@ def test_rows_that_come_later_are_asked_where_the_stage_is(tmp_path: Path) -> No
     run.end(ALL, host="deepinfra")
     assert more.one.go().done
     assert [row["text"] for row in more.one.table()] == [f"answer {n}" for n in range(8)]
+
+
+@pytest.mark.parametrize("models", LISTS.values(), ids=LISTS)
+def test_of_a_large_round_only_what_it_gains_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(adding, "FROM", 3)
+    run = fallen(tmp_path, models=models)
+    run.end(ALL, host=run.switches[0].provider)
+    assert run.one.go().done
+    (tmp_path / "sql/tiny/one_rows.sql").write_text(rows_sql(9))
+    more = two(project(tmp_path, EXPIRED, rows=9, models=models), run)
+    before = len(run.asked_at(run.switches[0].provider))
+    more.one.go()
+    assert numbers(run.asked_at(run.switches[0].provider)[before:]) == [6, 7, 8]
+    asked = more.one.ctx.facts.asked["tiny", "one"][1]
+    assert len(asked.keys) == 2 and (asked.rows, asked.switches) == (9, 1)
+    run.end(ALL, host=run.switches[0].provider)
+    assert more.one.go().done and len(more.one.table()) == 9
+
+
+def test_an_estimate_says_where_a_stage_may_go(tmp_path: Path) -> None:
+    run = two(project(tmp_path, EXPIRED + ", assume: {input_tokens: 10, output_tokens: 3}"))
+    said = "stage one: priced at openai/tiny-1; it may fall back to deepinfra/tiny-2 (about $0.000022 a request)"
+    assert said in quoting.quote(run.one.ctx)["warnings"]
+    later = fallen(tmp_path / "later")
+    document = quoting.quote(later.one.ctx)
+    assert not [warning for warning in document["warnings"] if "fall back" in warning], "there is none left"
+    assert (document["stages"][0]["provider"], document["stages"][0]["requests"]) == ("deepinfra", 0)
 
 
 def test_an_answer_whose_row_is_gone_is_orphaned_wherever_it_came_from(tmp_path: Path) -> None:
@@ -218,6 +247,11 @@ def test_a_kill_around_the_switch_loses_and_doubles_nothing(tmp_path: Path, mome
     assert len(after.switches) == 1 and numbers(run.asked_at("deepinfra")) == [2, 3, 4, 5]
     run.end(ALL, host="deepinfra")
     assert after.one.go().done and len(after.one.table()) == 6
+    calm = fallen(tmp_path / "calm")
+    calm.end(ALL, host="deepinfra")
+    calm.one.go()
+    tables = [one.one.ctx.facts.tables["tiny", "one"].sha256 for one in (after, calm)]
+    assert tables[0] == tables[1], "an undisturbed run makes the same bytes"
 
 
 # -- hosts that take nothing
@@ -313,6 +347,20 @@ def test_what_is_late_is_stopped_collected_and_asked_elsewhere(tmp_path: Path) -
     assert numbers(run.asked_at("deepinfra")) == [2, 3, 4, 5]
     each = run.one.ctx.price_of("openai", "tiny-1").cost(Usage(10, output_tokens=3), batch=True)
     assert run.one.ctx.facts.spent("tiny") == 6 * each, "what was finished by then is billed and kept"
+
+
+def test_time_moves_a_stage_once(tmp_path: Path) -> None:
+    """When it is over anyway, the third model is no better than the second."""
+    third = "{provider: ollama, model: tiny-3, max_output_tokens: 100}"
+    run = two(project(tmp_path, ", fallback: {on: [], within: 10h}", models=(HERE, THERE, third)))
+    run.one.go()
+    run.one.clock.sleep(11 * 3600.0)
+    run.one.go()
+    run.end(some(0), "cancelled")
+    for _ in range(3):
+        run.one.go()
+    assert [switch.provider for switch in run.switches] == ["deepinfra"]
+    assert numbers(run.asked_at("deepinfra")) == [1, 2, 3, 4, 5] and not run.there.called("cancel")
 
 
 def test_a_person_who_cancels_a_batch_moves_nothing(tmp_path: Path) -> None:
