@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from chimera_batch import settings
 from chimera_batch.engines import kernel, ray_driver, ray_state, record
 from chimera_batch.errors import EngineFailed, ProviderRefused
 from chimera_batch.providers import make
@@ -151,6 +155,20 @@ def test_a_job_without_a_driver_is_begun_by_whoever_looks(jobs: Jobs) -> None:
     assert found.id == job and drivers(jobs, job) == 1
 
 
+def test_a_driver_that_was_never_started_is_no_child_of_ours(jobs: Jobs) -> None:
+    """Killed between the record and the process; another child of this process has ended meanwhile."""
+    provider = jobs.provider()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray_driver, "_spawn", lambda *_: 0)
+        job = jobs.send(provider, WORDS)
+    assert pid_of(jobs, job) == 0
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"], process_group=os.getpgrp()) as other:
+        eventually(lambda: kernel.look(other.pid) is None)
+        assert ray_driver.alive(jobs.folder / job) is False
+        assert other.wait() == 7
+    assert over(provider, job).status == "completed"
+
+
 def test_what_is_no_chat_is_refused(jobs: Jobs) -> None:
     provider, path = jobs.provider(), jobs.wire(WORDS)
     intent = intent_of(10, endpoint="/v1/embeddings")
@@ -247,6 +265,8 @@ def test_fewer_gpus_than_the_job_needs(jobs: Jobs) -> None:
     with pytest.raises(EngineFailed, match="4 are needed") as caught:  # who asks next is told
         jobs.send(provider, WORDS)
     assert caught.value.why == "no_gpu"
+    again = provider.create(intent_of(10), jobs.wire(WORDS), provider.upload(intent_of(10), jobs.wire(WORDS)))
+    assert provider.state(again).phase == "rejected"  # told once: whoever asks all the same is not kept from it
 
 
 def test_a_driver_without_a_sign_of_life_is_ended_and_begun_again(jobs: Jobs) -> None:
@@ -316,3 +336,38 @@ def test_make_gives_it_to_a_profile_with_this_engine(jobs: Jobs) -> None:
     assert type(made) is type(provider) and made.realm == "ray@local"
     assert (provider.profile.windows, provider.profile.only_now, provider.profile.local) == (("24h",), False, True)
     made.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "held", "alive"),
+    [("here", False, False), ("here", True, True), ("elsewhere", False, None), ("elsewhere", True, True)],
+)
+def test_a_driver_of_another_boot_is_known_by_its_lock(
+    tmp_path: Path, host: str, held: bool, alive: bool | None
+) -> None:
+    """Not held: this machine has booted anew since, or it may be that the file system does not share its locks."""
+    ours = settings.owner()
+    owner = ours if host == "here" else f"elsewhere:{ours.partition(':')[2]}"
+    record.save(tmp_path, record.Record("mark", "another boot", 0, "tiny", "1", owner, os.getpid(), "1"))
+    with (tmp_path / "lock").open("a") as lock:
+        if held:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        assert ray_driver.alive(tmp_path) is alive
+        ray_driver.end(tmp_path)  # and nothing of this boot is taken for it: this process is here
+
+
+def test_a_folder_without_a_record_has_no_driver(tmp_path: Path) -> None:
+    assert ray_driver.alive(tmp_path) is False and ray_driver.failure(tmp_path) is None
+    ray_driver.end(tmp_path)
+
+
+def test_the_words_of_a_fault_are_those_of_its_own_driver(tmp_path: Path) -> None:
+    """What an earlier driver died of says nothing of the last one."""
+    ray_state.log_of(tmp_path, 1).write_text("CUDA out of memory\n")
+    ray_state.log_of(tmp_path, 2).write_text("INFO all is well\nRuntimeError: the actor died\n")
+    (tmp_path / "fault.json").write_text('{"driver": 1, "message": "RuntimeError: No GPU: none"}')
+    found = ray_driver.failure(tmp_path)
+    assert found is not None and found[0] == "crash" and "the actor died (log: " in found[1]
+    (tmp_path / "fault.json").write_text('{"driver": 2, "message": "RuntimeError: No GPU: none"}')
+    found = ray_driver.failure(tmp_path)
+    assert found is not None and found[0] == "no_gpu" and found[1].startswith("RuntimeError: No GPU: none (log: ")

@@ -112,9 +112,10 @@ def alive(folder: Path) -> bool | None:
 
 
 def _reap(pid: int) -> None:
-    """Let go of a child of ours that has ended."""
-    with suppress(ChildProcessError, OSError):
-        os.waitpid(pid, os.WNOHANG)
+    """Let go of a child of ours that has ended. 0, of a driver that was never started, would mean any child."""
+    if pid > 0:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _locked(folder: Path) -> bool:

@@ -45,7 +45,7 @@ class RayProvider:
         self.profile = profile
         self._engine: Engine = profile.engine
         self._say, self._clock = say, clock
-        self._failed: EngineFailed | None = None
+        self._failed: dict[str, EngineFailed] = {}  # by model
 
     @property
     def realm(self) -> str:
@@ -73,8 +73,7 @@ class RayProvider:
         folder = self.folder / (file_id or _name(intent))
         if not (folder / _WIRE).is_file():
             raise ProviderRefused(f"{self.profile.name}: cannot find file {folder / _WIRE}", status=404)
-        failed, self._failed = self._failed, None
-        if failed is not None:
+        if failed := self._failed.pop(intent.model, None):
             raise failed
         if intent.endpoint != "/v1/chat/completions":
             raise ProviderRefused(f"{self.profile.name} takes chats, not {intent.endpoint}", status=400)
@@ -94,8 +93,10 @@ class RayProvider:
         self._bring_on(folder)
         state = _state(folder)
         if state.phase == "rejected":
-            why, message = (read(folder / "end.json").get(name) for name in ("why", "message"))
-            self._failed = EngineFailed(f"{self.profile.name}: {message}", why=why or "crash")
+            end, model = read(folder / "end.json"), str(read(folder / "job.json").get("model"))
+            self._failed[model] = EngineFailed(
+                f"{self.profile.name}: {end.get('message')}", why=end.get("why", "crash")
+            )
         return state
 
     def _bring_on(self, folder: Path) -> None:
@@ -105,9 +106,7 @@ class RayProvider:
         step = ray_state.next_step(now, self._engine)
         if step == "wait":
             return
-        ray_driver.end(
-            folder
-        )  # a driver that is stuck; or the Ray and the engine that a killed one left, with its GPUs
+        ray_driver.end(folder)  # one that is stuck; or the Ray and the engine that a killed one left, with its GPUs
         if step in {"start", "restart"}:
             if now.drivers:
                 said = died[1] if died else f"no sign of life for {now.silent:.0f} s"
