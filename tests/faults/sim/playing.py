@@ -18,7 +18,6 @@ from unittest import mock
 
 from chimera_batch import api, asking, desks, landing, prices, recovery
 from chimera_batch.context import Context, Timing
-from chimera_batch.errors import ChimeraError
 from chimera_batch.ledger import Ledger
 from chimera_batch.project import Project
 from chimera_batch.stores import overlap
@@ -230,6 +229,3 @@ def simulated(world: World) -> Iterator[None]:
         for patch in patches:
             stack.enter_context(patch)
         yield
-
-
-__all__ = ["ChimeraError", "Desk", "Ended", "Path", "simulated"]

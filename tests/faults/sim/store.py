@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chimera_batch.errors import MissingObject
+from chimera_batch.stores.base import Store
 from tests.faults.sim.world import Process
 
 LAG = 600.0  # seconds for which a listing that lags leaves new objects out
@@ -75,7 +76,11 @@ class SimStore:
     def probe(self) -> None:
         """Nothing to prove."""
 
-    def sub(self, prefix: str) -> SimStore:
+    def size(self, key: str) -> int:
+        with self._process.call("store.read"):
+            return len(self._found(key))
+
+    def sub(self, prefix: str) -> Store:
         raise NotImplementedError(prefix)
 
     def _found(self, key: str) -> bytes:

@@ -9,20 +9,20 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from chimera_batch import api
-from chimera_batch.errors import ChimeraError, InputError, NeedsDecision, OverBudget
+from chimera_batch.errors import NeedsDecision, OverBudget
 from tests.faults.sim import schedule, truth
 from tests.faults.sim.host import HostWorld
 from tests.faults.sim.playing import Desk, Ended, simulated
 from tests.faults.sim.scene import Scene
 from tests.faults.sim.schedule import HOSTS, Fault
 from tests.faults.sim.store import Objects, SimStore
-from tests.faults.sim.world import Process, World
+from tests.faults.sim.world import World
 
 DAY = 86_400.0
 NIGHTS = 7
@@ -69,21 +69,17 @@ class Week:
     def world(self) -> World:
         return self.desk.world
 
+    def __post_init__(self) -> None:
+        self._start = self.world.clock.now
+
     def nights(self) -> None:
         for night in range(NIGHTS):
-            begins = self.world.clock.now + 3600 if night == 0 else self.start + night * DAY
+            begins = self.world.clock.now + 3600 if night == 0 else self._start + night * DAY
             self.world.clock.now = max(self.world.clock.now, begins)
             for _ in range(self.dice.choice((1, 1, 2, 3))):
                 self._command()
                 self.world.clock.now += self.dice.choice((5.0, 600.0, 7200.0))
         self._settle()
-
-    @property
-    def start(self) -> float:
-        return self._start
-
-    def __post_init__(self) -> None:
-        self._start = self.world.clock.now
 
     def _command(self) -> None:
         kind = self.dice.choices(
@@ -215,7 +211,7 @@ class Week:
         flaws += [f"{s['stage']}: {s['in_flight']} in flight" for s in document["stages"] if s["in_flight"]]
         reader = SimStore(self.desk.objects, self.world.process(0, PATIENCE))
         flaws += truth.counted(now, self.desk.hosts)
-        flaws += truth.rows_as_charged(now, reader)  # type: ignore[arg-type]
+        flaws += truth.rows_as_charged(now, reader)
         self.report.flaws += flaws
         if flaws:
             raise Failed("; ".join(flaws))
@@ -281,6 +277,3 @@ def play(seed: int, faults: Sequence[Fault] | None = None) -> Report:
                 report.flaws.append(str(failed))
         report.struck = list(desk.world.struck)
     return report
-
-
-__all__ = ["ChimeraError", "InputError", "Process", "Report", "play", "replace"]
