@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.engines import llama, llama_server
+from chimera_batch.engines import describe, llama, llama_server
 from chimera_batch.engines.base import Plan
 from chimera_batch.errors import EngineFailed, InputError
 from chimera_batch.providers.base import Engine
@@ -173,6 +173,11 @@ def test_the_command_line_and_what_is_said_of_it(here: None) -> None:
     assert dict(launch.about) == {"engine": "llama", "version": "2026.10.1", "flags": "--slots 8 --context 1536"}
     told = llama_server._parser().parse_args([*launch.argv[2:], "--port", "8000"])
     assert (told.slots, told.context, told.port, told.threads, told.gpu_layers) == (8, 1536, 8000, 0, -1)
+
+
+def test_doctor_says_what_there_is(here: None) -> None:
+    assert describe(ENGINE) == f"llama.cpp: xllamacpp 2026.10.1; {sys.executable}"
+    assert describe(Engine(kind="llama", python="/opt/py")).endswith("; /opt/py")
 
 
 def test_a_file_of_one_s_own(here: None, tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ def serve(engine: Engine, name: str, state: Path, say: Callable[[str], None]) ->
 
 def describe(engine: Engine) -> str:
     """What is there of an engine, for ``doctor``. Nothing is started. Raises EngineFailed (not_installed)."""
+    if engine.kind == "llama":
+        from chimera_batch.engines import llama  # noqa: PLC0415 - by kind
+
+        return llama.described(engine)
     if engine.kind != "vllm":
         return f"kind {engine.kind}"
     from chimera_batch.engines import devices, vllm  # noqa: PLC0415 - by kind

@@ -45,12 +45,18 @@ def plan(engine: Engine, model: str) -> Launch:
 
     Raises EngineFailed (not_installed) with the line to type, and InputError for a model that is neither.
     """
-    python = str(Path(engine.python or sys.executable).expanduser())
+    python = _python(engine)
     version = installed(python, model)
     options = flags(engine)
     about = (("engine", "llama"), ("version", version), ("flags", shlex.join(options)))
     argv = (python, str(Path(llama_server.__file__)), "--model", weights(model), "--name", model)
     return Launch((*argv, *options), tuple(_ENVIRONMENT.items()), about, _GAUGES)
+
+
+def described(engine: Engine) -> str:
+    """What there is of it, for ``doctor``. Raises EngineFailed (not_installed)."""
+    python = _python(engine)
+    return f"llama.cpp: xllamacpp {installed(python, '')}; {python}"
 
 
 def flags(engine: Engine) -> tuple[str, ...]:
@@ -98,3 +104,7 @@ def installed(python: str, model: str) -> str:
     if missing := [name for name in wanted if not told[name]]:
         raise EngineFailed(f"{python} has no {' and no '.join(missing)}", why="not_installed", hint=_INSTALL)
     return str(told[_SERVER])
+
+
+def _python(engine: Engine) -> str:
+    return str(Path(engine.python or sys.executable).expanduser())
