@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,6 +139,13 @@ def test_only_errors_of_ours_may_reach_the_surface() -> None:
     assert list(truth.surface(Ended("run", process, KeyError("x"))))
     assert list(truth.surface(Ended("run", process, None, document={"stages": [], "state": "waiting"})))
     assert not list(truth.surface(Ended("run", process, None, document={"stages": [], "state": "done"})))
+
+
+def test_a_call_that_failed_must_be_said() -> None:
+    process: Any = SimpleNamespace(met=[Fault("north.find", 0, "down")])
+    assert list(truth.told(Ended("run", process)))
+    assert not list(truth.told(Ended("run", process, said=["cannot look up the batch: north.find: HTTP 503"])))
+    assert not list(truth.told(Ended("run", process, killed=True))), "nobody is there to hear it"
 
 
 def test_a_batch_that_is_cancelled_charges_what_it_had_executed() -> None:

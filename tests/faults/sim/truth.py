@@ -162,13 +162,20 @@ _SILENT = {"discard", "cancel", "state", "find_uploads"}  # tried again by the n
 
 
 def told(ended: Ended) -> Iterator[str]:
-    """Every call that failed left a line: of progress, or in the error that the command ended with."""
+    """Every call that failed left a line: of progress, or in the error that the command ended with.
+
+    Of several in a command that failed, the last one is what it says: an earlier one may have been waiting to be said.
+    """
     said = "\n".join([*ended.said, str(ended.error)])
-    for fault in () if ended.killed else ended.process.met:
-        if fault.kind in ERRORS and fault.spot.partition(".")[2] not in _SILENT:
-            word = "credentials" if fault.kind == "credentials" else fault.spot
-            if word not in said:
-                yield f"{ended.command} says nothing of {fault}"
+    failed = [
+        one
+        for one in ended.process.met
+        if one.kind.removesuffix("_after") in ERRORS and one.spot.partition(".")[2] not in _SILENT
+    ]
+    for fault in () if ended.killed else failed if ended.error is None else failed[-1:]:
+        word = "credentials" if fault.kind == "credentials" else fault.spot
+        if word not in said:
+            yield f"{ended.command} says nothing of {fault}"
 
 
 def counted(truth: Truth, hosts: Mapping[str, HostWorld]) -> Iterator[str]:
