@@ -126,6 +126,7 @@ def document(ctx: Context, stage: Stage) -> dict[str, Any]:
 
     Tokens and dollars are those of one request with all its askings; intervals are 95 %.
     """
+    stage = ctx.project.stage(stage.name)  # it may have fallen back since it was looked up
     with ctx.scratch() as folder:
         seen = quoting.survey(ctx, folder)
         facts = seen.of(stage)
