@@ -107,6 +107,22 @@ def test_runner_and_driver_killed_in_mid_job(jobs: Jobs, tmp_path: Path, monkeyp
     assert len(asked) == 3 and len(second) == 8 and not asked & second
 
 
+def test_a_cancelled_run_keeps_what_its_job_had_answered(jobs: Jobs, tmp_path: Path) -> None:
+    path = manifest(jobs, tmp_path, words=7, flags={"hang_after": 2})
+    assert run(path, "--detach").code == 5
+    (job,) = jobs.folder.iterdir()
+    eventually(lambda: sum(part.read_bytes().count(b"\n") for part in job.glob("part-*.jsonl")) == 3)
+    found = record.load(job)
+    assert found is not None
+    assert call("--json", "cancel", path).code == 0
+    call("--json", "advance", path)
+    assert kernel.look(found.pid) is None
+    (stage,) = call("--json", "status", path).document["stages"]
+    assert (stage["answered"], stage["in_flight"]) == (3, 0)
+    assert run(path).code == 0  # two blocks are left: too few to hang after
+    assert answers(path) == expected(7)
+
+
 OOM = {"raise_after": 0, "bad_drivers": 9, "says": "CUDA out of memory. Tried"}
 
 

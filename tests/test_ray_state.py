@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chimera_batch.engines import ray_state
 from chimera_batch.engines.ray_state import Standing, Step, next_step
@@ -122,3 +125,60 @@ def test_what_the_driver_is_told() -> None:
     assert job_of(intent_of(3), Engine("ray"), None)["address"] == "local"
     assert job_of(intent_of(3), Engine("ray", address="auto"), "elsewhere")["address"] == "auto"
     assert "max_model_len" not in engine_kwargs(Engine("ray"))
+
+
+@given(st.lists(st.booleans(), max_size=30), st.integers(0, 4))
+def test_every_job_comes_to_an_end(answers: list[bool], restarts: int) -> None:
+    """Drivers that die one after the other, each with or without an answer: only those without any end the job."""
+    engine, drivers, barren = Engine("ray", restarts=restarts), 0, 0
+    for answered in [*answers, *[False] * (restarts + 1)]:
+        step = next_step(Standing(drivers=drivers, alive=False, barren=barren, why="crash"), engine)
+        if step == "give_up":
+            assert barren == restarts + 1
+            return
+        assert step == "start" and barren <= restarts
+        drivers, barren = drivers + 1, 0 if answered else barren + 1
+    last = next_step(Standing(drivers=drivers, alive=False, barren=barren, why="crash"), engine)
+    assert last == "give_up"
+
+
+@given(
+    st.booleans() | st.none(), st.integers(0, 9), st.integers(0, 9), st.floats(0, 300), st.sampled_from(["crash", None])
+)
+def test_a_driver_that_may_run_is_never_joined_by_another(
+    alive: bool | None, drivers: int, barren: int, silent: float, why: str | None
+) -> None:
+    """A second one is started only after the first is known to be dead, or has been ended (`restart`)."""
+    step = next_step(Standing(drivers=drivers, alive=alive, barren=barren, silent=silent, why=why), ENGINE)
+    if step == "start":
+        assert alive is False or not drivers
+    if step in {"restart", "give_up"} and alive is not False:
+        assert silent > ENGINE.stall_s + ENGINE.start_s
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3)), max_size=60), st.integers(0, 40))
+def test_whatever_lies_in_the_parts_each_id_comes_out_once(wrote: list[tuple[int, int]], torn: int) -> None:
+    with TemporaryDirectory() as name:
+        folder, found = Path(name), dict[int, list[bytes]]()
+        for of, driver in wrote:
+            line = json.dumps({"custom_id": f"id-{of}", "by": driver}).encode() + b"\n"
+            found.setdefault(driver, []).append(line)
+        for driver, lines in found.items():
+            ray_state.log_of(folder, driver + 1).touch()
+            cut = lines[-1][: min(torn, len(lines[-1]) - 1)]
+            (folder / f"part-{driver + 1}.jsonl").write_bytes(b"".join(lines) + cut)
+        got = [json.loads(line) for line in ray_state.results(folder)]
+        assert sorted(one["custom_id"] for one in got) == sorted({f"id-{of}" for of, _ in wrote})
+        first = {of: min(driver for other, driver in wrote if other == of) for of, _ in wrote}
+        assert {one["custom_id"]: one["by"] for one in got} == {f"id-{of}": by for of, by in first.items()}
+
+
+@given(st.lists(st.integers(0, 1), max_size=8))
+def test_barren_counts_back_to_the_last_answer(answers: list[int]) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, answered in enumerate(answers, 1):
+            (folder / f"part-{number}.jsonl").write_bytes(b"{}\n" * answered)
+        known = list(range(1, len(answers) + 1))
+        after = [at for at, answered in enumerate(answers, 1) if answered]
+        assert ray_state.barren(folder, known) == len(answers) - (after[-1] if after else 0)
