@@ -117,6 +117,7 @@ def test_what_the_driver_is_told() -> None:
         "tensor_parallel_size": 2,
         "quantization": "fp8",
         "enable_prefix_caching": True,
+        "stream_interval": 128,
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "enforce_eager": True,
         "override_generation_config": {"top_k": 5},

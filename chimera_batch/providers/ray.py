@@ -24,6 +24,9 @@ from chimera_batch.providers.base import Engine, Flag, Profile
 from chimera_batch.records import BatchState, Intent, Phase, Problem, Reply
 
 _WIRE = "requests.jsonl"
+_STREAM = (
+    128  # tokens: Ray takes every piece that an engine streams and uses the last. Some are needed as signs of life
+)
 
 
 class RayProvider:
@@ -197,6 +200,7 @@ def engine_kwargs(engine: Engine) -> dict[str, Any]:
         "tensor_parallel_size": engine.tensor_parallel,
         "quantization": engine.quantization,
         "enable_prefix_caching": True,
+        "stream_interval": _STREAM,
         # Without these a grammar lets a model fill its whole budget with blanks.
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
     }
