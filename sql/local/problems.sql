@@ -1,5 +1,5 @@
 -- Every draft that came back as a problem. As chimera/problems.sql, but for the name of its topic: the search for equal
--- problems looks at a question without the name of its topic, and here the rest of a question is the same for all topics.
+-- problems looks at a question without the name of its topic, and here the rest of a question is the same for all.
 -- With its area in front ("Countries of Europe: France") the name is not found in the question and stays in.
 -- reads: answers
 SELECT
