@@ -16,7 +16,7 @@ import orjson
 
 from chimera_batch import settings
 from chimera_batch.context import Context
-from chimera_batch.errors import AccountRefused, ChimeraError, InputError, NotFinished, OverBudget, ProviderDown
+from chimera_batch.errors import ChimeraError, InputError, NotFinished, OverBudget
 from chimera_batch.fingerprints import digest
 from chimera_batch.money import dollars
 
@@ -25,7 +25,6 @@ Event = Literal["done", "stuck", "budget"]
 _TRIES = 3
 _SECONDS = 15.0  # for one delivery
 _JSON = {"Content-Type": "application/json"}
-_WAITING = (NotFinished, ProviderDown)  # it goes on by itself, or when the same command is typed again
 
 
 @contextmanager
@@ -48,8 +47,8 @@ def event_of(error: Exception) -> Event | None:
     """Which event an error is; None where nothing is wrong that waiting would not mend."""
     if isinstance(error, OverBudget):
         return "budget"
-    if isinstance(error, _WAITING) and not isinstance(error, AccountRefused):
-        return None
+    if isinstance(error, ChimeraError) and error.exit_code == NotFinished.exit_code:
+        return None  # it goes on by itself, or when the same command is typed again
     return "stuck"
 
 

@@ -37,6 +37,7 @@ OURS = {
     errors.ChimeraError: 1, errors.InputError: 2, errors.OverBudget: 3, errors.NeedsDecision: 4, errors.NotFinished: 5,
     errors.StoreConflict: 1, errors.MissingObject: 1, errors.ProviderError: 1, errors.ProviderDown: 5,
     errors.ProviderRefused: 2, errors.AccountRefused: 4, errors.MaybeCreated: 1,
+    errors.EngineFailed: 5,
 }  # fmt: skip
 
 
@@ -46,7 +47,11 @@ def test_the_table_of_errors_is_complete() -> None:
 
 @pytest.mark.parametrize("kind", OURS)
 def test_our_errors_end_with_their_code(kind: type[errors.ChimeraError], monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"status": 400} if kind is errors.ProviderRefused else {}
+    needed: dict[type[Exception], dict[str, Any]] = {
+        errors.ProviderRefused: {"status": 400},
+        errors.EngineFailed: {"why": "crash"},
+    }
+    told = needed.get(kind, {})
     error = kind("what happened", hint="do this", **told)
     error.where = "m.yaml:7"
     monkeypatch.setattr(api, "status", failing(error))

@@ -321,7 +321,6 @@ def test_the_fast_way_is_the_obvious_way(
     assert tally.unbilled == wanted.unbilled
     assert tally.usd == wanted.usd
     assert tally.quarantined == len(wanted.apart)
-    assert sum(tally.outcomes.values()) == len(wanted.rows)
     billed = [row for row in wanted.rows if row["input_tokens"] or row["output_tokens"]]
     assert tally.usage == Usage(*(sum(row[name] for row in billed) for name in Usage._fields))
 

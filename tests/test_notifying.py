@@ -17,6 +17,7 @@ from chimera_batch import notifying
 from chimera_batch.errors import (
     AccountRefused,
     ChimeraError,
+    EngineFailed,
     InputError,
     NeedsDecision,
     NotFinished,
@@ -91,6 +92,8 @@ def end(one: Bench, error: Exception | None = None) -> None:
         (ValueError("a bug"), "stuck"),
         (NotFinished("a provider works"), None),
         (ProviderDown("HTTP 503"), None),
+        (EngineFailed("it died", why="crash"), None),
+        (EngineFailed("there is no GPU", why="no_gpu"), "stuck"),
     ],
 )
 def test_what_waiting_mends_is_not_told(error: Exception, event: str | None) -> None:
