@@ -180,9 +180,9 @@ def test_checking_a_folder_without_a_bill_says_so(
     assert not list(tmp_path.glob("**/billing.jsonl"))
 
 
-def test_upstream_is_reserved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--state", str(tmp_path), "--upstream", "http://x"]) == 2
-    assert "reserved" in capsys.readouterr().err
+def test_an_upstream_that_is_not_there_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--state", str(tmp_path), "--upstream", "http://127.0.0.1:1"]) == 2
+    assert "--upstream: nobody answers at http://127.0.0.1:1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["--state"], ["--state", "x", "--port", "many"], ["check"]])
