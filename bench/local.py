@@ -123,7 +123,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="a folder, or a name at the Hub")
     parser.add_argument("--python", default=settings.engine_python() or sys.executable)
-    for name, default in (("requests", 64), ("tokens", 64), ("seqs", 16), ("turns", 5)):
+    for name, default in (("requests", 64), ("tokens", 256), ("seqs", 16), ("turns", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     said = parser.parse_args()
     try:
