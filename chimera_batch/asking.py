@@ -22,9 +22,9 @@ from chimera_batch.crew import Crew
 from chimera_batch.desks import Desk
 from chimera_batch.errors import EngineFailed, ProviderDown
 from chimera_batch.facts import Attempt, Shard
+from chimera_batch.fallback import SILENCES
 from chimera_batch.project import Stage
 
-_SILENCES = 5  # attempts in a row without a single reply: the host is down, and to go on asking helps nobody
 _TURN = 1.0  # seconds between two looks at leases, landings and copies
 _SAY_EVERY = 60.0  # seconds
 
@@ -74,7 +74,7 @@ def _worth_asking_again(ctx: Context, stage: Stage, failed: Exception) -> bool:
     """Soon, that is. Room at the flex tier is waited for; of a host that is down, a person is told."""
     if not isinstance(failed, ProviderDown) or isinstance(failed, EngineFailed):
         return False
-    if stage.window == "flex" or ctx.silences[stage.name] < _SILENCES:
+    if stage.window == "flex" or ctx.silences[stage.name] < SILENCES:
         return True
     failed.hint = f"chimera-batch run {ctx.project.path}   (when it answers again; what was answered is kept)"
     return False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch import asking
+from chimera_batch import fallback
 from chimera_batch.errors import ProviderDown
 from tests.support import Bench, answered, bench, write_project
 
@@ -37,13 +37,13 @@ def go_until_told(one: Bench) -> int:
 
 def test_a_host_that_is_down_is_not_asked_for_ever(tmp_path: Path) -> None:
     one = silent(tmp_path, troubles=10_000)
-    assert go_until_told(one) == asking._SILENCES
+    assert go_until_told(one) == fallback.SILENCES
     assert all(attempt.stand == "landed" and not attempt.outcomes for _, attempt in one.pairs)
     assert sum(attempt.billed for _, attempt in one.pairs) == 0
 
 
 def test_the_next_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    one = silent(tmp_path, troubles=3 * asking._SILENCES)
+    one = silent(tmp_path, troubles=3 * fallback.SILENCES)
     go_until_told(one)
     one.ctx.silences.clear()  # another process
     while not one.go().done:
@@ -61,17 +61,17 @@ def test_a_hiccup_is_nothing(tmp_path: Path, troubles: int) -> None:
 
 
 def test_a_reply_begins_the_count_anew(tmp_path: Path) -> None:
-    one = silent(tmp_path, troubles=3 * (asking._SILENCES - 1))
-    for _ in range(asking._SILENCES - 1):
+    one = silent(tmp_path, troubles=3 * (fallback.SILENCES - 1))
+    for _ in range(fallback.SILENCES - 1):
         one.go()
-    assert one.ctx.silences == {"one": asking._SILENCES - 1}
+    assert one.ctx.silences == {"one": fallback.SILENCES - 1}
     assert one.go().done
     assert one.ctx.silences == {"one": 0}
 
 
 def test_flex_waits_for_room_as_long_as_it_takes(tmp_path: Path) -> None:
-    one = silent(tmp_path, "flex", troubles=3 * 4 * asking._SILENCES)
-    for _ in range(4 * asking._SILENCES + 1):
+    one = silent(tmp_path, "flex", troubles=3 * 4 * fallback.SILENCES)
+    for _ in range(4 * fallback.SILENCES + 1):
         if one.go().done:
             break
     assert len(one.table()) == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch import asking, statusing
+from chimera_batch import asking, fallback, statusing
 from chimera_batch.errors import EngineFailed, EngineWhy, ProviderDown
 from tests.fallback_kit import ALL, HERE, THERE, Two, project, two
 from tests.support import answered
@@ -102,7 +102,7 @@ def test_a_synchronous_host_that_is_silent_is_left(tmp_path: Path) -> None:
         raise ProviderDown("openai: HTTP 503")
 
     run.here.ask = ask  # type: ignore[method-assign]  # as above
-    for _ in range(asking._SILENCES + 1):
+    for _ in range(fallback.SILENCES + 1):
         done = run.one.go().done
     assert done and run.switches[0].reason == "down: openai: HTTP 503"
     assert len(run.there.called("ask")) == 6 and run.one.ctx.silences["one"] == 0

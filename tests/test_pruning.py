@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chimera_batch import pruning
+from chimera_batch.cli import prune
 from chimera_batch.errors import NotFinished
 from chimera_batch.pruning import Kind
 from tests.cli_kit import call
@@ -94,6 +95,11 @@ def test_lines_of_what_is_not_answered_stay(tmp_path: Path) -> None:
         one.go()
     assert one.pairs
     assert kinds(one, frozenset({"requests"}))["requests"] == []
+
+
+def test_the_command_offers_every_kind_on_request() -> None:
+    """It has a list of its own, as --help reads no facts."""
+    assert prune.KINDS == pruning.ON_REQUEST
 
 
 def test_a_person_s_own_files_stay(one: Bench) -> None:

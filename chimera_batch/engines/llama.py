@@ -12,8 +12,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from chimera_batch import settings
-from chimera_batch.engines import llama_server
+from chimera_batch.engines import interpreters, llama_server
 from chimera_batch.engines.base import Launch
 from chimera_batch.engines.watchdog import Gauges
 from chimera_batch.errors import EngineFailed, InputError
@@ -91,14 +90,7 @@ def installed(python: str, model: str) -> str:
     """The version of the server's package in an interpreter. Raises EngineFailed (not_installed)."""
     wanted = (_SERVER, _GEMMA) if model == llama_server.GEMMA else (_SERVER,)
     try:
-        said = subprocess.run(  # noqa: S603 - the interpreter that the person names, and our own code
-            [python, "-c", _LOOK, *wanted],
-            capture_output=True,
-            check=True,
-            timeout=60,
-            env={**settings.without_secrets(), "PYTHONSAFEPATH": "1"},
-        )
-        told = json.loads(said.stdout)
+        told = json.loads(interpreters.ask(python, _LOOK, *wanted))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise EngineFailed(f"{python} cannot be asked what it has: {error}", why="not_installed") from error
     if missing := [name for name in wanted if not told[name]]:

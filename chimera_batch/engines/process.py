@@ -77,12 +77,7 @@ class Process:
 
     def tail(self) -> str:
         """The end of what it wrote."""
-        try:
-            with self.log.open("rb") as file:
-                file.seek(max(self.log.stat().st_size - _TAIL, 0))
-                return file.read().decode("utf-8", "replace")
-        except OSError:
-            return ""
+        return tail(self.log)
 
 
 def start(folder: Path, argv: Sequence[str], extra: Mapping[str, str], named: tuple[str, str]) -> Process:
@@ -111,6 +106,16 @@ def start(folder: Path, argv: Sequence[str], extra: Mapping[str, str], named: tu
     started = replace(planned, pid=child.pid, start=seen.start if seen else "")
     record.save(folder, started)
     return Process(started, folder, child)
+
+
+def tail(log: Path) -> str:
+    """The end of a log; nothing where there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(log.stat().st_size - _TAIL, 0))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def free_port() -> int:

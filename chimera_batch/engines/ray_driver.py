@@ -16,12 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from chimera_batch import settings
-from chimera_batch.engines import failures, kernel, orphans, ray_job, ray_state, record
+from chimera_batch.engines import failures, interpreters, kernel, orphans, process, ray_job, ray_state, record
 from chimera_batch.engines.record import Record
 from chimera_batch.errors import EngineFailed, EngineWhy
 from chimera_batch.providers.base import Engine
 
-_KEPT = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+_KEPT = (*process.DOWNLOADS, "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """What a driver needs of the secrets around it: to fetch a gated model, to be let into a cluster."""
 _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -32,7 +32,6 @@ _ENVIRONMENT = {
     "NO_COLOR": "1",
 }
 HINT = 'pip install "ray[data]" vllm (in an environment of its own), then engine: {python: …/bin/python}'
-_TAIL = 64_000  # bytes of a log that a failure is judged by
 
 
 def start(folder: Path, engine: Engine, model: str) -> bool:
@@ -73,12 +72,10 @@ print(*dict.fromkeys(said for name, said in names.items() if u.find_spec(name) i
 def missing(python: str) -> tuple[str, ...]:
     """What an interpreter lacks of ray[data] and vllm. Raises EngineFailed where it cannot be asked."""
     try:
-        said = subprocess.run(  # noqa: S603 - the interpreter that the person names, and our own code
-            [python, "-c", _LOOK], capture_output=True, check=True, timeout=120, text=True, env=_environment()
-        )
+        said = interpreters.ask(python, _LOOK)
     except (OSError, subprocess.SubprocessError) as error:
         raise EngineFailed(f"{python} cannot be asked for its Ray: {error}", why="not_installed", hint=HINT) from error
-    return tuple(said.stdout.split())
+    return tuple(said.decode().split())
 
 
 def _environment() -> dict[str, str]:
@@ -145,12 +142,6 @@ def failure(folder: Path) -> tuple[EngineWhy, str] | None:
     log = ray_state.log_of(folder, known[-1])
     fault = ray_job.read(folder / "fault.json")
     own = str(fault.get("message", "")) if fault.get("driver") == known[-1] else ""
-    found = failures.classify(None, f"{_tail(log)}\n{own}", starting=True)
+    found = failures.classify(None, f"{process.tail(log)}\n{own}", starting=True)
     why: EngineWhy = "no_gpu" if own.startswith("RuntimeError: No GPU") else found.why
     return why, f"{own or found.words} (log: {log})"
-
-
-def _tail(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(log.stat().st_size - _TAIL, 0))
-        return file.read().decode("utf-8", "replace")

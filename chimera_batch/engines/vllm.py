@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from chimera_batch import settings
+from chimera_batch.engines import interpreters
 from chimera_batch.engines.base import Launch
 from chimera_batch.engines.watchdog import Gauges
 from chimera_batch.errors import EngineFailed, InputError
@@ -121,14 +122,7 @@ def installed(python: str) -> Installed:
     path = str(Path(python).expanduser())
     hint = "pip install vllm (in an environment of its own), then engine: {python: …/bin/python} or CHIMERA_VLLM_PYTHON"
     try:
-        said = subprocess.run(  # noqa: S603 - the interpreter that the person names, and our own code
-            [path, "-c", _LOOK, *_FORMS],
-            capture_output=True,
-            check=True,
-            timeout=120,
-            env={**settings.without_secrets(), "PYTHONSAFEPATH": "1"},
-        )
-        told = json.loads(said.stdout)
+        told = json.loads(interpreters.ask(path, _LOOK, *_FORMS))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise EngineFailed(
             f"{path} cannot be asked for its vLLM: {_short(error)}", why="not_installed", hint=hint

@@ -22,6 +22,7 @@ from chimera_batch.errors import InputError
 from chimera_batch.providers import calling
 from chimera_batch.providers.base import Profile
 from chimera_batch.providers.faults import Fault
+from chimera_batch.stores.s3_errors import LOGIN, NETWORK
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
@@ -29,16 +30,7 @@ if TYPE_CHECKING:
 
 _GARBLED = (ResponseParserError, AttributeError, TypeError)  # what botocore's parsers make of JSON of another shape
 CAUGHT = (sdk.ClientError, sdk.BotoCoreError, *_GARBLED)
-_LOGIN = (
-    sdk.NoCredentialsError,
-    sdk.PartialCredentialsError,
-    sdk.CredentialRetrievalError,
-    sdk.TokenRetrievalError,
-    sdk.SSOError,
-    sdk.ProfileNotFound,
-)
 _NOT_SENT = (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.ProxyConnectionError, sdk.SSLError)
-_NETWORK = (sdk.HTTPClientError, sdk.ConnectionError, sdk.IncompleteReadError, sdk.FlexibleChecksumError)
 _ASKS_THE_NETWORK = ("container-role", "iam-role")  # credential providers that would call out
 
 # A repeat is the Caller's to decide, as for every other host: botocore would send a create again. An object may be sent
@@ -117,9 +109,9 @@ def fault_of(error: Exception) -> Fault:
     """A failed call of either client as a fault: the one place where botocore's errors are read."""
     if isinstance(error, sdk.ClientError):
         return _refusal(error)
-    if isinstance(error, _LOGIN):
+    if isinstance(error, LOGIN):
         return Fault(str(error), status=401, sent=False)
-    if isinstance(error, _NETWORK):
+    if isinstance(error, NETWORK):
         return Fault(f"no reply ({type(error).__name__}: {error})", sent=not isinstance(error, _NOT_SENT))
     if isinstance(error, _GARBLED):
         return Fault(f"the reply is not what the API gives ({error})", status=200)

@@ -68,13 +68,14 @@ def fault_of(error: Exception) -> Fault:
         return Fault(f"the reply is not what the API gives ({error})", status=200)
     response = getattr(error, "response", None)
     if isinstance(response, httpx2.Response) and response.status_code >= 300:
-        return _refusal(response, getattr(error, "body", None))
+        return refusal(response, getattr(error, "body", None))
     cause = error.__cause__ or error
     text = str(cause) or type(cause).__name__
     return Fault(f"no reply ({type(cause).__name__}: {text})", sent=not isinstance(cause, _NOT_SENT))
 
 
-def _refusal(response: httpx2.Response, body: object) -> Fault:
+def refusal(response: httpx2.Response, body: object) -> Fault:
+    """A reply of status 300 and above as a fault; ``body``: what it says, parsed where it could be."""
     code, message = faults.told(body)
     status = response.status_code
     said = f"HTTP {status}" + (f": {message}" if message else "")

@@ -190,12 +190,7 @@ class LocalProvider:
 def _read(response: httpx2.Response, custom_id: str) -> dict[str, Any]:
     """The answer's body, if it is one and this request's; raises what ``calling`` makes a Fault of otherwise."""
     if response.status_code >= 300:
-        code, message = faults.told(_maybe_json(response.content))
-        status = response.status_code
-        said = f"HTTP {status}" + (f": {message}" if message else "")
-        raise calling.SaidError(
-            Fault(said, status=status, code=code, retry_after=calling.retry_after(response.headers))
-        )
+        raise calling.SaidError(calling.refusal(response, _maybe_json(response.content)))
     body = faults.json_object(response.content)
     if body.get("error") and not body.get("choices"):
         code, message = faults.told(body)

@@ -8,7 +8,7 @@ from chimera_batch.errors import ChimeraError, InputError, MissingObject, NotFin
 
 SDK_ERRORS = (sdk.ClientError, sdk.BotoCoreError)
 NETWORK = (sdk.HTTPClientError, sdk.ConnectionError, sdk.IncompleteReadError, sdk.FlexibleChecksumError)
-_LOGIN = (
+LOGIN = (
     sdk.NoCredentialsError,
     sdk.PartialCredentialsError,
     sdk.CredentialRetrievalError,
@@ -83,7 +83,7 @@ def explain(error: Exception, where: str) -> ChimeraError:
     if isinstance(error, sdk.ClientError):
         code, status, message = _answer(error)
         return refused(code, status, message, where)
-    if isinstance(error, _LOGIN):
+    if isinstance(error, LOGIN):
         return InputError(str(error), where=where, hint=KEYS)
     if isinstance(error, sdk.SSLError):
         return InputError(f"the server's certificate is not trusted: {error}", where=where, hint=CERTIFICATE)
