@@ -23,12 +23,12 @@ FILES = {
 SELECT 'topic-' || lpad(i::VARCHAR, 3, '0') AS row_key, i AS topic FROM range($topics::INTEGER) AS t(i)
 """,
     "sql/week/drafts.sql": f"-- One row per draft.\n-- reads: answers\n{_KEPT}\n",
-    "sql/week/picked.sql": """
+    "sql/week/topics.sql": """
 -- Three of four drafts.
 -- reads: drafts
 SELECT row_key, n FROM drafts WHERE n::INTEGER % 4 > 0 ORDER BY row_key
 """,
-    "sql/week/reviews_rows.sql": "-- One row per draft.\n-- reads: picked\nSELECT row_key, n FROM picked\n",
+    "sql/week/reviews_rows.sql": "-- One row per draft.\n-- reads: topics\nSELECT row_key, n FROM topics\n",
     "sql/week/reviews.sql": f"-- One row per review.\n-- reads: answers\n{_KEPT}\n",
     "sql/week/verdicts_rows.sql": "-- One row per good review.\n-- reads: reviews\nSELECT row_key, n FROM reviews"
     " WHERE n::INTEGER % 3 = 0\n",
@@ -107,7 +107,7 @@ class Scene:
             for host in ("north", "south")
         }
         tokens = {"input_tokens": 30, "output_tokens": 20}
-        reviews, verdicts = ({**tokens, "rows_per": {table: 1}} for table in ("picked", "reviews"))
+        reviews, verdicts = ({**tokens, "rows_per": {table: 1}} for table in ("topics", "reviews"))
         return {
             "run": "week",
             "store": "./store",
@@ -116,7 +116,7 @@ class Scene:
             "models": models,
             "stages": [
                 {"name": "drafts", "ask": "north", "samples": self.samples, "assume": tokens, **_files("drafts")},
-                {"name": "picked", "sql": "week/picked.sql"},
+                {"name": "topics", "sql": "week/topics.sql"},
                 {"name": "reviews", "ask": "south", "assume": reviews, **_files("reviews")},
                 {"name": "verdicts", "ask": self.now_at, "window": "now", "assume": verdicts, **_files("verdicts")},
                 {"name": "dataset", "sql": "week/dataset.sql"},
