@@ -7,11 +7,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import engines, rehearsal, settings, tokens
+from chimera_batch import engines, plugins, rehearsal, settings, stores, tokens
 from chimera_batch import project as projects
 from chimera_batch.errors import ChimeraError
 from chimera_batch.opening import Options, open_side
@@ -61,7 +62,7 @@ def examine(manifest: Path | str | None, options: Options) -> dict[str, Any]:
     """
     project = projects.load(manifest, store=options.store) if manifest is not None else None
     store = project.store_url if project else options.store
-    found = [_python(), *_packages(), *_keys(project, options)]
+    found = [_python(), *_packages(), *_plugins(), *_keys(project, options)]
     found.append(_tried("tokenizer", _tokenizer))
     found.append(_tried("cache", _cache))
     found.append(_tried("rehearsal server", _rehearsal))
@@ -93,6 +94,25 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, "ok", metadata.version(name))
         except metadata.PackageNotFoundError:
             yield Finding(name, "broken", "not installed", f"pip install {name}")
+
+
+def _plugins() -> Iterator[Finding]:
+    """Adapters that installed packages bring. One with a built-in name is never used, which its owner should hear."""
+    for group, built_in in ((plugins.PROVIDERS, profiles.DIALECTS), (plugins.STORES, tuple(stores.STORES))):
+        overruled = list(plugins.overruled(group, built_in))
+        for plugin in overruled:
+            remove = f"pip uninstall {plugin.package.partition(' ')[0]}"
+            yield Finding(
+                f"plugin {plugin.name}", "broken", f"{plugin.what} has a built-in name: it is not used", remove
+            )
+        for plugin in plugins.offered(group):
+            if plugin not in overruled:
+                yield _tried(f"plugin {plugin.name}", partial(_plugin, plugin))
+
+
+def _plugin(plugin: plugins.Plugin) -> str:
+    plugins.load(plugin.group, plugin.name)
+    return plugin.what
 
 
 def _keys(project: Project | None, options: Options) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ FLOORS = {
     " estimate chain tally caching lengths sampling measured stagefacts waiting savings engines machine_time"
     " crew mirroring",
     1: "manifest entries shape project outside stage schemas shipped settings prices pricerows money metering tokens"
-    " endpoints providers.base providers.profiles providers.engine_fields",
+    " endpoints plugins providers.base providers.profiles providers.engine_fields",
     0: "records errors yamldoc digests",
 }
 """Names below chimera_batch; a dotted one stands on a floor of its own, apart from its package."""

@@ -1,12 +1,16 @@
-"""Hosts of batch APIs. Adding one that speaks a known protocol is a table in profiles.toml, or in a manifest."""
+"""Hosts of batch APIs. Adding one that speaks a known protocol is a table in profiles.toml, or in a manifest; another
+protocol may also be a package's (``plugins``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
+from chimera_batch import plugins
 from chimera_batch.errors import InputError
 from chimera_batch.providers.base import Engine, Profile, Provider
+from chimera_batch.providers.profiles import dialects
 
 
 def make(
@@ -15,7 +19,7 @@ def make(
     """The adapter of a profile's engine or dialect, its SDK imported only now.
 
     ``state``: where an engine that is started leaves its record and its log; ``say`` takes lines for a person. Raises
-    InputError for an unknown dialect.
+    InputError for an unknown dialect, and for a package's adapter that does not work.
     """
     if profile.engine is not None and profile.only_now:
         return _local(profile, profile.engine, api_key, state or Path.cwd(), say)
@@ -35,9 +39,12 @@ def make(
         from chimera_batch.providers.bedrock import BedrockProvider  # noqa: PLC0415 - boto3 takes half a second
 
         return BedrockProvider(profile)
-    raise InputError(
-        f"provider {profile.name} has the unknown dialect {profile.dialect}", hint="openai, anthropic or bedrock"
-    )
+    found = plugins.load(plugins.PROVIDERS, profile.dialect)
+    if found is None:
+        known = ", ".join(dialects())
+        raise InputError(f"provider {profile.name} has the unknown dialect {profile.dialect}", hint=f"one of {known}")
+    plugin, adapter = found
+    return cast(Provider, plugins.made(plugin, lambda: adapter(profile, api_key), Provider))
 
 
 def _local(profile: Profile, engine: Engine, api_key: str, state: Path, say: Callable[[str], None]) -> Provider:

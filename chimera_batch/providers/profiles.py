@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from chimera_batch import plugins
 from chimera_batch.errors import InputError
 from chimera_batch.providers import engine_fields
 from chimera_batch.providers.base import Engine, Profile
@@ -57,6 +58,11 @@ def builtin() -> dict[str, Profile]:
     return dict(_shipped())
 
 
+def dialects() -> list[str]:
+    """Every protocol that a profile may name: ours, then what installed packages speak."""
+    return [*DIALECTS, *(name for name in plugins.names(plugins.PROVIDERS) if name not in DIALECTS)]
+
+
 def with_overrides(base: Profile | None, name: str, fields: Mapping[str, Any]) -> Profile:
     """``base`` with the fields that a manifest gives it, or, without a base, a new host.
 
@@ -84,13 +90,20 @@ def _build(name: str, said: Mapping[str, Any]) -> Profile:
             hint=f"{name}: {{{attached if engine else 'dialect: openai, base_url: https://…/v1, api_key_env: …'}}}",
         )
     optional = {f.name: f.default for f in fields(Profile) if f.default is not MISSING}
-    return Profile(name=name, **{**optional, **_UNSAID, **_CAUTIOUS[given["dialect"]], **given})
+    return Profile(name=name, **{**optional, **_UNSAID, **_cautious(given["dialect"]), **given})
+
+
+def _cautious(dialect: str) -> dict[str, Any]:
+    return _CAUTIOUS.get(dialect, _CAUTIOUS["openai"])  # a package's: bodies of chat completions unless it says more
 
 
 def rehearsed(profile: Profile) -> Profile:
-    """The profile as a rehearsal plays it: the loopback server speaks Bedrock's Messages in Anthropic's protocol."""
-    if profile.dialect != "bedrock":
+    """The profile as a rehearsal plays it: the loopback server speaks Bedrock's Messages in Anthropic's protocol, and a
+    package's dialect in that of the bodies that it takes."""
+    if profile.dialect in {"openai", "anthropic"}:
         return profile
+    if profile.dialect != "bedrock" and "/v1/messages" not in profile.endpoints:
+        return replace(profile, dialect="openai")
     played = _shipped()["anthropic"]
     named = ("dialect", "max_bytes", "max_line_bytes", "keeps_metadata", "distinct_counts", "deletes_files")
     return replace(profile, **{field: getattr(played, field) for field in named})
@@ -147,7 +160,7 @@ def _wanted(field: str, value: Any) -> str | None:
     whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
     checks: tuple[tuple[bool, bool, str], ...] = (
         (field in _TEXT, isinstance(value, str) and bool(value), "text"),
-        (field == "dialect", value in DIALECTS, f"one of {', '.join(DIALECTS)}"),
+        (field == "dialect", field != "dialect" or _spoken(value), f"one of {', '.join(DIALECTS)}"),
         (field == "base_url", str(value).startswith(("http://", "https://")), "an http(s) address"),
         (field == "staging", _fits(_S3, value), "an address like s3://bucket/prefix"),
         (field == "role", _fits(_ROLE, value), "a role's ARN: arn:aws:iam::ACCOUNT:role/NAME"),
@@ -158,6 +171,11 @@ def _wanted(field: str, value: Any) -> str | None:
         (field == "headers", isinstance(value, Mapping) and _texts([*value, *value.values()]), "names with text"),
     )
     return next((wanted for applies, right, wanted in checks if applies and not right), None)
+
+
+def _spoken(dialect: Any) -> bool:
+    """Packages are only searched for what is not ours."""
+    return dialect in DIALECTS or (isinstance(dialect, str) and dialect in dialects())
 
 
 def _fits(pattern: re.Pattern[str], value: Any) -> bool:

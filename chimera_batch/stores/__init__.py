@@ -1,4 +1,5 @@
-"""Where a run's facts live. ``open_store`` is the one door; adding a kind of store is one file and one line here."""
+"""Where a run's facts live. ``open_store`` is the one door; adding a kind of store is one file and one line here, or an
+installed package (``plugins``)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
+from chimera_batch import plugins
 from chimera_batch.errors import InputError
 from chimera_batch.stores.base import Store
 
@@ -31,10 +33,18 @@ def open_store(url: str, *, cache: Path) -> Store:
     scheme = _SCHEME.match(url)
     kind = scheme[1].lower() if scheme else ""
     if kind not in STORES:
-        known = ", ".join(sorted(f"{name}://" for name in STORES if name))
+        return _of_package(kind, url, cache)
+    return cast(Store, import_module(STORES[kind]).connect(url, cache=cache))
+
+
+def _of_package(kind: str, url: str, cache: Path) -> Store:
+    found = plugins.load(plugins.STORES, kind)
+    if found is None:
+        schemes = sorted({*filter(None, STORES), *plugins.names(plugins.STORES)})
         raise InputError(
-            f"no store is known for {kind}:// addresses (a folder path, {known})",
+            f"no store is known for {kind}:// addresses (a folder path, {', '.join(f'{name}://' for name in schemes)})",
             where=url,
             hint="store: ./runs   # or s3://bucket/prefix",
         )
-    return cast(Store, import_module(STORES[kind]).connect(url, cache=cache))
+    plugin, connect = found
+    return cast(Store, plugins.made(plugin, lambda: connect(url, cache=cache), Store))
