@@ -102,9 +102,7 @@ def _plugins() -> Iterator[Finding]:
         overruled = list(plugins.overruled(group, built_in))
         for plugin in overruled:
             remove = f"pip uninstall {plugin.package.partition(' ')[0]}"
-            yield Finding(
-                f"plugin {plugin.name}", "broken", f"{plugin.what} has a built-in name: it is not used", remove
-            )
+            yield Finding(f"plugin {plugin.name}", "broken", f"{plugin.what} is not used: the name is built in", remove)
         for plugin in plugins.offered(group):
             if plugin not in overruled:
                 yield _tried(f"plugin {plugin.name}", partial(_plugin, plugin))

@@ -137,6 +137,7 @@ def acme_manifest(folder: Path, store: str) -> Path:
     return path
 
 
+@pytest.mark.slow  # a whole run
 def test_a_package_s_host_and_store_carry_a_run(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACME_KEY", "acme-secret")
     path = acme_manifest(tmp_path, f"shelf:///{tmp_path / 'kept'}")
