@@ -9,23 +9,19 @@ that holds only a {% tag %} leaves no blank line behind.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, time, timedelta
-from decimal import Decimal
 from itertools import repeat
 from operator import itemgetter
 from types import TracebackType
 from typing import Any, Literal, cast, get_args
-from uuid import UUID
 
 import jinja2
 from jinja2 import meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from chimera_batch.errors import InputError
+from chimera_batch.sandbox import ENV, Unprintable, allowance, bounded, printed
 from chimera_batch.stage import Source
 
 Role = Literal["system", "user", "assistant"]
@@ -34,48 +30,6 @@ Row = Mapping[str, object]
 _ROLES: tuple[str, ...] = get_args(Role)
 _MARK = re.compile(r"[ \t]*<!--[ \t]*([A-Za-z]+)[ \t]*-->[ \t]*")
 _COMMENT = re.compile(r"<!--.*?-->|\{#.*?#\}", re.DOTALL)
-_PRINTED = (str, int, float, Decimal, date, time, timedelta, UUID)
-
-
-class _Unprintable(Exception):
-    """A value that has no one way of being written as text."""
-
-
-def printed(value: object) -> str:
-    """A value as a template writes it. Raises _Unprintable for NULL, lists, structs and what else a row may hold."""
-    if isinstance(value, _PRINTED):
-        return str(value)
-    if value is None:
-        raise _Unprintable('NULL; write {{ name or "" }} or {% if name %}')
-    if isinstance(value, list | tuple | dict):
-        raise _Unprintable('a list or struct; write {{ name | join(", ") }}, {{ name | tojson }} or a loop')
-    if isinstance(value, jinja2.Undefined):
-        return str(value)  # raises UndefinedError with the name in it
-    raise _Unprintable(f"a {type(value).__name__}, which is not text")
-
-
-def _tojson(value: object, indent: int | None = None) -> str:
-    """JSON as a model should read it: Jinja's own filter escapes < > & ' for web pages."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, default=printed)
-
-
-class _Environment(ImmutableSandboxedEnvironment):
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        """``params.items`` is the key ``items`` if there is one, before any method of that name."""
-        if isinstance(obj, Mapping) and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-
-def _environment() -> _Environment:
-    env = _Environment(undefined=jinja2.StrictUndefined, finalize=printed, trim_blocks=True, lstrip_blocks=True)
-    del env.filters["random"]
-    env.filters["tojson"] = _tojson
-    env.globals = {name: env.globals[name] for name in ("range", "dict", "namespace")}
-    return env
-
-
-_ENV = _environment()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +117,20 @@ def _message(prompt: Source, params: Mapping[str, Any], role: Role, text: str, s
         raise InputError(f"the {role} message is empty", where=prompt.where(start - 1 or 1))
     line = first
     try:
-        tree = _ENV.parse(body)
+        tree = ENV.parse(body)
         for node in tree.find_all(nodes.Node):  # so that every later error tells the file's own line
             node.lineno = (node.lineno or 1) + first - 1  # an operand carries no line of its own
         line = 1
         for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
             raise InputError("a prompt is one file: it cannot include others", where=prompt.where(node.lineno))
-        columns = frozenset(meta.find_undeclared_variables(tree) - {"params"} - _ENV.globals.keys())
-        template = _ENV.from_string(tree)
+        columns = frozenset(meta.find_undeclared_variables(tree) - {"params"} - ENV.globals.keys())
+        parts = _plain(tree, prompt, params)
+        with allowance():  # constants are worked out now
+            template = ENV.from_string(bounded(tree))
     except jinja2.TemplateSyntaxError as error:
         raise InputError(f"{error.message}", where=prompt.where(error.lineno + line - 1)) from None
-    parts = _plain(tree, prompt, params)
+    except (RecursionError, SyntaxError, ValueError, MemoryError) as error:  # Python's, of what Jinja makes of it
+        raise InputError(f"this cannot be used as a template: {_said(error)}", where=where) from None
     if parts is None:
         parts = (Hole(_logic(template, columns, prompt, params, where)),)
     return MessageTemplate(role, parts, columns, where)
@@ -209,7 +166,7 @@ def _column(name: str, where: str) -> Callable[[Row], str]:
             raise InputError(f"there is no column `{name}`{also}", where=where, hint=f"columns: {', '.join(row)}")
         try:
             return printed(value)
-        except _Unprintable as error:
+        except Unprintable as error:
             raise InputError(f"column `{name}` is {error}", where=where) from None
 
     return fill
@@ -226,11 +183,13 @@ def _parameter(node: nodes.Node | None, prompt: Source, params: Mapping[str, Any
     name, value = ".".join(["params", *path]), cast(object, params)
     try:
         for step in path:
-            value = _ENV.getattr(value, step)
+            value = ENV.getattr(value, step)
         return printed(value)
     except jinja2.UndefinedError:
         message = f"there is no {name} in the manifest"
-    except _Unprintable as error:
+    except jinja2.TemplateRuntimeError as error:  # the sandbox's
+        message = _said(error)
+    except Unprintable as error:
         message = f"{name} is {error}"
     raise InputError(message, where=prompt.where(node.lineno))
 
@@ -243,12 +202,13 @@ def _logic(
     def fill(row: Row) -> str:
         try:
             # Template.render does the same in 2.5 times the time; globals must then be given by hand.
-            context = template.new_context({**_ENV.globals, **row, "params": params}, shared=True)
-            return "".join(template.root_render_func(context))
+            context = template.new_context({**ENV.globals, **row, "params": params}, shared=True)
+            with allowance():
+                return "".join(template.root_render_func(context))
         except Exception as error:  # noqa: BLE001 - a template can raise anything; all of it is the person's to mend
             line = _line(template, error.__traceback__)
             nulls = sorted(name for name in columns if row.get(name, "") is None)
-            also = f" (NULL here: {', '.join(nulls)})" if nulls and isinstance(error, _Unprintable) else ""
+            also = f" (NULL here: {', '.join(nulls)})" if nulls and isinstance(error, Unprintable) else ""
             raise InputError(
                 f"{_said(error)}{also}",
                 where=prompt.where(line) if line else where,
@@ -259,7 +219,7 @@ def _logic(
 
 
 def _said(error: Exception) -> str:
-    if isinstance(error, _Unprintable):
+    if isinstance(error, Unprintable):
         return f"what is printed here is {error}"
     if isinstance(error, jinja2.TemplateError):
         return error.message or type(error).__name__

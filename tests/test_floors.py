@@ -21,9 +21,9 @@ FLOORS = {
     " piloting keeping spending recalling remembering statusing shelves tracing deciding doctoring exporting rewards"
     " adding placing cutting leaving switching notifying pruning desks",
     3: "ledger journal folding facts counts drawn admission retry routing pacing fallback",
-    2: "warehouse functions stores providers spooling render blocks template packing wire decoding tabling reconciling"
-    " estimate chain tally caching lengths sampling measured stagefacts waiting savings engines machine_time"
-    " crew mirroring",
+    2: "warehouse functions stores providers spooling render blocks template sandbox packing wire decoding tabling"
+    " reconciling estimate chain tally caching lengths sampling measured stagefacts waiting savings engines"
+    " machine_time crew mirroring",
     1: "manifest entries shape project outside stage schemas shipped settings prices pricerows money metering tokens"
     " endpoints plugins providers.base providers.profiles providers.engine_fields",
     0: "records errors yamldoc digests",
