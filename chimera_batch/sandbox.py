@@ -183,11 +183,9 @@ def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     return bounded
 
 
-def _joined(items: Iterable[Any]) -> str:
+def _joined(items: Iterable[Any]) -> Any:
     """``a ~ b``."""
-    texts = [str(item) for item in items]
-    _sized(sum(map(len, texts)))
-    return "".join(texts)
+    return _paid("".join(map(str, items)))
 
 
 def _tojson(value: object, indent: int | None = None) -> str:
@@ -201,16 +199,12 @@ def _written(value: object) -> str:
     return text
 
 
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, str | list | tuple) else 0
-
-
 class _Bounds(NodeTransformer):
     """Puts the counting into a template: around what loops go through, and in place of ``~``."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:
         self.generic_visit(node)
-        constant = sum(len(part.data) for body in (*node.body, *node.else_) for part in _data(body))
+        constant = sum(len(part.data) for part in node.find_all(nodes.TemplateData))
         steps = nodes.Const(1 + constant // _PER_STEP, lineno=node.lineno)
         node.iter = nodes.Filter(node.iter, "_counted", [steps], [], None, None, lineno=node.lineno)
         return node
@@ -227,10 +221,6 @@ class _Bounds(NodeTransformer):
         return nodes.Filter(node, "_made", [], [], None, None, lineno=node.lineno)
 
     visit_List = visit_Tuple = visit_Dict = _made
-
-
-def _data(node: nodes.Node) -> Iterable[nodes.TemplateData]:
-    return [node] if isinstance(node, nodes.TemplateData) else node.find_all(nodes.TemplateData)
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -259,10 +249,11 @@ class _Environment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Refuses what would be huge before it is made."""
         whole = isinstance(left, int) and isinstance(right, int)
-        if operator == "*":
-            _sized(_size(left) * right if isinstance(right, int) else _size(right) * left if _size(right) else 0)
+        sizes = [len(side) if isinstance(side, str | list | tuple) else 0 for side in (left, right)]
         if operator == "+":
-            _sized(_size(left) + _size(right))
+            _sized(sum(sizes))
+        elif operator == "*" and any(sizes):
+            _sized(max(sizes) * max(side for side in (left, right, 0) if isinstance(side, int)))
         if operator == "%" and isinstance(left, str) and _WIDE.search(left):
             raise SecurityError(_TOO_WIDE)
         if whole and operator in {"*", "**"}:
@@ -277,7 +268,7 @@ def _environment() -> _Environment:
     del env.filters["random"]
     env.filters["tojson"] = _tojson
     env.filters = {name: _bounded(name, call) for name, call in env.filters.items()}
-    env.filters |= {"_counted": _Counted, "_joined": lambda items: _paid(_joined(items)), "_made": _paid}
+    env.filters |= {"_counted": _Counted, "_joined": _joined, "_made": _paid}
     env.globals = {name: env.globals[name] for name in ("range", "dict", "namespace")}
     return env
 
