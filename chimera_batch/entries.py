@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chimera_batch.records import hours_of
-from chimera_batch.shape import AskStage
+from chimera_batch.shape_stage import AskStage
 from chimera_batch.stage import Assume, Fallback, Rule
 
 

@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from chimera_batch.errors import InputError
-from chimera_batch.shape import AskStage, Manifest, Strict
+from chimera_batch.shape import Manifest
+from chimera_batch.shape_stage import AskStage
+from chimera_batch.shape_values import Strict
 from chimera_batch.yamldoc import Document, Loc, parse, report
 
 _ENGINE = """

@@ -20,7 +20,8 @@ from chimera_batch.providers import profiles as hosts
 from chimera_batch.providers.base import Profile
 from chimera_batch.records import Call
 from chimera_batch.schemas import canonical, read_schema, schema_name
-from chimera_batch.shape import AskStage, FileStage, FromStage, Manifest, ModelChoice, Notify, SqlStage
+from chimera_batch.shape import Manifest, Notify
+from chimera_batch.shape_stage import AskStage, FileStage, FromStage, ModelChoice, SqlStage
 from chimera_batch.shipped import init, shipped_root
 from chimera_batch.stage import Assume, Fallback, Hint, Rounds, Rule, Source, Stage
 from chimera_batch.yamldoc import Document, Loc, report

@@ -19,9 +19,9 @@ DOCS = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 GLOBAL = {"--store", "--price", "--json", "--quiet", "--debug"}
 HOUSE = {
     "init", "check", "estimate", "pilot", "run", "advance", "status", "cancel", "retry", "adopt", "resend", "query",
-    "export", "trace", "prune", "prices", "doctor", "rehearsal serve",
+    "export", "trace", "prune", "prices", "doctor", "schema", "rehearsal serve",
 }  # fmt: skip
-REHEARSABLE = HOUSE - {"init", "prices", "rehearsal serve"}
+REHEARSABLE = HOUSE - {"init", "prices", "schema", "rehearsal serve"}
 
 IMPORTS = """
 import sys

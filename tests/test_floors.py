@@ -24,7 +24,8 @@ FLOORS = {
     2: "warehouse functions stores providers spooling render blocks template sandbox packing wire decoding tabling"
     " reconciling estimate chain tally caching lengths sampling measured stagefacts waiting savings engines"
     " machine_time crew mirroring",
-    1: "manifest entries shape project outside stage schemas shipped settings prices pricerows money metering tokens"
+    1: "manifest entries shape shape_stage shape_values schema schema_hosts project outside stage schemas shipped"
+    " settings prices pricerows money metering tokens"
     " endpoints plugins providers.base providers.profiles providers.engine_fields",
     0: "records errors yamldoc digests",
 }

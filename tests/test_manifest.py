@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from chimera_batch import manifest
 from chimera_batch.errors import InputError
-from chimera_batch.shape import AskStage, Manifest, SqlStage
+from chimera_batch.shape import Manifest
+from chimera_batch.shape_stage import AskStage, SqlStage
 from chimera_batch.yamldoc import parse
 from tests.conftest import SHARED
 
@@ -118,66 +119,66 @@ def replaced(old: str, new: str) -> str:
 ROWS = ", rows: p/topics_rows.sql"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (replaced("run: small", "run: Small"), "1: `run`: string should match pattern"),
-        (replaced("run: small", "run: .hidden"), "1: `run`: string should match pattern"),
-        (replaced("run: small", "run: 12"), "1: `run`: input should be a valid string (it is 12)"),
-        (replaced("run: small\n", ""), "1: `run` is missing"),
-        (replaced("run: small", "run: small\nstor: x"), "2: unknown key `stor`; did you mean `store`?"),
-        (replaced("run: small", "run: small\nzzz: x"), "2: unknown key `zzz`"),
-        (replaced("run: small", "run: small\nbudget: 400"), "2: `budget`: input should be a valid dictionary"),
-        (replaced("run: small", "run: small\nbudget: {usd: -1}"), "2: `usd`: input should be greater than or equal"),
-        (replaced("run: small", "run: small\nbudget: {eur: 1}"), "2: unknown key `eur`"),
-        (replaced("run: small", "run: small\nbudget: {}"), "2: `budget`: needs `usd`, `usd_per_day` or both"),
-        (replaced("run: small", "run: small\nwindow: 24"), "2: `window`: input should be a valid string (it is 24)"),
-        (replaced("run: small", "run: small\nwindow: soon"), "2: `window`: string should match pattern"),
-        (replaced("run: small", "run: small\nnotify: {url_env: A, on: [dune]}"), "2: `on`: input should be 'done'"),
-        (replaced("ask: author", "ask: autor"), "5: `autor` is not among the models; did you mean `author`?"),
-        (replaced("ask: author, ", ""), "5: `topics`: a stage has one of `ask`, `sql`, `file` and `from`"),
-        (
-            replaced("ask: author", "ask: author, sql: x.sql"),
-            "5: `topics`: a stage has one of `ask`, `sql`, `file` and `from`",
-        ),
-        (replaced("prompt: p/topics.md", "promt: x.md"), "5: `prompt` is missing in `topics`"),
-        (replaced("prompt: p/topics.md", "promt: x.md"), "5: unknown key `promt`; did you mean `prompt`?"),
-        (replaced(ROWS, ""), "5: `rows` is missing"),
-        (replaced(ROWS, ROWS + ", schem: x"), "5: unknown key `schem`; did you mean `schema`?"),
-        (replaced(ROWS, ROWS + ", samples: 0"), "5: `samples`: input should be greater than or equal to 1 (it is 0)"),
-        (replaced(ROWS, ROWS + ", samples: '3'"), "5: `samples`: input should be a valid integer (it is '3')"),
-        (replaced(ROWS, ROWS + ", samples: true"), "5: `samples`: input should be a valid integer (it is True)"),
-        (replaced(ROWS, ROWS + ", rounds: {until: x.sql}"), "5: `max` is missing in `rounds`"),
-        (replaced(ROWS, ROWS + ", retry: {truncated: {ceiling: 2}}"), "5: `ceiling`: must be a factor such as 2x"),
-        (replaced(ROWS, ROWS + ", retry: {truncated: {ceiling: 0.5x}}"), "5: `ceiling`: input should be greater"),
-        (replaced(ROWS, ROWS + ", retry: {truncatd: 1}"), "5: unknown key `truncatd`; did you mean `truncated`?"),
-        (replaced(ROWS, ROWS + ", retry: {invalid: {ceiling: 2x}}"), "5: unknown key `ceiling`"),
-        (replaced(ROWS, ROWS + ", retry: {invalid: -1}"), "5: `invalid`: input should be greater than or equal to 0"),
-        (replaced(ROWS, ROWS + ", assume: {kept: 1.5}"), "5: `kept`: input should be less than or equal to 1"),
-        (replaced(ROWS, ROWS + ", assume: {rows_per: {final: 2}}"), "5: `final` is not a stage above this one"),
-        (replaced(ROWS, ROWS + ", breaker: 2"), "5: `breaker`: input should be less than or equal to 1 (it is 2)"),
-        (replaced("name: topics", "name: Topics"), "5: `name`: string should match pattern"),
-        (replaced("name: topics", "name: answers"), "5: `answers` is a table of the engine's own"),
-        (replaced("name: topics", "name: params"), "5: `params` is a table of the engine's own"),
-        (replaced("name: topics", "name: select"), "5: `select` is a word of SQL"),
-        (replaced("name: final", "name: topics"), "6: a stage named `topics` stands above already"),
-        (replaced("p/topics.md", "../secret.md"), "5: `prompt`: must be a path below prompts/ or sql/"),
-        (replaced("p/topics.md", "/etc/passwd"), "5: `prompt`: must be a path below prompts/ or sql/"),
-        (replaced("p/topics.md", "p/./x.md"), "5: `prompt`: must be a path below prompts/ or sql/"),
-        (replaced("p/final.sql", "a/../../b.sql"), "6: `sql`: must be a path below prompts/ or sql/"),
-        (replaced("p/final.sql", "'a\\b.sql'"), "6: `sql`: must be a path below prompts/ or sql/"),
-        (replaced("p/final.sql", "'c:/b.sql'"), "6: `sql`: must be a path below prompts/ or sql/"),
-        (replaced("model: gpt-6-luna", "modell: x"), "3: unknown key `modell`; did you mean `model`?"),
-        (replaced("model: gpt-6-luna", "model: x, effort: hihg"), "3: `effort`: input should be 'none'"),
-        (replaced("model: gpt-6-luna", "model: x, temperature: 3"), "3: `temperature`: input should be less than"),
-        (replaced("model: gpt-6-luna", "model: x, extra: {stream: true}"), "3: `extra` may not set `stream`"),
-        (replaced("model: gpt-6-luna", "model: x, extra: {max_tokens: 1}"), "3: `extra` may not set `max_tokens`"),
-        ("run: small\nstages: []\n", "2: `stages`: list should have at least 1 item"),
-        ("run: small\nstages: [oops]\n", "2: `stages`: a stage has one of `ask`, `sql`, `file` and `from`"),
-        ("", "1: a manifest is a mapping"),
-        ("- a\n- b\n", "1: a manifest is a mapping"),
-    ],
-)
+PROBLEMS = [
+    (replaced("run: small", "run: Small"), "1: `run`: string should match pattern"),
+    (replaced("run: small", "run: .hidden"), "1: `run`: string should match pattern"),
+    (replaced("run: small", "run: 12"), "1: `run`: input should be a valid string (it is 12)"),
+    (replaced("run: small\n", ""), "1: `run` is missing"),
+    (replaced("run: small", "run: small\nstor: x"), "2: unknown key `stor`; did you mean `store`?"),
+    (replaced("run: small", "run: small\nzzz: x"), "2: unknown key `zzz`"),
+    (replaced("run: small", "run: small\nbudget: 400"), "2: `budget`: input should be a valid dictionary"),
+    (replaced("run: small", "run: small\nbudget: {usd: -1}"), "2: `usd`: input should be greater than or equal"),
+    (replaced("run: small", "run: small\nbudget: {eur: 1}"), "2: unknown key `eur`"),
+    (replaced("run: small", "run: small\nbudget: {}"), "2: `budget`: needs `usd`, `usd_per_day` or both"),
+    (replaced("run: small", "run: small\nwindow: 24"), "2: `window`: input should be a valid string (it is 24)"),
+    (replaced("run: small", "run: small\nwindow: soon"), "2: `window`: string should match pattern"),
+    (replaced("run: small", "run: small\nnotify: {url_env: A, on: [dune]}"), "2: `on`: input should be 'done'"),
+    (replaced("ask: author", "ask: autor"), "5: `autor` is not among the models; did you mean `author`?"),
+    (replaced("ask: author, ", ""), "5: `topics`: a stage has one of `ask`, `sql`, `file` and `from`"),
+    (
+        replaced("ask: author", "ask: author, sql: x.sql"),
+        "5: `topics`: a stage has one of `ask`, `sql`, `file` and `from`",
+    ),
+    (replaced("prompt: p/topics.md", "promt: x.md"), "5: `prompt` is missing in `topics`"),
+    (replaced("prompt: p/topics.md", "promt: x.md"), "5: unknown key `promt`; did you mean `prompt`?"),
+    (replaced(ROWS, ""), "5: `rows` is missing"),
+    (replaced(ROWS, ROWS + ", schem: x"), "5: unknown key `schem`; did you mean `schema`?"),
+    (replaced(ROWS, ROWS + ", samples: 0"), "5: `samples`: input should be greater than or equal to 1 (it is 0)"),
+    (replaced(ROWS, ROWS + ", samples: '3'"), "5: `samples`: input should be a valid integer (it is '3')"),
+    (replaced(ROWS, ROWS + ", samples: true"), "5: `samples`: input should be a valid integer (it is True)"),
+    (replaced(ROWS, ROWS + ", rounds: {until: x.sql}"), "5: `max` is missing in `rounds`"),
+    (replaced(ROWS, ROWS + ", retry: {truncated: {ceiling: 2}}"), "5: `ceiling`: must be a factor such as 2x"),
+    (replaced(ROWS, ROWS + ", retry: {truncated: {ceiling: 0.5x}}"), "5: `ceiling`: input should be greater"),
+    (replaced(ROWS, ROWS + ", retry: {truncatd: 1}"), "5: unknown key `truncatd`; did you mean `truncated`?"),
+    (replaced(ROWS, ROWS + ", retry: {invalid: {ceiling: 2x}}"), "5: unknown key `ceiling`"),
+    (replaced(ROWS, ROWS + ", retry: {invalid: -1}"), "5: `invalid`: input should be greater than or equal to 0"),
+    (replaced(ROWS, ROWS + ", assume: {kept: 1.5}"), "5: `kept`: input should be less than or equal to 1"),
+    (replaced(ROWS, ROWS + ", assume: {rows_per: {final: 2}}"), "5: `final` is not a stage above this one"),
+    (replaced(ROWS, ROWS + ", breaker: 2"), "5: `breaker`: input should be less than or equal to 1 (it is 2)"),
+    (replaced("name: topics", "name: Topics"), "5: `name`: string should match pattern"),
+    (replaced("name: topics", "name: answers"), "5: `answers` is a table of the engine's own"),
+    (replaced("name: topics", "name: params"), "5: `params` is a table of the engine's own"),
+    (replaced("name: topics", "name: select"), "5: `select` is a word of SQL"),
+    (replaced("name: final", "name: topics"), "6: a stage named `topics` stands above already"),
+    (replaced("p/topics.md", "../secret.md"), "5: `prompt`: must be a path below prompts/ or sql/"),
+    (replaced("p/topics.md", "/etc/passwd"), "5: `prompt`: must be a path below prompts/ or sql/"),
+    (replaced("p/topics.md", "p/./x.md"), "5: `prompt`: must be a path below prompts/ or sql/"),
+    (replaced("p/final.sql", "a/../../b.sql"), "6: `sql`: must be a path below prompts/ or sql/"),
+    (replaced("p/final.sql", "'a\\b.sql'"), "6: `sql`: must be a path below prompts/ or sql/"),
+    (replaced("p/final.sql", "'c:/b.sql'"), "6: `sql`: must be a path below prompts/ or sql/"),
+    (replaced("model: gpt-6-luna", "modell: x"), "3: unknown key `modell`; did you mean `model`?"),
+    (replaced("model: gpt-6-luna", "model: x, effort: hihg"), "3: `effort`: input should be 'none'"),
+    (replaced("model: gpt-6-luna", "model: x, temperature: 3"), "3: `temperature`: input should be less than"),
+    (replaced("model: gpt-6-luna", "model: x, extra: {stream: true}"), "3: `extra` may not set `stream`"),
+    (replaced("model: gpt-6-luna", "model: x, extra: {max_tokens: 1}"), "3: `extra` may not set `max_tokens`"),
+    ("run: small\nstages: []\n", "2: `stages`: list should have at least 1 item"),
+    ("run: small\nstages: [oops]\n", "2: `stages`: a stage has one of `ask`, `sql`, `file` and `from`"),
+    ("", "1: a manifest is a mapping"),
+    ("- a\n- b\n", "1: a manifest is a mapping"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), PROBLEMS)
 def test_one_problem(text: str, expected: str) -> None:
     assert any(line.startswith(expected) for line in problems(text)), problems(text)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chimera_batch.records import OUTCOMES, Outcome
 from chimera_batch.retry import Choice, History, choose
-from chimera_batch.shape import Retry
+from chimera_batch.shape_stage import Retry
 from chimera_batch.stage import Rule
 
 _SAID = Retry()

@@ -16,6 +16,7 @@ import click
 from chimera_batch import __version__
 from chimera_batch.cli import (
     decide,
+    editors,
     estimate,
     export,
     faults,
@@ -129,6 +130,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     prune.prune,
     start.prices,
     start.doctor,
+    editors.schema,
     rehearsal.rehearsal,
 )
 for _command in _COMMANDS:
