@@ -11,6 +11,7 @@ import pytest
 
 from chimera_batch import api
 from chimera_batch.opening import Options
+from tests import test_specs
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -100,3 +101,14 @@ def test_a_problem_is_traced_to_its_raw_lines(paper: Paper, tables: Ask) -> None
     (draft,) = [step for step in found["steps"] if step["stage"] == "problems"]
     raw = json.loads(draft["results"][-1]["raw_line"])
     assert json.loads(raw["response"]["body"]["choices"][0]["message"]["content"])["answer"] == answer
+
+
+def test_every_line_of_paper_scale_fits_what_anthropic_publishes(paper: Paper) -> None:
+    test_specs.check_published(paper.packed)
+
+
+def test_every_line_of_paper_scale_fits_the_sdks(paper: Paper) -> None:
+    counts = test_specs.check_bodies(paper.packed)
+    # two stages may want the same question (what a trace and the arbiter say may be equal): it is packed once
+    assert 0 <= paper.document["wanted"] - sum(counts.values()) < 100
+    assert sum(counts.values()) > 40_000

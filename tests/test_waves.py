@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from chimera_batch.project import Project
 from chimera_batch.runner import Progress
 from chimera_batch.stores import open_store
 from tests.conftest import ROOT
-from tests.support import Bench, answered, bench, failed, write_project
+from tests.support import Bench, FakeHost, answered, bench, failed, write_project
 
 Line = dict[str, Any]
 Judge = Callable[[int], bool]
@@ -434,16 +435,13 @@ def test_of_two_drawings_of_one_wave_the_first_stands(calm: Bench, tmp_path: Pat
     assert len(asked(one)) == 2  # drawn from something else: it replaces, and later ones go
 
 
-class Killed(BaseException):
-    """Nothing catches it."""
+class Filmed:
+    """A store that calls ``see`` before or after each write that matters."""
 
-
-class Deadly:
-    """A store at whose ``at``-th write that matters the run is over, before or after it is done."""
-
-    def __init__(self, store: Any, *, at: int, after: bool, matters: Callable[[str, bytes], bool]) -> None:
-        self._store, self._at, self._after, self._matters = store, at, after, matters
-        self.writes = 0
+    def __init__(
+        self, store: Any, see: Callable[[], None], *, after: bool, matters: Callable[[str, bytes], bool]
+    ) -> None:
+        self._store, self._see, self._after, self._matters = store, see, after, matters
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -455,12 +453,13 @@ class Deadly:
         return self._write(key, b"", lambda: bool(self._store.create_file(key, path)))
 
     def _write(self, key: str, data: bytes, do: Callable[[], bool]) -> bool:
-        self.writes += self._matters(key, data)
-        if self.writes != self._at or not self._matters(key, data):
-            return do()
-        if self._after:
-            do()
-        raise Killed(key)
+        matters = self._matters(key, data)
+        if matters and not self._after:
+            self._see()
+        done = do()
+        if matters and self._after:
+            self._see()
+        return done
 
 
 def of_the_second_wave(_key: str, data: bytes) -> bool:
@@ -468,36 +467,54 @@ def of_the_second_wave(_key: str, data: bytes) -> bool:
     return b'"type":"asked"' in data and b'"stage":"drafts","round":2' in data
 
 
-def killed_everywhere(calm: Bench, folder: Path, matters: Callable[[str, bytes], bool], *, after: bool) -> int:
-    """Kill a run before every odd write, or after every even one, and let another go on; how many there were."""
-    for at in range(1 + after, 300, 2):
-        project = pipeline(folder / f"{at}")
-        store = open_store(project.store_url, cache=project.root / "cache")
-        deadly: Any = Deadly(store, at=at, after=after, matters=matters)
-        one = bench(project, store=deadly)
-        try:
-            finish(one, minds(every_third))
-        except Killed:
-            again = bench(project, host=one.host, store=store)
-            one.clock.now += 2000  # the lease of the dead one is over, and so is the time in which a batch can show
-            finish(again, minds(every_third))
-            assert tables(again) == tables(calm), at
-            assert asked(again) == [8, 6, 2], at
-            assert len(questions(again)) == len(set(questions(again))), at
-        else:
-            return int(deadly.writes)
-    raise AssertionError("it has no end")
+@dataclass(frozen=True)
+class Corpse:
+    """What a kill at one place leaves: the folders of the project, and the host."""
+
+    project: Project
+    host: FakeHost
+
+
+def killed_everywhere(folder: Path, matters: Callable[[str, bytes], bool], *, after: bool) -> list[Corpse]:
+    """One run, and what it would have left if it had been killed before every odd write, or after every even one."""
+    project, corpses, writes = pipeline(folder / "whole"), list[Corpse](), itertools.count(1)
+
+    def see() -> None:
+        if next(writes) % 2 == after:
+            return
+        left = pipeline(folder / f"{len(corpses)}")
+        shutil.copytree(project.root, left.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.yaml"))
+        corpses.append(Corpse(left, deepcopy(one.host)))
+
+    store: Any = Filmed(open_store(project.store_url, cache=project.root / "cache"), see, after=after, matters=matters)
+    one = bench(project, store=store)
+    finish(one, minds(every_third))
+    return corpses
+
+
+def goes_on(left: Corpse, calm: Bench) -> None:
+    """Another run on what is left ends like the calm one."""
+    again = bench(left.project, host=left.host)
+    again.clock.now += 2000  # the lease of the dead one is over, and so is the time in which a batch can show
+    finish(again, minds(every_third))
+    assert tables(again) == tables(calm)
+    assert asked(again) == [8, 6, 2]
+    assert len(questions(again)) == len(set(questions(again)))
 
 
 @pytest.mark.slow
 def test_killed_before_the_second_wave_is_a_fact(calm: Bench, tmp_path: Path) -> None:
-    assert killed_everywhere(calm, tmp_path, of_the_second_wave, after=False) == 1
+    [left] = killed_everywhere(tmp_path, of_the_second_wave, after=False)
+    goes_on(left, calm)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_every_write_the_bytes_are_the_same(calm: Bench, tmp_path: Path, after: bool) -> None:
-    assert killed_everywhere(calm, tmp_path, lambda key, _data: key != "format.json", after=after) > 60
+    corpses = killed_everywhere(tmp_path, lambda key, _data: key != "format.json", after=after)
+    assert len(corpses) > 30
+    for left in corpses:
+        goes_on(left, calm)
 
 
 # -- what a manifest may say
