@@ -150,6 +150,11 @@ def state_dir() -> Path:
     return Path(base).expanduser() / "chimera-batch"
 
 
+def dumb_terminal() -> bool:
+    """Whether the terminal says that it can only print lines (``TERM=dumb``)."""
+    return os.environ.get("TERM") == "dumb"
+
+
 def lease_seconds() -> float:
     """How long a claim stands without being renewed (``CHIMERA_LEASE_SECONDS``)."""
     return _seconds("CHIMERA_LEASE_SECONDS", LEASE_SECONDS)

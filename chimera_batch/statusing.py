@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch import recalling, spending
+from chimera_batch import pacing, recalling, spending
 from chimera_batch.context import Context
 from chimera_batch.counts import STATES
 from chimera_batch.facts import Attempt, Quoted, Shard, Switched, day_of
@@ -92,7 +92,7 @@ def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:
         "usd_spent": _dollars(ctx.facts.spent(ctx.run, stage.name)),
         "usd_reserved": _dollars(ctx.facts.reserved(ctx.run, stage.name)),
         "usd_suspected": _dollars(ctx.facts.suspected(ctx.run, stage.name)),
-        "batches": [_batch(shard, attempt) for shard, attempt in mine],
+        "batches": [_batch(ctx, shard, attempt) for shard, attempt in mine],
     }
 
 
@@ -129,7 +129,8 @@ def _quoted(quote: Quoted | None) -> dict[str, Any] | None:
     return {**usd, "basis": quote.basis, "requests": quote.requests}
 
 
-def _batch(shard: Shard, attempt: Attempt) -> dict[str, Any]:
+def _batch(ctx: Context, shard: Shard, attempt: Attempt) -> dict[str, Any]:
+    expected = pacing.expected(ctx.facts, shard, attempt, ctx.clock())
     return {
         "shard": shard.id,
         "attempt": attempt.number,
@@ -144,6 +145,9 @@ def _batch(shard: Shard, attempt: Attempt) -> dict[str, Any]:
         "outcomes": attempt.outcomes,
         "quarantined": attempt.quarantined,
         "reason": attempt.reason,
+        "submitted_at": attempt.submitted_at,  # seconds since 1970, as is when it is expected back
+        "expected_at": expected.at if expected else None,
+        "expected_basis": expected.basis if expected else None,
     }
 
 

@@ -137,6 +137,9 @@ def batch(shard: str, attempt: int, state: str, **changes: Any) -> dict[str, Any
         "outcomes": {},
         "quarantined": 0,
         "reason": None,
+        "submitted_at": 1_800_000_000.0,
+        "expected_at": None,
+        "expected_basis": "no history",
         **changes,
     }
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from chimera_batch import api, errors
-from chimera_batch.cli import showing, status
+from chimera_batch.cli import showing, spans, watching
 from chimera_batch.opening import Options
 from tests.cli_kit import batch, call, estimate_document, project, status_document
 
@@ -275,20 +276,74 @@ def landed(in_flight: int) -> dict[str, Any]:
     return document
 
 
-def test_watch_looks_until_nothing_is_in_flight(
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch that does not wait between two looks, nor for somebody to go on."""
+    monkeypatch.setattr(watching, "SECONDS", 0)
+    monkeypatch.setattr(watching, "QUIET", 0)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(("state", "code"), [("done", 0), ("stuck", 4), ("unfinished", 5), ("new", 5)])
+def test_watch_looks_until_the_run_is_at_its_end_and_exits_as_it_does(
+    state: str, code: int, stand_in: Callable[..., Recorder]
+) -> None:
+    over = landed(0) | {"state": state}
+    recorder = stand_in("status", landed(2), landed(2), landed(1), over)
+    done = call("status", "m.yaml", "--watch")
+    assert (done.code, len(recorder.calls)) == (code, 4)
+    lines = [line for line in done.out.splitlines() if " UTC  tiny " in line]
+    assert len(lines) == 3  # the second look had nothing new
+    assert lines[0].endswith("tiny waiting: drafts 4 of 10 (2 in flight); spent $1.25")
+    assert done.out.count("run tiny") == 1  # the screen, at the end
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(("state", "code"), [("done", 0), ("stuck", 4)])
+def test_watch_as_json_is_one_document(state: str, code: int, stand_in: Callable[..., Recorder]) -> None:
+    over = landed(0) | {"state": state}
+    stand_in("status", landed(1), over)
+    done = call("status", "m.yaml", "--watch", "--json")
+    assert (done.document, done.code) == (over, code)
+
+
+def test_watch_waits_for_a_run_between_two_batches(
     stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status, "WATCH_SECONDS", 0)
-    recorder = stand_in("status", landed(2), landed(2), landed(1), landed(0))
-    out = call("status", "m.yaml", "--watch").out
+    monkeypatch.setattr(watching, "SECONDS", 0)
+    moving = landed(0) | {"state": "unfinished"}  # a runner renders the next stage: nothing is in flight
+    recorder = stand_in("status", moving, moving, landed(3), landed(0) | {"state": "done"})
+    assert call("status", "m.yaml", "--watch").code == 0
     assert len(recorder.calls) == 4
-    assert out.count("run tiny") == 3  # the second look had nothing new
 
 
-def test_watch_as_json_is_one_document(stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "WATCH_SECONDS", 0)
-    stand_in("status", landed(1), landed(0))
-    assert call("status", "m.yaml", "--watch", "--json").document == landed(0)
+def test_watch_is_ended_by_ctrl_c(stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching.time, "sleep", interrupt)
+    stand_in("status", landed(1))
+    assert call("status", "m.yaml", "--watch").code == 130
+
+
+def test_a_batch_under_way_says_when_it_is_expected_back(stand_in: Callable[..., Recorder]) -> None:
+    document = status_document()
+    under_way = document["stages"][0]["batches"][1]
+    stand_in("status", document)
+    assert "no history" in call("status", "m.yaml").out
+    under_way |= {"expected_at": time.time() + 4000, "expected_basis": "median of 3 past batches"}
+    assert "in 1 h 6 min (median of 3 past batches)" in call("status", "m.yaml").out
+    under_way |= {"expected_at": None, "expected_basis": "later than all of 3 past batches"}
+    assert "later than all of 3 past batches" in call("status", "m.yaml").out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-5, "0 s"), (59.4, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h"), (11_400, "3 h 10 min"),
+     (86_400, "1 d"), (190_000, "2 d 4 h")],
+)  # fmt: skip
+def test_spans(seconds: float, said: str) -> None:
+    assert spans.span(seconds) == said
 
 
 def test_without_watch_there_is_one_look(stand_in: Callable[..., Recorder]) -> None:

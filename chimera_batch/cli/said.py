@@ -29,6 +29,7 @@ class Said:
     as_json: bool = False
     price: tuple[str, ...] = ()
     quiet: bool = False
+    plain: bool = False
     debug: bool = False
     rehearse: bool = False
     max_usd: Decimal | None = None
@@ -61,8 +62,8 @@ def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     setattr(said, param.name, said.price + value if param.name == "price" else value)
 
 
-def _flag(name: str, text: str, *, hidden: bool = False) -> click.Option:
-    return click.Option([name], is_flag=True, expose_value=False, callback=_take, help=text, hidden=hidden)
+def _flag(*names: str, text: str, hidden: bool = False) -> click.Option:
+    return click.Option(names, is_flag=True, expose_value=False, callback=_take, help=text, hidden=hidden)
 
 
 def global_options() -> list[click.Parameter]:
@@ -85,8 +86,9 @@ def global_options() -> list[click.Parameter]:
             help="provider/model=INPUT,OUTPUT in USD per million tokens, instead of the price table's. Repeatable.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, expose_value=False, callback=_take, help=as_json),
-        _flag("--quiet", "No progress on stderr."),
-        _flag("--debug", "Show the traceback of an unexpected error.", hidden=True),
+        _flag("-q", "--quiet", text="No progress on stderr."),
+        _flag("--plain", text="Lines of text only: no colours, no bars, nothing is redrawn."),
+        _flag("--debug", text="Show the traceback of an unexpected error.", hidden=True),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 import click
 
+from chimera_batch.cli.said import Said
 from chimera_batch.cli.texts import columns_of, json_text, one_line, plain
 
 REHEARSAL = "REHEARSAL: nothing was paid; answers are invented"
@@ -22,8 +23,17 @@ Rows = Sequence[Sequence[str]]
 
 
 def to_terminal() -> bool:
-    """Whether somebody looks at stdout right now."""
-    return sys.stdout.isatty()
+    """Whether somebody looks at stdout right now, on a terminal that can do more than print lines."""
+    return sys.stdout.isatty() and not plainly()
+
+
+def plainly() -> bool:
+    """Whether only lines of text are wanted: `--plain`, or a terminal that calls itself dumb."""
+    from chimera_batch.settings import dumb_terminal
+
+    ctx = click.get_current_context(silent=True)
+    said = ctx.find_object(Said) if ctx else None
+    return (said is not None and said.plain) or dumb_terminal()
 
 
 def answerable() -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from chimera_batch.cli import showing
 from chimera_batch.cli.showing import dollars
+from chimera_batch.cli.spans import expected
 
 _LISTED = 3  # attempts with suspected dollars that are named
 _HEADING = ("stage", "wanted", "answered", "in flight", "to send", "given up", "rows", "spent", "quoted")
@@ -111,7 +113,8 @@ def _suspects(status: Mapping[str, Any]) -> str:
 
 def batches(status: Mapping[str, Any]) -> None:
     """Print the batches that a provider has not finished."""
-    heading = ("stage", "shard", "attempt", "provider", "batch", "state", "done")
+    now = time.time()
+    heading = ("stage", "shard", "attempt", "provider", "batch", "state", "done", "expected back")
     rows = [
         (
             stage["stage"],
@@ -121,6 +124,7 @@ def batches(status: Mapping[str, Any]) -> None:
             batch["id"] or "-",
             batch["state"] or "-",
             f"{batch['done']:,} of {batch['requests']:,}",
+            expected(batch, now),
         )
         for stage in status["stages"]
         for batch in stage["batches"]
