@@ -1,8 +1,8 @@
-# Six verbs. Everything happens in .venv; PYTHON picks the interpreter that makes it.
+# Eight verbs. Everything happens in .venv; PYTHON picks the interpreter that makes it.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test lint fix bench audit
+.PHONY: setup test lint fix bench docs audit release-check
 
 setup: .venv/.ready         ## install the project and what its developers need
 
@@ -21,10 +21,16 @@ fix: .venv/.ready           ## mend what can be mended by itself
 bench: .venv/.ready         ## every benchmark in bench/, one after the other
 	@set -e; for file in bench/[!_]*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python -m "bench.$$(basename "$$file" .py)" $(ARGS); done
 
+docs: .venv/.ready          ## docs/reference/, built from the code; a test says when it is stale
+	$(BIN)/python -m scripts.build_docs
+
 audit:                      ## before a release: what a user would install, against the advisory databases
 	$(PYTHON) -m venv --clear build/audit
 	build/audit/bin/pip install --quiet '.[embed]' 'pip-audit>=2.9,<3'
 	build/audit/bin/pip-audit --strict --skip-editable
+
+release-check:              ## builds, installs and tries what a release would be; `ARGS="--tag v0.2.0"` before one
+	$(PYTHON) scripts/release_check.py $(ARGS)
 
 .venv/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -16,6 +16,8 @@ from chimera_batch.errors import ChimeraError, InputError, NeedsDecision, NotFin
 from chimera_batch.opening import Options, missing_keys, open_run, open_side
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from chimera_batch.context import Context
     from chimera_batch.exporting.wish import Wish
     from chimera_batch.quoted import Entries
@@ -173,11 +175,25 @@ def status(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
 
 @contextmanager
 def query(manifest: Manifest, options: Options = DEFAULTS, *, unsafe: bool = False) -> Iterator[Query]:
-    """Read-only SQL over the run's tables: ``with query("m.yaml") as q: q.query("SELECT …")``."""
+    """Read-only SQL over the run's tables: ``with query("m.yaml") as tables: tables.query("SELECT …").pandas()``.
+
+    ``tables.query`` streams rows, writes files and makes Arrow tables, pandas and Polars frames; ``tables.relation`` is
+    DuckDB's own relation, to be built upon inside the ``with``.
+    """
     from chimera_batch import shelves  # noqa: PLC0415 - see check
 
     with open_run(manifest, options) as ctx, shelves.shelves(ctx, unsafe=unsafe) as open_query:
         yield open_query
+
+
+def fetch(manifest: Manifest, sql: str, options: Options = DEFAULTS) -> pyarrow.Table:
+    """The rows of one read-only statement, or of a named query (``@NAME``), as an Arrow table that stays.
+
+    ``.to_pandas()`` and ``polars.from_arrow(…)`` make frames of it. Raises InputError where pyarrow is not installed.
+    """
+    asked = named_query(manifest, sql[1:], options) if sql.startswith("@") else sql
+    with query(manifest, options) as tables:
+        return tables.query(asked).arrow()
 
 
 def named_query(manifest: Manifest, name: str, options: Options = DEFAULTS) -> Any:

@@ -368,3 +368,57 @@ def test_unsafe_sql_of_several_statements_finds_them_too(files: dict[str, Path],
     with open_query({"dataset": [files["dataset"]]}, tmp_path / "open", later=maker.later, unsafe=True) as query:
         assert list(query.query("CREATE TABLE t AS FROM stages; SELECT * FROM t")) == [("stages",)]
     assert maker.made == ["stages"]
+
+
+# -- frames of notebooks
+
+
+@pytest.mark.slow  # three libraries to import
+def test_rows_become_frames_that_stay(files: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("pandas", reason="the extra notebook is not installed")
+    pytest.importorskip("polars", reason="the extra notebook is not installed")
+    with open_query({"dataset": [files["dataset"]]}, tmp_path / "temp") as tables:
+        result = tables.query("SELECT i, subject, CASE WHEN i > 0 THEN 1.50::DECIMAL(6, 2) END AS usd FROM dataset")
+        arrow, pandas, polars = result.arrow(), result.pandas(), result.polars()
+        assert next(iter(result)) == (0, "Physics", None)  # frames take no rows away
+    assert arrow.num_rows == len(pandas) == polars.height == 3000
+    assert arrow.column("usd").to_pylist()[:2] == [None, Decimal("1.50")]
+    assert list(pandas.columns) == polars.columns == ["i", "subject", "usd"]
+
+
+def test_a_relation_is_built_upon_and_ends_with_the_tables(files: dict[str, Path], tmp_path: Path) -> None:
+    with open_query({"dataset": [files["dataset"]]}, tmp_path / "temp") as tables:
+        streaming = iter(tables.query("SELECT i FROM dataset"))
+        next(streaming)
+        few = tables.relation("SELECT i FROM dataset").filter("i < 10").order("i DESC")
+        assert few.limit(2).fetchall() == [(9,), (8,)]
+        assert len(list(streaming)) == 2999  # undisturbed
+    with pytest.raises(Exception, match="closed"):
+        few.fetchall()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT * FROM '{secret}'", "COPY dataset TO '{secret}'", "SELECT 1; SELECT 2", "SELECT $x", "SET threads = 1"],
+)
+def test_a_relation_reads_no_more_than_a_query(query: Query, files: dict[str, Path], sql: str) -> None:
+    with pytest.raises(InputError):
+        query.relation(sql.format(secret=files["secret"])).fetchall()
+
+
+def test_a_relation_cannot_open_the_door(query: Query, files: dict[str, Path]) -> None:
+    with pytest.raises(Exception, match=r"read_parquet|disabled|[Pp]ermission"):
+        query.relation("SELECT 1 AS x").query("t", f"SELECT * FROM read_parquet('{files['secret']}')").fetchall()
+    frame = [1, 2]  # a variable of Python's is no table
+    with pytest.raises(InputError, match="frame"):
+        query.relation("SELECT * FROM frame")
+    assert frame
+
+
+def test_a_library_that_is_missing_is_named(query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chimera_batch.warehouse import result
+
+    monkeypatch.setattr(result, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="not installed: polars, pyarrow") as caught:
+        query.query("SELECT 1").polars()
+    assert caught.value.hint == "pip install 'chimera-batch[notebook]'"

@@ -50,7 +50,7 @@ def open_query(
     A table without files has no rows and no columns yet: it is named in the error of a query that asks for it.
     ``later``: tables that are only made when a query names them.
     """
-    connection = edge.connect(temp, memory_limit=memory_limit, threads=threads)
+    connection, query = edge.connect(temp, memory_limit=memory_limit, threads=threads), None
     try:
         for name, files in tables.items():
             if files:
@@ -60,6 +60,8 @@ def open_query(
             query.lock([file for files in tables.values() for file in files])
         yield query
     finally:
+        if query is not None:
+            query.close()
         connection.close()
 
 
@@ -79,6 +81,7 @@ class Query:
         self._tables = {**tables, **{name: [table.path] for name, table in later.items()}}
         self._later = later  # those that are still to be made
         self._unsafe = unsafe
+        self._beside: list[Connection] = []  # one for each relation: rows may be streaming from ours meanwhile
 
     def lock(self, files: Sequence[Path]) -> None:
         """Shut the door. The one file that may be written is ``to_parquet``'s, inside the temp folder."""
@@ -88,17 +91,14 @@ class Query:
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 
+    def close(self) -> None:
+        """End what relations still read."""
+        for connection in self._beside:
+            connection.close()
+
     def query(self, sql: str | SqlText) -> Result:
         """Run one reading statement and stream its rows. Raises InputError, with the line, for anything else."""
-        source = Inline(sql) if isinstance(sql, str) else sql
-        self._make(source.text)
-        line = 1
-        if not self._unsafe:
-            statement = guard.reading(source)
-            text, line = statement.text, statement.line
-            self._no_parameters(source, statement)
-        else:
-            text = self._unsafe_prefix(source)
+        source, text, line = self._readable(sql)
         cursor = self._execute(source, text, line)
         described = cursor.description or []
         return Result(
@@ -106,7 +106,36 @@ class Query:
             tuple(str(column[1]) for column in described),
             self._stream(cursor, source, line),
             lambda path: self._to_parquet(source, text, line, path),
+            lambda: self._related(source, text, line),
         )
+
+    def relation(self, sql: str | SqlText) -> duckdb.DuckDBPyRelation:
+        """One SELECT as DuckDB's own relation: lazy, to be built upon, and gone when the tables are closed.
+
+        Raises InputError like ``query``, and for a statement that is no SELECT.
+        """
+        return self._related(*self._readable(sql))
+
+    def _readable(self, sql: str | SqlText) -> tuple[SqlText, str, int]:
+        """The statement that is to be run, the line it begins on, and where it stands; what it needs is made."""
+        source = Inline(sql) if isinstance(sql, str) else sql
+        self._make(source.text)
+        if self._unsafe:
+            return source, self._unsafe_prefix(source), 1
+        statement = guard.reading(source)
+        self._no_parameters(source, statement)
+        return source, statement.text, statement.line
+
+    def _related(self, source: SqlText, text: str, line: int) -> duckdb.DuckDBPyRelation:
+        beside = self._connection.cursor()
+        self._beside.append(beside)
+        try:
+            found = beside.sql(text)
+        except duckdb.Error as error:
+            raise edge.input_error(error, source, line, hint=self._hint(error)) from error
+        if found is None:  # a statement without rows
+            raise InputError("a frame is made of a SELECT", where=f"{source.path}:{line}")
+        return found
 
     def _make(self, sql: str) -> None:
         """Make the tables that a query names, or all of them where it may list what there is. Words that are no names

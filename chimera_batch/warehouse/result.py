@@ -1,4 +1,7 @@
-"""A query's rows and the forms in which people take them away. Pure but for the files that it is told to write."""
+"""A query's rows and the forms in which people take them away: files, and frames of the libraries of notebooks.
+
+Those libraries are not required: where one is missing, the line that installs it is the error.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,42 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import orjson
+
+from chimera_batch.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
 
 _INTEGER_BITS = 64  # more than that no JSON reader is sure to keep
 
 
+class Framed(Protocol):
+    """What DuckDB's relations give."""
+
+    def to_arrow_table(self) -> pyarrow.Table: ...
+    def df(self) -> pandas.DataFrame: ...
+    def pl(self) -> polars.DataFrame: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Iterate it or call one ``to_`` method: the rows can be taken once, but ``to_parquet`` asks again."""
+    """Iterate it or call one method: the rows can be taken once, but ``to_parquet`` and the frames ask again.
+
+    Frames hold all rows in memory, and stay when the tables are closed.
+    """
 
     columns: tuple[str, ...]  # distinct
     types: tuple[str, ...]  # DuckDB's names
     iterator: Iterator[tuple[Any, ...]]
     _parquet: Callable[[Path], int] = field(repr=False)
+    _relation: Callable[[], Framed] = field(repr=False)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return self.iterator
@@ -57,6 +80,23 @@ class Result:
     def to_parquet(self, path: Path) -> int:
         """Run the query into a Parquet file; returns the rows. Replaces a file that is there."""
         return self._parquet(path)
+
+    def arrow(self) -> pyarrow.Table:
+        """All rows as an Arrow table. Raises InputError where pyarrow is not installed."""
+        return self._framed("pyarrow").to_arrow_table()
+
+    def pandas(self) -> pandas.DataFrame:
+        """All rows as a pandas frame; numbers with NULLs become floats, as pandas does it. InputError as ``arrow``."""
+        return self._framed("pandas").df()
+
+    def polars(self) -> polars.DataFrame:
+        """All rows as a Polars frame. InputError as ``arrow``."""
+        return self._framed("polars", "pyarrow").pl()
+
+    def _framed(self, *libraries: str) -> Framed:
+        if missing := [name for name in libraries if find_spec(name) is None]:
+            raise InputError(f"not installed: {', '.join(missing)}", hint="pip install 'chimera-batch[notebook]'")
+        return self._relation()
 
 
 def json_value(value: Any) -> Any:  # noqa: PLR0911 - one line per type
