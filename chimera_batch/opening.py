@@ -78,6 +78,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
     project = replace(project, profiles=profiles)
     machines = frozenset(name for name, known in project.profiles.items() if known.local)
     book = price_tables.load(project.prices_path, options.prices, machines)
+    book.expect((call.provider, call.model) for stage in project.stages for call in stage.calls)
     store = open_side(project.store_url, rehearse=options.rehearse)
     work = settings.cache_dir() / "work"
     rehearsing = write and options.rehearse

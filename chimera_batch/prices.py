@@ -20,6 +20,7 @@ from chimera_batch.pricerows import GPU, from_row, no_strangers
 
 __all__ = ["Price", "PriceBook", "Rates", "from_row", "load"]
 
+_OPTION = "--price"
 SHIPPED = Path(__file__).with_name("prices.toml")
 _EXAMPLE = """\
 [[price]]
@@ -59,13 +60,31 @@ class PriceBook:
 
         Before the first record of a model its earliest row is used, and warns. Raises InputError for an unknown model.
         """
-        dated = _DATED.fullmatch(model)
-        for name in (model, dated[1]) if dated else (model,):
+        for name in _names(model):
             rows = [row for row in self.rows if row.provider == provider and name in row.names]
             if rows:
                 rows.sort(key=_since)
                 return next((row for row in reversed(rows) if _since(row) <= on), rows[0])
         raise self._unknown(provider, model, on)
+
+    def expect(self, asked: Iterable[tuple[str, str]]) -> None:
+        """Refuse a ``--price`` of a model that is not among those asked, (provider, model) each. Raises InputError.
+
+        A slip of the pen would otherwise leave the shipped price in force, and nobody would see it.
+        """
+        models = sorted(set(asked))
+        for row in self.rows:
+            if row.source == _OPTION and not any(
+                row.provider == host and _names(model).keys() & row.names for host, model in models
+            ):
+                known = [f"{host}/{model}" for host, model in models]
+                named = f"{row.provider}/{min(row.names, key=len)}"
+                close = difflib.get_close_matches(named, known, n=1)
+                raise InputError(
+                    f"no stage asks {named}, so a price of it changes nothing",
+                    where=_OPTION,
+                    hint=f"--price {close[0]}=…" if close else f"--price of one of {', '.join(known)}",
+                )
 
     def _unknown(self, provider: str, model: str, on: date) -> InputError:
         known = sorted({name for row in self.rows if row.provider == provider for name in row.names})
@@ -92,6 +111,12 @@ def load(overrides: Path | None = None, extra: Sequence[str] = (), machines: Set
     for newer in (_read(overrides) if overrides else [], [_from_option(text) for text in extra]):
         rows = _override(rows, newer)
     return PriceBook(rows, machines)
+
+
+def _names(model: str) -> dict[str, None]:
+    """What a row may call a model: its name, then that without a date."""
+    dated = _DATED.fullmatch(model)
+    return dict.fromkeys((model, dated[1]) if dated else (model,))
 
 
 def _since(row: Price) -> date:
@@ -152,9 +177,9 @@ def _from_option(text: str) -> Price:
     if match is None:
         raise InputError(
             f"this price cannot be read: {text}",
-            where="--price",
+            where=_OPTION,
             hint="--price provider/model=INPUT,OUTPUT[,BATCH_INPUT,BATCH_OUTPUT]  in USD per million tokens, or "
             "provider/model=USD/h@INPUT_TOKENS_PER_SECOND,OUTPUT_TOKENS_PER_SECOND",
         )
     raw = {name: part for name, part in zip(names, match.groups(), strict=True) if part is not None}
-    return from_row({**raw, "source": "--price"}, "--price")
+    return from_row({**raw, "source": _OPTION}, _OPTION)

@@ -633,6 +633,9 @@ def test_check_and_estimate_a_project(tmp_path: Path) -> None:
     assert call("estimate", manifest, "--json").document["stages"][0]["requests"] == 3
     dearer = call("estimate", manifest, "--json", "--price", "openai/gpt-6-luna=1000,1000").document
     assert dearer["total"]["likely"] > call("--json", "estimate", manifest).document["total"]["likely"]
+    slip = call("estimate", manifest, "--json", "--price", "openai/gpt-6-lunar=1000,1000")
+    assert (slip.code, slip.error["where"]) == (2, "--price")
+    assert slip.error["hint"] == "--price openai/gpt-6-luna=…"
 
 
 def test_a_broken_manifest_has_its_line(tmp_path: Path) -> None:

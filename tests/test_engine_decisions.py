@@ -16,7 +16,7 @@ from chimera_batch.engines import devices, failures, kernel, orphans, record, vl
 from chimera_batch.engines.kernel import Seen
 from chimera_batch.engines.record import Record
 from chimera_batch.engines.watchdog import Beat, Gauges, Lives, Progress, read
-from chimera_batch.errors import EngineWhy, InputError
+from chimera_batch.errors import EngineWhy
 from chimera_batch.providers.base import Engine
 from chimera_batch.settings import boot
 
@@ -283,12 +283,6 @@ def test_a_build_for_cpus_asks_for_little_memory() -> None:
     said = " ".join(vllm.flags(Engine("vllm", flags=(("kv-cache-memory-bytes", 1 << 30),)), cpu=True))
     assert "--gpu-memory-utilization 0.3" in said and "--enforce-eager" in said
     assert f"--kv-cache-memory-bytes {1 << 30}" in said and said.count("kv-cache-memory-bytes") == 1
-
-
-@pytest.mark.parametrize("name", ["port", "host", "model", "served_model_name", "api-key"])
-def test_what_the_run_chooses_is_no_flag(name: str) -> None:
-    with pytest.raises(InputError, match="chosen by the run"):
-        vllm.flags(Engine("vllm", flags=((name, "x"),)), cpu=False)
 
 
 def test_a_record_of_this_boot_names_it() -> None:

@@ -191,12 +191,10 @@ def test_a_file_of_one_s_own(here: None, tmp_path: Path) -> None:
     assert "gemma3-270m" in str(wrong.value.hint)
 
 
-def test_flags_and_their_limits() -> None:
+def test_flags_and_slots() -> None:
     engine = Engine(kind="llama", max_num_seqs=1000, flags=(("gpu_layers", 20), ("threads", 3)))
     wanted = ("--slots", "48", "--context", "2048", "--gpu-layers", "20", "--threads", "3")
     assert llama.flags(engine) == wanted
-    with pytest.raises(InputError, match="no flag tensor-split"):
-        llama.flags(Engine(kind="llama", flags=(("tensor_split", 1),)))
 
 
 def test_what_is_not_installed_is_one_line_to_type(tmp_path: Path) -> None:

@@ -87,6 +87,12 @@ WRONG: list[tuple[Any, str, str]] = [
     ({"flags": {"--enforce-eager": True}}, ".flags", "names with plain values"),
     ({"flags": {"x": None}}, ".flags", "names with plain values"),
     ({"flags": {"x": [1]}}, ".flags", "names with plain values"),
+    *(
+        ({"flags": {name: "x"}}, ".flags", "chosen by the run")
+        for name in ("port", "host", "served_model_name", "api-key")
+    ),
+    ({"kind": "ray", "flags": {"model": "x"}}, ".flags", "model is chosen by the run"),
+    ({"kind": "llama", "flags": {"tensor_split": 1}}, ".flags", "has no flag tensor-split"),
     ("vllm", "", "must be a mapping"),
 ]
 

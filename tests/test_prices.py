@@ -659,3 +659,26 @@ def test_two_prices_of_one_model_from_different_days_are_not(tmp_path: Path) -> 
     path = tmp_path / "prices.toml"
     path.write_text(row() + row(input='"3"', effective_from="2026-11-01"), "utf-8")
     assert load(path).price("acme", "m", TODAY).standard.input == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "fits"),
+    [
+        (("openai", "gpt-6-luna"), True),
+        (("openai", "gpt-6-luna-2026-11-01"), True),
+        (("openai", "gpt-6-terra"), False),
+        (("azure", "gpt-6-luna"), False),
+    ],
+)
+def test_a_price_of_the_command_line_is_of_a_model_that_is_asked(asked: tuple[str, str], fits: bool) -> None:
+    book = load(None, ["openai/gpt-6-luna=1,2"])
+    if fits:
+        book.expect([("anthropic", "claude"), asked])
+        return
+    with pytest.raises(InputError, match="no stage asks openai/gpt-6-luna, so a price of it changes nothing") as caught:
+        book.expect([asked])
+    assert caught.value.where == "--price" and "/".join(asked) in str(caught.value.hint)
+
+
+def test_without_one_nothing_is_expected() -> None:
+    load(None).expect([])

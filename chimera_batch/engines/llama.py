@@ -59,13 +59,8 @@ def described(engine: Engine) -> str:
 
 
 def flags(engine: Engine) -> tuple[str, ...]:
-    """Slots and tokens per slot, and the engine's own ``flags``: threads, gpu-layers, template. Raises InputError."""
-    known = {"threads", "gpu-layers", "template"}
+    """Slots and tokens per slot, and the engine's own ``flags``."""
     chosen = {name.replace("_", "-"): value for name, value in engine.flags}
-    if odd := sorted(chosen.keys() - known):
-        raise InputError(
-            f"an engine of kind llama has no flag {odd[0]}", where="engine.flags", hint=f"one of {', '.join(known)}"
-        )
     slots = min(engine.max_num_seqs, _MOST_SLOTS)
     said = {"slots": slots, "context": engine.max_model_len or _CONTEXT, **chosen}
     return tuple(part for name, value in said.items() for part in (f"--{name}", str(value)))

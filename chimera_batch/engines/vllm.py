@@ -19,11 +19,8 @@ from chimera_batch import settings
 from chimera_batch.engines import interpreters
 from chimera_batch.engines.base import Launch
 from chimera_batch.engines.watchdog import Gauges
-from chimera_batch.errors import EngineFailed, InputError
+from chimera_batch.errors import EngineFailed
 from chimera_batch.providers.base import Engine, Flag
-
-_OURS = {"host", "port", "model", "served-model-name", "api-key", "uds"}
-"""Options that would make it another server than the one we look for."""
 
 _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -61,7 +58,7 @@ class Installed:
 
 
 def plan(engine: Engine, model: str) -> Launch:
-    """How ``model`` (a name at the Hub or a folder) is served. Raises EngineFailed (not_installed), InputError."""
+    """How ``model`` (a name at the Hub or a folder) is served. Raises EngineFailed (not_installed)."""
     ours = found(engine)
     options = flags(engine, cpu=ours.cpu)
     folder = Path(model).expanduser()
@@ -77,13 +74,8 @@ def found(engine: Engine) -> Installed:
 
 
 def flags(engine: Engine, *, cpu: bool) -> tuple[str, ...]:
-    """The options of the command line that the manifest may change; its own ``flags`` win over all others.
-
-    Raises InputError for one that is ours to choose.
-    """
+    """The options of the command line that the manifest may change; its own ``flags`` win over all others."""
     chosen = {name.replace("_", "-"): value for name, value in engine.flags}
-    if taken := sorted(_OURS & chosen.keys()):
-        raise InputError(f"{taken[0]} is chosen by the run, not by the engine's flags", where="engine.flags")
     said = {**_defaults(engine), **(_ON_CPU if cpu else {}), **chosen}
     return tuple(part for name, value in said.items() for part in _option(name, value))
 

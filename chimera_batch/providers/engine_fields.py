@@ -14,6 +14,10 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _FIELDS = tuple(f.name for f in fields(Engine))
 _TEXT = {"python", "quantization", "folder", "address"}
 _COUNTS = {"max_num_seqs", "tensor_parallel", "data_parallel", "start_s", "stall_s", "block"}
+_OURS = {"host", "port", "model", "served-model-name", "api-key", "uds"}
+"""Options of vLLM that would make it another server than the one we look for."""
+_LLAMA = ("threads", "gpu-layers", "template")
+"""All that llama.cpp's server can be told beside what the engine's own fields say."""
 
 
 def engine_of(provider: str, said: Any, base: Engine | None) -> Engine:
@@ -29,7 +33,20 @@ def engine_of(provider: str, said: Any, base: Engine | None) -> Engine:
         raise InputError(
             f"the engine of provider {provider} has no kind", where=where, hint=f"kind: one of {', '.join(KINDS)}"
         )
-    return Engine(**given) if base is None else replace(base, **given)
+    made = Engine(**given) if base is None else replace(base, **given)
+    _check_flags(made, f"{where}.flags")
+    return made
+
+
+def _check_flags(engine: Engine, where: str) -> None:
+    """Refuse here, and not on the night when the engine is started, what its kind does not take."""
+    for name in sorted(name.replace("_", "-") for name, _ in engine.flags):
+        if engine.kind == "llama" and name not in _LLAMA:
+            said = f"an engine of kind llama has no flag {name}"
+            raise InputError(said, where=where, hint=f"one of {', '.join(_LLAMA)}")
+        if engine.kind in {"vllm", "ray"} and name in _OURS:
+            said = f"{name} is chosen by the run, not by the engine's flags"
+            raise InputError(said, where=where, hint=f"leave {name} out")
 
 
 def _value(where: str, field: str, value: Any) -> Any:
