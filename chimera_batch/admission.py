@@ -6,12 +6,16 @@ position decides again on facts that hold the winner's claim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import takewhile
 from typing import Literal
 
-from chimera_batch.facts import Facts, Shard, day_of
+from chimera_batch.facts import Attempt, Facts, Shard, day_of
+
+_LONGEST = 3600.0  # seconds that a host is left alone at most
+_DOUBLED = 12  # times at most: the longest wait is reached long before
 
 Verdict = Literal["go", "wait", "budget", "taken"]
 
@@ -24,9 +28,10 @@ class Caps:
     stage_usd: Decimal | None
     batches_per_hour: int | None
     enqueued_tokens: int | None
-    queue_wait: float = 60.0  # seconds to wait after a host's queue was full, doubled each time in a row
+    queue_wait: float = 60.0  # seconds to wait after a host was full or down, doubled each time in a row
     day_usd: Decimal | None = None  # of what the run claims on one UTC day
     least: int = 1  # requests; the host takes no smaller batch
+    since: float = 0.0  # that the host was down before this moment holds nothing back: a person says, try now
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +163,10 @@ def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | N
     recent = sum(a.stand != "dropped" and a.at > wish.now - 3600 for other in batches for a in other.attempts)
     if caps.batches_per_hour is not None and recent >= caps.batches_per_hour:
         return Ruling("wait", f"{recent} batches in the last hour is what {shard.provider} allows")
-    if _queue_free_at(facts, shard, caps.queue_wait) > wish.now:
+    if max(_free_at(_full(batches, shard.model), caps.queue_wait), default=0.0) > wish.now:
         return Ruling("wait", f"the queue of {shard.provider} for {shard.model} was full; trying again later")
+    if max(_free_at(_down(batches, caps.since), caps.queue_wait), default=0.0) > wish.now:
+        return Ruling("wait", f"{shard.provider} was down; trying again later")
     open_ones = [other.current for other in batches if other.model == shard.model]
     enqueued = sum(attempt.input_tokens for attempt in open_ones if attempt is not None)
     most = caps.enqueued_tokens
@@ -168,19 +175,32 @@ def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | N
     return None
 
 
-def _queue_free_at(facts: Facts, shard: Shard, wait: float) -> float:
-    """When it is worth trying again after the host's queue for this model was full; at most an hour later."""
-    latest = 0.0
-    for other in facts.in_realm(shard.realm):
-        if other.model != shard.model:
-            continue
-        refused = 0
-        for attempt in reversed(other.attempts):
-            if attempt.queue_full_at is None:
-                break
-            refused += 1
-            if refused == 1:
-                last = attempt.queue_full_at
-        if refused:
-            latest = max(latest, last + min(3600.0, wait * 2 ** (refused - 1)))
-    return latest
+Refusals = list[tuple[float, float]]
+"""(when, until when the host itself asked to be left alone) of what one shard was refused in a row, the last first."""
+
+
+def _full(batches: Iterable[Shard], model: str) -> Iterator[Refusals]:
+    """Where the host's queue for this model was full."""
+    for shard in batches:
+        if shard.model == model:
+            row = takewhile(lambda attempt: attempt.queue_full_at is not None, reversed(shard.attempts))
+            yield [(attempt.queue_full_at or 0.0, 0.0) for attempt in row]
+
+
+def _down(batches: Iterable[Shard], since: float) -> Iterator[Refusals]:
+    """Where the host took nothing, whatever the model."""
+
+    def vain(attempt: Attempt) -> bool:
+        return attempt.down_at is not None and attempt.down_at > since
+
+    for shard in batches:
+        yield [(attempt.down_at or 0.0, attempt.down_until) for attempt in takewhile(vain, reversed(shard.attempts))]
+
+
+def _free_at(refused: Iterable[Refusals], wait: float) -> Iterator[float]:
+    """When it is worth trying again: ``wait`` seconds after the last refusal, twice as long after each one in a row,
+    and not before the host itself says so; an hour at most."""
+    for row in refused:
+        if row:
+            (last, asked), doubled = row[0], min(len(row) - 1, _DOUBLED)
+            yield min(last + _LONGEST, max(asked, last + wait * 2**doubled))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,9 +65,10 @@ def run(
     """
     from chimera_batch import checking, notifying, piloting, quoted, statusing  # noqa: PLC0415 - see check
 
-    with open_run(manifest, options, write=True) as ctx:
-        checking.check_files(ctx)
-        shown = _agree(ctx, confirm, until)
+    with open_run(manifest, options, write=True) as opened:
+        checking.check_files(opened)
+        shown = _agree(opened, confirm, until)
+        ctx = replace(opened, begun=opened.clock()) if resume else opened
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()), resume=resume)
         quoted.at_start(ctx, shown)
         with notifying.telling(ctx):

@@ -44,7 +44,7 @@ class Timing:
     poll: float = 20.0
     lease: float = 900.0
     settle: float = 120.0
-    queue: float = 60.0  # after a host's queue was full, doubled each time in a row
+    queue: float = 60.0  # after a host was full or down, doubled each time in a row, an hour at most
     overdue: float = 26 * 3600.0  # a batch still working this long after its submission is reported
 
 
@@ -88,7 +88,7 @@ class Context:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     say: Callable[[str], None] = lambda _line: None  # one line of progress for a person
-
+    begun: float = 0.0  # when a person said: run, so that a host that was down before is tried again at once
     pilot: Pilot | None = None
     routes: Mapping[str, tuple[Ranked, ...]] = field(default_factory=dict)  # stage that routes -> its models compared
     drawings: Drawings | None = None  # of a command that may ask: what its quote drew is not drawn again

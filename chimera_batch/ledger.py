@@ -219,6 +219,14 @@ class Ledger:
         payload = {"type": "dropped", "reason": reason, "queue_full": queue_full, **doubt(Decimal(0), None)}
         return self._move(shard, attempt, payload, when=lambda now: when is None or now.stand == when)
 
+    def turned_away(self, shard: Shard, attempt: Attempt, reason: str, wait: float | None) -> bool:
+        """Like ``dropped``, of a claim that a host took nothing of because it is down. ``wait``: seconds that it asked
+        to be left alone, None where it said nothing of that."""
+        payload = {"type": "dropped", "reason": reason, "queue_full": False, "wait": wait or 0.0}
+        return self._move(
+            shard, attempt, {**payload, **doubt(Decimal(0), None)}, when=lambda now: now.stand == "claimed"
+        )
+
     def written_off(self, shard: Shard, attempt: Attempt, reason: str, cost: tuple[Decimal, Usage | None]) -> bool:
         """A person gives a stuck attempt up. ``cost``: what it may have cost, and the provider's totals."""
         payload = {"type": "dropped", "reason": reason, "queue_full": False, **doubt(*cost)}

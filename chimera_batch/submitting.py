@@ -191,7 +191,8 @@ def caps_of(ctx: Context, stage: Stage) -> Caps:
     profile = ctx.profile(stage)
     hourly, tokens = profile.batches_per_hour, profile.enqueued_tokens
     least = 1 if stage.synchronous else profile.min_requests
-    return Caps(ctx.budget_usd, stage.budget_usd, hourly, tokens, ctx.timing.queue, ctx.budget_day_usd, least)
+    dollars = ctx.budget_usd, stage.budget_usd
+    return Caps(*dollars, hourly, tokens, ctx.timing.queue, ctx.budget_day_usd, least, ctx.begun)
 
 
 def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
@@ -207,7 +208,7 @@ def submit(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> bool:
         raise
     except ProviderDown as error:
         ctx.note(shard, f"nothing was sent: {error}")
-        _give_back(ctx, shard, attempt, str(error), full=error.full)
+        _give_back(ctx, shard, attempt, str(error), down=error)
         return False
     except ProviderRefused as error:
         if not _give_back(ctx, shard, attempt, str(error)):
@@ -235,12 +236,15 @@ def _create(ctx: Context, shard: Shard, attempt: Attempt, path: Path) -> str | N
     return host.create(intent, path, file)
 
 
-def _give_back(ctx: Context, shard: Shard, attempt: Attempt, reason: str, *, full: bool = False) -> bool:
+def _give_back(ctx: Context, shard: Shard, attempt: Attempt, reason: str, *, down: ProviderDown | None = None) -> bool:
     """Drop a claim of which nothing was created, and its upload; False when another runner has settled it.
 
-    ``full``: the host's queue was, so the next try waits longer each time.
+    ``down``: the host takes nothing for now, so the next try waits, and longer each time.
     """
-    dropped = ctx.ledger.dropped(shard, attempt, reason, when="claimed", queue_full=full)
+    if down is not None and not down.full:
+        dropped = ctx.ledger.turned_away(shard, attempt, reason, down.retry_after)
+    else:
+        dropped = ctx.ledger.dropped(shard, attempt, reason, when="claimed", queue_full=down is not None)
     if dropped and attempt.file is not None:
         with suppress(ProviderError):
             ctx.host(shard).discard([attempt.file])

@@ -201,6 +201,55 @@ def test_a_full_queue_is_waited_for(facts: Facts, said: str) -> None:
     assert verdict(facts, replace(NONE, queue_wait=60)) == said
 
 
+def down(*tries: tuple[float, float], model: str = "tiny-1", realm: str = REALM) -> Facts:
+    """Another shard, turned away: (seconds ago, seconds that the host asked to be left alone) of each try."""
+    facts = facts_of()
+    where = {"realm": realm, "shard": "o0", "n": 1, "by": "me"}
+    apply(facts, {"type": "packed", "at": NOW, "n": 1, "by": "me", **packed("o0", model=model, realm=realm)})
+    for number, (ago, wait) in enumerate(tries, 1):
+        apply(facts, {**claimed("o0", number, realm=realm), "at": NOW - ago, "n": 1, "by": "me"})
+        drop = {"type": "dropped", "reason": "HTTP 503", "queue_full": False, "attempt": number, "wait": wait}
+        apply(facts, {**where, **drop, "at": NOW - ago})
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (down((59.9, 0)), "wait"),
+        (down((60, 0)), "go"),
+        (down((500, 0), (119.9, 0)), "wait"),
+        (down((500, 0), (120, 0)), "go"),
+        (down(*[(9000.0 - n, 0.0) for n in range(2000)], (3599.9, 0)), "wait"),  # for months: no number overflows
+        (down(*[(9000.0 - n, 0.0) for n in range(2000)], (3600, 0)), "go"),
+        (down((119.9, 120)), "wait"),  # the host asked for two minutes
+        (down((120, 120)), "go"),
+        (down((3600, 80_000)), "go"),  # nobody is left alone for a day
+        (down((500, 400), (60, 0)), "wait"),  # what it asked for before its last refusal is over
+        (down((59.9, 0), model="tiny-2"), "wait"),  # a host that is down is down for every model
+        (down((59.9, 0), realm="anthropic@api"), "go"),
+    ],
+    ids=["first", "over", "second", "over²", "hours", "hour", "asked", "kept", "day", "row", "model", "other"],
+)
+def test_a_host_that_is_down_is_left_alone_for_a_while(facts: Facts, said: str) -> None:
+    ruling = admit(facts, wish(), replace(NONE, queue_wait=60))
+    assert ruling.verdict == said
+    assert ("openai was down; trying again later" in ruling.reason) == (said == "wait")
+
+
+def test_a_person_who_says_run_does_not_wait_for_what_was_before() -> None:
+    facts = down((500, 0), (59, 0))
+    assert verdict(facts, replace(NONE, since=NOW - 59)) == "go"
+    assert verdict(facts, replace(NONE, since=NOW - 60)) == "wait"
+    assert verdict(down((500, 0), (60, 0)), replace(NONE, since=NOW - 61)) == "go", "one in a row since then"
+
+
+def test_a_drop_of_an_older_version_holds_nothing_back() -> None:
+    facts = facts_of(Other(stand="dropped"))
+    assert facts.shards[f"{REALM}/o0"].attempts[0].down_at is None
+    assert verdict(facts, replace(NONE, queue_wait=60)) == "go"
+
+
 def test_a_cancelled_run_claims_nothing() -> None:
     facts = facts_of()
     apply(facts, {"n": 2, "at": NOW, "by": "you", "type": "halted", "run": "tiny"})
