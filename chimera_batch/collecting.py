@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
-from chimera_batch import decoding, reconciling, wire
+from chimera_batch import decoding, digests, reconciling, wire
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.decoding import Sent, Tally
 from chimera_batch.errors import AccountRefused, ProviderError
@@ -59,8 +59,7 @@ def land(
         files = landing.download(state)
         decoded = landing.decode(files, sent)
         if decoded.found < attempt.requests:  # perhaps a file was not all there yet, or its download was cut short
-            again = landing.download(state)
-            decoded = landing.decode(again, sent) if _size(again) > _size(files) else decoded
+            decoded = landing.better(decoded, (files, landing.download(state)), sent)
         if decoded.lines < min(state.done, attempt.requests) and not believed():  # one of two files may show later
             return False
         known = Known(state.usage, None if absent == "missing" else frozenset())
@@ -107,6 +106,19 @@ class _Landing(Results):
         """The batch's files, each time into a new folder."""
         target = Path(mkdtemp(dir=self.folder, prefix="download-"))
         return list(self.ctx.host(self.shard).fetch(state, target))
+
+    def better(self, first: Decoded, downloads: tuple[list[Path], list[Path]], sent: Sent) -> Decoded:
+        """The one of two downloads that holds more of the ids sent, else the longer one.
+
+        ``first``: the first of them, decoded. A body may be cut short, and it may be spoilt on the way.
+        """
+        files, again = downloads
+        if _contents(again) == _contents(files):
+            return first
+        second = self.decode(again, sent)
+        if (second.found, _size(again)) > (first.found, _size(files)):
+            return second
+        return self.decode(files, sent)  # the rows of the second lie where those of the first did
 
     def land(self, decoded: Decoded, sent: Sent, status: str, known: Known) -> bool:
         tally = decoded.tally
@@ -171,6 +183,10 @@ class _Landing(Results):
         self.ctx.ledger.disowned(self.shard, self.attempt, batch)
         self.ctx.say(f"{self.shard.id}: {batch} holds no line of this attempt: it is another's; looking again")
         return True
+
+
+def _contents(files: Iterable[Path]) -> list[str]:
+    return sorted(digests.of_file(path) for path in files)
 
 
 def _size(files: Iterable[Path]) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,21 @@ def test_find_allows_for_clocks_but_not_for_more(host: AnthropicHost, seconds_be
     at = datetime.fromtimestamp(intent_for(host).at - seconds_before, UTC).isoformat()
     host.batch(1, created_at=at)
     assert bool(host.provider().find(intent_for(host))) is found
+
+
+@pytest.mark.parametrize(("told", "found"), [(True, True), (False, False)])
+def test_a_host_whose_clock_is_days_behind_says_so_in_its_replies(
+    host: AnthropicHost, monkeypatch: pytest.MonkeyPatch, told: bool, found: bool
+) -> None:
+    """A lost create that is not found would be sent again, and paid for twice."""
+    late = 3 * 86_400
+    intent = intent_for(host)
+    monkeypatch.setattr("chimera_batch.providers.anthropic.time.time", lambda: intent.at + 60)
+    at = datetime.fromtimestamp(intent.at + 1 - late, UTC)
+    page = {"data": [host.batch(1, intent.requests, created_at=at.isoformat())], "has_more": False}
+    headers = {"date": formatdate(intent.at + 60 - late, usegmt=True)} if told else {}
+    host.fail("GET", host.list_path, httpx2.Response(200, json=page, headers=headers))
+    assert bool(host.provider().find(intent)) is found
 
 
 def test_states() -> None:

@@ -46,7 +46,37 @@ def test_an_upload_is_repeated_with_all_its_bytes(host: OpenAIHost, tmp_path: Pa
     host.fail("POST", "/v1/files", host.refusal(503), httpx2.WriteError("broken pipe"))
     provider, path = host.provider(), wire_file(host, tmp_path)
     assert provider.upload(intent_for(host), path) == "file-1"
-    assert all(path.read_bytes() in request.content for request in host.log) and len(host.log) == 3
+    sent = host.sent("POST", "/v1/files")
+    assert all(path.read_bytes() in request.content for request in sent) and len(sent) == 3
+
+
+def test_a_file_whose_upload_was_not_answered_is_not_left_there(host: OpenAIHost, tmp_path: Path) -> None:
+    """Nobody would ever know of it, and the storage of an account is limited."""
+    host.lose("POST", "/v1/files", httpx2.ReadError("reset"), host.refusal(500), httpx2.Response(200))
+    kept = host.provider().upload(intent_for(host), wire_file(host, tmp_path))
+    assert len(host.sent("POST", "/v1/files")) == 4
+    assert list(host.files) == [kept]
+
+
+def test_nothing_is_looked_for_behind_an_upload_that_surely_left_nothing(host: OpenAIHost, tmp_path: Path) -> None:
+    host.fail("POST", "/v1/files", host.refusal(429), httpx2.ConnectError("no"))
+    host.provider().upload(intent_for(host), wire_file(host, tmp_path))
+    assert not host.sent("GET", "/v1/files")
+
+
+def test_a_host_that_never_answers_an_upload_is_left_clean_where_it_lets_us(host: OpenAIHost, tmp_path: Path) -> None:
+    host.lose("POST", "/v1/files", *(host.refusal(500) for _ in range(5)))
+    with pytest.raises(ProviderDown):
+        host.provider().upload(intent_for(host), wire_file(host, tmp_path))
+    assert host.files == {}
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+def test_a_lost_create_is_found_though_the_clocks_differ_by_days(host: OpenAIHost, days: int) -> None:
+    """What is known by its mark needs no time; not to find it would be to pay for it twice."""
+    intent = intent_for(host)
+    host.batch(1, metadata=intent.metadata, created_at=int(NOW) + days * 86_400)
+    assert [found.id for found in host.provider().find(intent)] == ["batch_1"]
 
 
 def test_a_refused_upload_says_why(host: OpenAIHost, tmp_path: Path) -> None:

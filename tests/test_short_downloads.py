@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,44 @@ def test_a_download_cut_short_is_fetched_again(tmp_path: Path, size: int, status
 def test_the_longer_one_of_two_downloads_counts(tmp_path: Path) -> None:
     one = landed(tmp_path, 2 * LINE + 9, LINE + 9)
     assert one.pairs[0][1].outcomes == {"ok": 2, "missing": 1}
+
+
+class Spoiling(FakeHost):
+    """Its first download was changed on the way, and is as long as the true one, or longer."""
+
+    spoil: Callable[[bytes], bytes]
+
+    def fetch(self, batch: BatchState, folder: Path) -> Iterator[Path]:
+        first = not self.called("fetch")
+        for path in super().fetch(batch, folder):
+            if first:
+                path.write_bytes(self.spoil(path.read_bytes()))
+            yield path
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[:40] + b"\xff" + data[41:],
+        lambda data: data[:40] + b"\xff\xfe\x80" + data[40:],
+        lambda data: b"[" + data + b"]",
+        lambda data: b"<html>" + b"x" * len(data),
+    ],
+    ids=["a byte", "three more", "a list", "a page"],
+)
+def test_a_download_that_was_spoilt_is_not_taken_for_the_last_word(
+    tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    """The longer one of two is not the better one: what counts is how many of our ids it holds."""
+    project = write_project(tmp_path)
+    host = Spoiling(project.profiles["openai"], Clock())
+    host.spoil = staticmethod(spoil)  # type: ignore[assignment]  # a function on an instance is no method
+    one = bench(project, host=host)
+    one.go()
+    host.answer("batch-1", answer)
+    one.go()
+    assert one.pairs[0][1].outcomes == {"ok": 3}
+    assert one.pairs[0][1].quarantined == 0 and list(one.host.batches) == ["batch-1"]
 
 
 class Slow(FakeHost):

@@ -21,7 +21,7 @@ from chimera_batch.providers.base import Profile
 from chimera_batch.providers.faults import Fault
 from chimera_batch.records import BatchState, Intent, Reply
 
-_SKEW = 300.0  # seconds that the host's clock may be behind ours
+_SKEW = 300.0  # seconds that the host's clock may be behind ours beyond what its replies tell of it
 
 
 class AnthropicProvider:
@@ -70,7 +70,12 @@ class AnthropicProvider:
 
     def find(self, intent: Intent) -> list[BatchState]:
         """Candidates only: created after the intent, with as many requests. Ids prove one once it has ended."""
-        listed = listing.since(self._page, intent.at - _SKEW, self.profile.name)
+        first, behind = self._page(None)
+        listed = listing.since(
+            lambda after: first if after is None else self._page(after)[0],
+            intent.at - _SKEW - behind,
+            self.profile.name,
+        )
         states = [anthropic_shapes.batch_state(batch) for batch in listed]
         return [state for state in states if state.total == intent.requests]
 
@@ -133,12 +138,13 @@ class AnthropicProvider:
             result = {"type": "succeeded", "message": got}
         return orjson.dumps({"custom_id": wire["custom_id"], "result": result})
 
-    def _page(self, after: str | None) -> Mapping[str, Any]:
+    def _page(self, after: str | None) -> tuple[Mapping[str, Any], float]:
+        """One page of the list, and how many seconds the host's clock is behind ours."""
         query: dict[str, object] = {"limit": 100} if after is None else {"limit": 100, "after_id": after}
 
-        def ask() -> dict[str, Any]:
-            raw = self._client.messages.batches.with_raw_response.list(extra_query=query)
-            return faults.json_object(raw.http_response.content)
+        def ask() -> tuple[dict[str, Any], float]:
+            raw = self._client.messages.batches.with_raw_response.list(extra_query=query).http_response
+            return faults.json_object(raw.content), listing.behind(raw.headers, time.time())
 
         return self._calls.patiently("listing batches", ask)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from chimera_batch.errors import ProviderDown
@@ -30,8 +31,19 @@ def seconds(value: object) -> float | None:
         return None
 
 
-def since(page: Page, cutoff: float, host: str) -> Iterator[dict[str, Any]]:
+def behind(headers: Mapping[str, str], now: float) -> float:
+    """Seconds that the host is behind our clock, by the ``Date`` of its reply; 0 where it is not, or says nothing."""
+    try:
+        return max(0.0, now - parsedate_to_datetime(headers["date"]).timestamp())
+    except (KeyError, ValueError):
+        return 0.0
+
+
+def since(page: Page, cutoff: float, host: str, *, exact: bool = False) -> Iterator[dict[str, Any]]:
     """Every listed object created at or after ``cutoff``; one without a readable time is kept.
+
+    ``exact``: the caller knows its own by a mark, so what was read is given whatever its time: where two clocks differ
+    by days, the time says nothing, and what was just made stands on the first page.
 
     Raises ProviderDown when the cursor goes round in a circle: an incomplete list must not pass for "not there".
     """
@@ -45,7 +57,7 @@ def since(page: Page, cutoff: float, host: str) -> Iterator[dict[str, Any]]:
             raise ProviderDown(f"{host}: the list of batches repeats itself after {after}", hint="wait and run again")
         seen.update(str(item["id"]) for item in fresh)
         times = [seconds(item.get("created_at")) for item in fresh]
-        yield from (item for item, at in zip(fresh, times, strict=True) if at is None or at >= cutoff)
+        yield from (item for item, at in zip(fresh, times, strict=True) if exact or at is None or at >= cutoff)
         if not items or answer.get("has_more") is False or _all_older(times, cutoff):
             return
         after = str(answer.get("last_id") or items[-1]["id"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ import openai
 import orjson
 
 from chimera_batch.endpoints.usage import count, part
-from chimera_batch.errors import ProviderRefused
+from chimera_batch.errors import ProviderError, ProviderRefused
 from chimera_batch.providers import calling, faults, files, listing, openai_shapes
 from chimera_batch.providers.base import Profile
 from chimera_batch.providers.faults import Fault
@@ -62,7 +62,25 @@ class OpenAIProvider:
                 )
             return _id(raw.http_response)
 
-        return self._calls.patiently(f"uploading {intent.file_name}", send)
+        perhaps: list[Fault] = []  # tries that may have left a file all the same
+
+        def again(fault: Fault) -> bool:
+            if fault.lost or (fault.status or 0) >= 500:
+                perhaps.append(fault)
+            return fault.passing
+
+        made = None
+        try:
+            made = self._calls.patiently(f"uploading {intent.file_name}", send, again)
+        finally:
+            if perhaps:
+                self._forget_others(intent, made)
+        return made
+
+    def _forget_others(self, intent: Intent, mine: str | None) -> None:
+        """Delete the files of tries whose reply was lost: nobody would ever know of them, and storage fills up."""
+        with suppress(ProviderError):
+            self.discard(file for file in self.find_uploads(intent) if file != mine)
 
     def create(self, intent: Intent, path: Path, file_id: str | None) -> str:
         def send() -> str:
@@ -78,7 +96,7 @@ class OpenAIProvider:
 
     def find(self, intent: Intent) -> list[BatchState]:
         """By nonce where the host keeps metadata, else by the name of the uploaded file: exact either way."""
-        listed = listing.since(self._page("batches"), intent.at - _SKEW, self.profile.name)
+        listed = listing.since(self._page("batches"), intent.at - _SKEW, self.profile.name, exact=True)
         if self.profile.keeps_metadata:
             mine = [b for b in listed if part(b, "metadata").get("chimera_nonce") == intent.nonce]
         else:
@@ -121,7 +139,7 @@ class OpenAIProvider:
     def find_uploads(self, intent: Intent) -> list[str]:
         """Empty where the host cannot list files."""
         try:
-            listed = listing.since(self._page("files"), intent.at - _SKEW, self.profile.name)
+            listed = listing.since(self._page("files"), intent.at - _SKEW, self.profile.name, exact=True)
             return [str(file["id"]) for file in listed if file.get("filename") == intent.file_name]
         except ProviderRefused as refused:
             if refused.status in {404, 405}:
