@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import takewhile
 from typing import Literal
 
-from chimera_batch.facts import Attempt, Facts, Shard, day_of
+from chimera_batch.facts import Facts, Shard, day_of
 
 _LONGEST = 3600.0  # seconds that a host is left alone at most
 _DOUBLED = 12  # times at most: the longest wait is reached long before
@@ -190,11 +190,9 @@ def _full(batches: Iterable[Shard], model: str) -> Iterator[Refusals]:
 def _down(batches: Iterable[Shard], since: float) -> Iterator[Refusals]:
     """Where the host took nothing, whatever the model."""
 
-    def vain(attempt: Attempt) -> bool:
-        return attempt.down_at is not None and attempt.down_at > since
-
     for shard in batches:
-        yield [(attempt.down_at or 0.0, attempt.down_until) for attempt in takewhile(vain, reversed(shard.attempts))]
+        row = takewhile(lambda down: down is not None and down[0] > since, (a.down for a in reversed(shard.attempts)))
+        yield [down for down in row if down is not None]
 
 
 def _free_at(refused: Iterable[Refusals], wait: float) -> Iterator[float]:

@@ -49,8 +49,7 @@ class Attempt:
     reported: dict[str, int] | None = None  # the provider's own totals of tokens, where it gave them
     landed_at: float | None = None
     queue_full_at: float | None = None  # when the host refused the file because its queue was full
-    down_at: float | None = None  # when the host could not be reached, or took nothing for now
-    down_until: float = 0.0  # until when it asked to be left alone, if it did
+    down: tuple[float, float] | None = None  # when the host took nothing, and until when it asked to be left alone
     quarantined: int = 0
     cleaned: bool = False
     cancel_asked: bool = False

@@ -186,7 +186,7 @@ def _dropped(facts: Facts, event: dict[str, Any]) -> None:
     attempt.stand, attempt.reason, attempt.status = "dropped", event["reason"], "dropped"
     attempt.queue_full_at = event["at"] if event.get("queue_full") else None
     if (wait := event.get("wait")) is not None:
-        attempt.down_at, attempt.down_until = event["at"], event["at"] + wait
+        attempt.down = event["at"], event["at"] + wait
 
 
 def _cleaned(facts: Facts, event: dict[str, Any]) -> None:

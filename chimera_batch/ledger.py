@@ -216,20 +216,19 @@ class Ledger:
 
         ``queue_full``: the host takes no more of this model for now.
         """
-        payload = {"type": "dropped", "reason": reason, "queue_full": queue_full, **doubt(Decimal(0), None)}
+        none = {"wait": None, **doubt(Decimal(0), None)}
+        payload = {"type": "dropped", "reason": reason, "queue_full": queue_full, **none}
         return self._move(shard, attempt, payload, when=lambda now: when is None or now.stand == when)
 
     def turned_away(self, shard: Shard, attempt: Attempt, reason: str, wait: float | None) -> bool:
-        """Like ``dropped``, of a claim that a host took nothing of because it is down. ``wait``: seconds that it asked
-        to be left alone, None where it said nothing of that."""
-        payload = {"type": "dropped", "reason": reason, "queue_full": False, "wait": wait or 0.0}
-        return self._move(
-            shard, attempt, {**payload, **doubt(Decimal(0), None)}, when=lambda now: now.stand == "claimed"
-        )
+        """``dropped``, since the host is down. ``wait``: seconds that it asked to be left alone, if it did."""
+        none = {"queue_full": False, **doubt(Decimal(0), None)}
+        payload = {"type": "dropped", "reason": reason, "wait": wait or 0.0, **none}
+        return self._move(shard, attempt, payload, when=lambda now: now.stand == "claimed")
 
     def written_off(self, shard: Shard, attempt: Attempt, reason: str, cost: tuple[Decimal, Usage | None]) -> bool:
         """A person gives a stuck attempt up. ``cost``: what it may have cost, and the provider's totals."""
-        payload = {"type": "dropped", "reason": reason, "queue_full": False, **doubt(*cost)}
+        payload = {"type": "dropped", "reason": reason, "queue_full": False, "wait": None, **doubt(*cost)}
         return self._move(shard, attempt, payload, when=lambda now: now.stand in {"claimed", "stuck"})
 
     def cleaned(self, shard: Shard, attempt: Attempt) -> None:

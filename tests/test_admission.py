@@ -246,7 +246,7 @@ def test_a_person_who_says_run_does_not_wait_for_what_was_before() -> None:
 
 def test_a_drop_of_an_older_version_holds_nothing_back() -> None:
     facts = facts_of(Other(stand="dropped"))
-    assert facts.shards[f"{REALM}/o0"].attempts[0].down_at is None
+    assert facts.shards[f"{REALM}/o0"].attempts[0].down is None
     assert verdict(facts, replace(NONE, queue_wait=60)) == "go"
 
 

@@ -83,6 +83,7 @@ def test_a_claim_that_was_given_back_goes_again_whole(tmp_path: Path) -> None:
     one.host.trouble["create"] = [ProviderDown("busy")]
     one.go()
     assert one.states() == {"packed": 10}
+    one.clock.sleep(one.ctx.timing.queue)
     one.go()
     assert one.states() == {"in_flight": 10}
 
