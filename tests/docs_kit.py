@@ -262,10 +262,10 @@ class Desk:
         return self.done[key]
 
     def _python(self, block: Block) -> None:
-        """Lines behind ``# `` at a block's end are what it prints."""
-        shown = re.search(r"((?:^#> .*\n)+)\Z", block.text, re.M)
+        """Lines behind ``# > `` at a block's end are what it prints."""
+        shown = re.search(r"((?:^# > .*\n)+)\Z", block.text, re.M)
         out = self._said(block.text)
-        wanted = re.sub(r"^#> ?", "", shown[1], flags=re.M) if shown else ""
+        wanted = re.sub(r"^# > ", "", shown[1], flags=re.M) if shown else ""
         assert alike(wanted, out), f"{block} shows\n{wanted}\nit printed\n{out}"
 
     def _said(self, code: str) -> str:

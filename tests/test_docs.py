@@ -145,7 +145,7 @@ def test_a_line_that_does_not_exist_is_found(line: str) -> None:
         ("$ ls\nsomething else\n", "console", "the page shows"),
         ("$ curl http://example.org\n", "console", "curl is not run here"),
         ("ls no-such-file\n", "sh", "no-such-file"),
-        ("print(1)\n#> 2\n", "python", "it printed\n1"),
+        ("print(1)\n# > 2\n", "python", "it printed\n1"),
         ("whatever\n", "text", "is never run: mark it"),
         ("chimera-batch status\n", "", "say sh or console"),
         ("models:\n  m: {provider: nobody, model: x}\n", "yaml", "nobody"),
