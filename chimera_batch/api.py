@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chimera_batch import settings
-from chimera_batch.errors import ChimeraError, InputError, NeedsDecision, NotFinished
+from chimera_batch.errors import ChimeraError, InputError, NeedsDecision
 from chimera_batch.opening import Options, missing_keys, open_run, open_side
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from chimera_batch.context import Context
     from chimera_batch.exporting.wish import Wish
     from chimera_batch.quoted import Entries
-    from chimera_batch.runner import Progress
     from chimera_batch.warehouse import Query
 
 Manifest = Path | str
@@ -63,7 +62,7 @@ def run(
     of batches goes first, and ``confirm`` is asked again, with what the sample said, before the rest.
     Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short.
     """
-    from chimera_batch import checking, notifying, piloting, quoted, statusing  # noqa: PLC0415 - see check
+    from chimera_batch import checking, notifying, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as opened:
         checking.check_files(opened)
@@ -77,7 +76,7 @@ def run(
             if not statusing.balances(document):
                 raise ChimeraError("the ledger does not balance", hint="report this as a bug, with status --json")
             if not progress.done:
-                raise _short(ctx, progress, document, until)
+                raise stopping.short(ctx, progress, document, until)
         return document
 
 
@@ -113,7 +112,7 @@ def pilot(
 
     Its answers count. Returns the document of ``pilot --json``; raises like ``run``, and InputError below 30 requests.
     """
-    from chimera_batch import budgeting, checking, piloting, quoted, statusing  # noqa: PLC0415 - see check
+    from chimera_batch import budgeting, checking, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as opened:
         checking.check_files(opened)
@@ -126,7 +125,7 @@ def pilot(
         quoted.at_start(ctx, None)
         progress = piloting.sample(ctx, chosen, requests)
         if chosen.name not in {*progress.piloted, *progress.tables}:
-            raise _short(ctx, progress, statusing.status(ctx))
+            raise stopping.short(ctx, progress, statusing.status(ctx))
         found = piloting.document(ctx, chosen)
         quoted.after_sample(ctx, found["estimate"])
         return found
@@ -135,36 +134,6 @@ def pilot(
 def advance(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
     """One step without waiting, for cron: ``run(detach=True)`` without a question. It does not undo a cancel."""
     return run(manifest, options, detach=True, resume=False)
-
-
-def _short(ctx: Context, progress: Progress, document: dict[str, Any], until: str | None = None) -> ChimeraError:
-    """Why a run stopped before its end, as the error of its exit code."""
-    from chimera_batch import budgeting  # noqa: PLC0415 - see check
-
-    again = budgeting.terms(ctx, until).command()
-    error: ChimeraError
-    if progress.stuck:
-        error = NeedsDecision("; ".join(progress.stuck), hint=_choices(ctx))
-    elif progress.halted:
-        error = NeedsDecision("the run was cancelled; what was finished is kept", hint=again)
-    elif progress.out_of_money:
-        error = budgeting.over(ctx, progress, document, until=until)
-    else:
-        waits = "; ".join(dict.fromkeys(progress.waits)) or f"{progress.in_flight:,} requests are with a provider"
-        error = NotFinished(f"unfinished: {', '.join(progress.unfinished)} ({waits})", hint=again)
-    error.document = document
-    return error
-
-
-def _choices(ctx: Context) -> str:
-    """The two lines that a person can choose from for the first attempt that is stuck."""
-    shard, attempt = ctx.stuck()[0]
-    which, other = "it is that one", "none was made"
-    if attempt.batch is not None:
-        which, other = "look at it again", "its answers are lost: pay for them again"
-    words = f"{ctx.project.path} --shard {shard.id}"
-    adopt = f"chimera-batch adopt {words} --batch {attempt.batch or 'ID'}   ({which})"
-    return f"{adopt}\nchimera-batch resend {words}   ({other})"
 
 
 def status(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
