@@ -61,10 +61,10 @@ def resend(ctx: Context, shard_id: str) -> None:
     if attempt.stand == "submitted":
         raise InputError(
             f"{shard_id} is batch {attempt.batch}, which is under way: sending it again would be paid twice",
-            hint=f"chimera-batch cancel {ctx.project.path} --shard {shard_id}",
+            hint=f"chimera-batch cancel {ctx.project.typed} --shard {shard_id}",
         )
     recovery.write_off(ctx, shard, attempt, "a person said: resend")
 
 
 def _status(ctx: Context) -> str:
-    return f"chimera-batch status {ctx.project.path}"
+    return f"chimera-batch status {ctx.project.typed}"

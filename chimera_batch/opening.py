@@ -66,7 +66,7 @@ def open_run(manifest: Path | str, options: Options, *, write: bool = False) -> 
         with _opened(manifest, options, write=write) as ctx:
             yield ctx
     except InputError as error:
-        error.hint = error.hint or f"chimera-batch check {shlex.quote(str(manifest))}   (once that is mended)"
+        error.hint = error.hint or f"chimera-batch check {shlex.quote(str(manifest))}   # once that is mended"
         raise
 
 
@@ -92,7 +92,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
         project = lent(project, ledger.facts, store)
         project, routes = routed(project, book, ledger.facts, rehearse=options.rehearse)
         url = stack.enter_context(_server(project, store, work, price_rows(project, book))) if rehearsing else None
-        playing = Playing(url) if options.rehearse else None
+        playing = Playing(url, project.typed) if options.rehearse else None
         hosts = stack.enter_context(closing(Hosts(project.profiles, settings.state_dir(), options.say, playing)))
         drawings = stack.enter_context(closing(Drawings(work / f"drawn-{uuid4().hex}"))) if write else None
         yield Context(
@@ -223,9 +223,10 @@ def price_rows(project: Project, book: PriceBook) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Playing:
-    """A rehearsal, and where its server is; None while this command has none."""
+    """A rehearsal, and where its server is; None while this command has none. ``manifest``: as it is typed."""
 
     url: str | None
+    manifest: str
 
 
 class Hosts:
@@ -257,7 +258,8 @@ class Hosts:
             return make(profile, settings.api_key(profile), state=self._state, say=self._say)
         if self._playing.url is None:
             raise InputError(
-                "this command does not reach the rehearsal's server", hint="chimera-batch run … --rehearse"
+                "this command does not reach the rehearsal's server",
+                hint=f"chimera-batch run {self._playing.manifest} --rehearse",
             )
         played = replace(profile, base_url=rehearsal_base(profile, self._playing.url), engine=None)
         return make(played, REHEARSAL_KEY)  # no engine is started: its part is the server's too

@@ -88,7 +88,7 @@ def _stage_of(ctx: Context, name: str | None, facts: Mapping[str, StageFacts]) -
         raise InputError(
             f"the rows of {found.name} are not known yet: {above} is not finished",
             where=found.where,
-            hint=f"chimera-batch run {ctx.project.path} --until {above}",
+            hint=f"chimera-batch run {ctx.project.typed} --until {above}",
         )
     return found
 

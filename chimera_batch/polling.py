@@ -125,4 +125,4 @@ def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -
     engine = bool({problem.code for problem in state.problems} & set(get_args(EngineWhy)))
     if full or engine:  # no row has failed; an engine that does not run is heard of again where it is asked next
         return True
-    raise ProviderRefused(f"{shard.id}: {reason}", status=400, hint=f"chimera-batch status {ctx.project.path}")
+    raise ProviderRefused(f"{shard.id}: {reason}", status=400, hint=f"chimera-batch status {ctx.project.typed}")

@@ -216,7 +216,7 @@ def packed(step: Step, paths: list[Round]) -> tuple[Standing, str]:
     raise NotFinished(
         "other runners keep packing requests of the same host",
         where=f"stage {stage.name}",
-        hint=f"chimera-batch run {ctx.project.path}",
+        hint=f"chimera-batch run {ctx.project.typed}",
     )
 
 

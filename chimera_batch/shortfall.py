@@ -150,7 +150,7 @@ class Shortfall:
         binding, lines = self.binding, []
         waits = bool(binding) and all(self.comes_back(room) for room in binding)
         if waits:
-            lines.append(f"{terms.command()}   (from 00:00 UTC on, {_until_midnight(now)})")
+            lines.append(f"{terms.command()}   # from 00:00 UTC on, {_until_midnight(now)}")
         for room in binding:
             amounts = {self.least(room): _GOES_ON, self.enough(room): _ENOUGH}
             if change := terms.edit(room.limit, self.next.stage, amounts):
@@ -158,7 +158,7 @@ class Shortfall:
         least = terms.command({room.limit: self.least(room) for room in binding})
         enough = terms.command({room.limit: self.enough(room) for room in binding})
         if least != enough:
-            lines += [f"{least}   ({_GOES_ON})", f"{enough}   ({_ENOUGH})"]
+            lines += [f"{least}   # {_GOES_ON}", f"{enough}   # {_ENOUGH}"]
         elif not waits:
             lines.append(least)
         return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from chimera_batch import budgeting
@@ -34,6 +33,8 @@ def _choices(ctx: Context) -> str:
     which, other = "it is that one", "none was made"
     if attempt.batch is not None:
         which, other = "look at it again", "its answers are lost: pay for them again"
-    words = f"{shlex.quote(str(ctx.project.path))} --shard {shard.id}"
-    adopt = f"chimera-batch adopt {words} --batch {attempt.batch or 'ID'}   ({which})"
-    return f"{adopt}\nchimera-batch resend {words}   ({other})"
+    manifest, batch = ctx.project.typed, attempt.batch or "ID"
+    return (
+        f"chimera-batch adopt {manifest} --shard {shard.id} --batch {batch}   # {which}\n"
+        f"chimera-batch resend {manifest} --shard {shard.id}   # {other}"
+    )

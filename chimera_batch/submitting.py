@@ -48,8 +48,8 @@ def check_breaker(ctx: Context, stage: Stage, counts: Standing) -> None:
         raise NeedsDecision(
             f"only {usable} of {judged} answers are usable ({said}); the rest is not bought",
             where=f"stage {stage.name}",
-            hint="look: chimera-batch query @outcomes; then edit the prompt, or"
-            f" chimera-batch retry {ctx.project.path} --stage {stage.name}",
+            hint=f"chimera-batch query -m {ctx.project.typed} @outcomes\n"
+            f"chimera-batch retry {ctx.project.typed} --stage {stage.name}   # once the prompt is mended",
         )
 
 

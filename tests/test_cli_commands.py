@@ -171,7 +171,7 @@ def test_the_screen_has_every_figure(stand_in: Callable[..., Recorder]) -> None:
     assert "drafts: given up: cut at 100 output tokens" in lines
     assert "drafts: 2 answers to rows that are no longer asked for" in lines
     assert lines[-2] == 'next:  chimera-batch query -m m.yaml "SELECT * FROM dataset LIMIT 10"'
-    assert lines[-1].strip() == "chimera-batch retry m.yaml   (asks again what was given up)"
+    assert lines[-1].strip() == "chimera-batch retry m.yaml   # asks again what was given up"
     assert "REHEARSAL" not in done.out
 
 

@@ -225,8 +225,8 @@ def test_interrupted(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> N
         ("chimera-batch init here", "chimera-batch init here"),
         ("export OPENAI_API_KEY=…", "export OPENAI_API_KEY=…"),
         (
-            "chimera-batch adopt m --shard s --batch ID   (it is that one)\nchimera-batch resend m --shard s",
-            "chimera-batch adopt --rehearse --store 's3://b/my run' m --shard s --batch ID   (it is that one)\n"
+            "chimera-batch adopt m --shard s --batch ID   # it is that one\nchimera-batch resend m --shard s",
+            "chimera-batch adopt --rehearse --store 's3://b/my run' m --shard s --batch ID   # it is that one\n"
             "chimera-batch resend --rehearse --store 's3://b/my run' m --shard s",
         ),
     ],
@@ -249,14 +249,14 @@ def test_hints_carry_prices() -> None:
             {"state": "done"},
             [
                 "chimera-batch query -m 'a b.yaml' \"SELECT * FROM dataset LIMIT 10\"",
-                "chimera-batch retry 'a b.yaml'   (asks again what was given up)",
+                "chimera-batch retry 'a b.yaml'   # asks again what was given up",
             ],
         ),
         (
             {"state": "stuck", "needs": ["drafts-1: two batches could be it"]},
             [
-                "chimera-batch adopt 'a b.yaml' --shard drafts-1 --batch ID   (the batch at the provider is that one)",
-                "chimera-batch resend 'a b.yaml' --shard drafts-1   (the provider made none)",
+                "chimera-batch adopt 'a b.yaml' --shard drafts-1 --batch ID   # the batch at the provider is that one",
+                "chimera-batch resend 'a b.yaml' --shard drafts-1   # the provider made none",
             ],
         ),
     ],

@@ -84,7 +84,7 @@ def test_only_what_is_in_the_way_is_named() -> None:
 def test_a_cap_of_the_day_says_when_it_is_free_again(now: float, left: str) -> None:
     why = short(room("day", "10", "9"))
     assert why.message(now).endswith(f"the cap of the day is free again at 00:00 UTC ({left})")
-    assert why.hint(terms(day="10"), now).splitlines()[0] == f"chimera-batch run m.yaml   (from 00:00 UTC on, {left})"
+    assert why.hint(terms(day="10"), now).splitlines()[0] == f"chimera-batch run m.yaml   # from 00:00 UTC on, {left}"
 
 
 def test_a_day_that_is_too_small_for_anything_is_not_waited_for() -> None:
@@ -105,19 +105,19 @@ HINTS: list[tuple[str, Shortfall, Terms, list[str]]] = [
         "an option, no budget in the manifest",
         short(room("run", "10", "9")),
         terms(max_usd="10"),
-        [f"{RUN} --max-usd 11.00   ({SOME})", f"{RUN} --max-usd 29.00   ({ALL})"],
+        [f"{RUN} --max-usd 11.00   # {SOME}", f"{RUN} --max-usd 29.00   # {ALL}"],
     ),
     (
         "an option below a budget that is enough",
         short(room("run", "10", "9")),
         terms("100", max_usd="10"),
-        [f"{RUN} --max-usd 11.00   ({SOME})", f"{RUN} --max-usd 29.00   ({ALL})"],
+        [f"{RUN} --max-usd 11.00   # {SOME}", f"{RUN} --max-usd 29.00   # {ALL}"],
     ),
     (
         "an option below a budget that is not enough for all",
         short(room("run", "10", "9")),
         terms("20", max_usd="10"),
-        [f"in m.yaml, `usd: 29.00` under `budget:` {ALL}", f"{RUN} --max-usd 11.00   ({SOME})", f"{RUN}   ({ALL})"],
+        [f"in m.yaml, `usd: 29.00` under `budget:` {ALL}", f"{RUN} --max-usd 11.00   # {SOME}", f"{RUN}   # {ALL}"],
     ),
     (
         "the cap of the stage",
@@ -136,9 +136,9 @@ HINTS: list[tuple[str, Shortfall, Terms, list[str]]] = [
         short(room("day", "10", "9")),
         terms(max_day="10"),
         [
-            f"{RUN} --max-usd-per-day 10   (from 00:00 UTC on, in 5 h)",
-            f"{RUN} --max-usd-per-day 11.00   ({SOME})",
-            f"{RUN} --max-usd-per-day 29.00   ({ALL})",
+            f"{RUN} --max-usd-per-day 10   # from 00:00 UTC on, in 5 h",
+            f"{RUN} --max-usd-per-day 11.00   # {SOME}",
+            f"{RUN} --max-usd-per-day 29.00   # {ALL}",
         ],
     ),
     (
@@ -146,7 +146,7 @@ HINTS: list[tuple[str, Shortfall, Terms, list[str]]] = [
         short(room("day", "10", "9")),
         terms("400", "10"),
         [
-            f"{RUN}   (from 00:00 UTC on, in 5 h)",
+            f"{RUN}   # from 00:00 UTC on, in 5 h",
             f"in m.yaml, `usd_per_day: 11.00` under `budget:` {SOME}; 29.00 {ALL}",
         ],
     ),
@@ -156,8 +156,8 @@ HINTS: list[tuple[str, Shortfall, Terms, list[str]]] = [
         terms("10", max_day="5"),
         [
             f"in m.yaml, `usd: 11.00` under `budget:` {SOME}; 29.00 {ALL}",
-            f"{RUN} --max-usd-per-day 6.00   ({SOME})",
-            f"{RUN} --max-usd-per-day 24.00   ({ALL})",
+            f"{RUN} --max-usd-per-day 6.00   # {SOME}",
+            f"{RUN} --max-usd-per-day 24.00   # {ALL}",
         ],
     ),
     (

@@ -34,13 +34,13 @@ def next_lines(status: Mapping[str, Any], manifest: Path, said: Said) -> list[st
     name = shlex.quote(str(manifest))
     if status["needs"]:
         shard = shlex.quote(str(status["needs"][0]).partition(":")[0])
-        lines = [f"chimera-batch adopt {name} --shard {shard} --batch ID   (the batch at the provider is that one)"]
-        lines.append(f"chimera-batch resend {name} --shard {shard}   (the provider made none)")
+        lines = [f"chimera-batch adopt {name} --shard {shard} --batch ID   # the batch at the provider is that one"]
+        lines.append(f"chimera-batch resend {name} --shard {shard}   # the provider made none")
     elif status["state"] == "done":
         last = status["stages"][-1]["stage"]
         lines = [f'chimera-batch query -m {name} "SELECT * FROM {last} LIMIT 10"']  # noqa: S608 - a line to paste
         if any(stage["given_up"] for stage in status["stages"]):
-            lines.append(f"chimera-batch retry {name}   (asks again what was given up)")
+            lines.append(f"chimera-batch retry {name}   # asks again what was given up")
     else:
         lines = [f"chimera-batch run {name}"]
     return [mended(line, said) for line in lines]

@@ -46,4 +46,4 @@ def _rest(manifest: Path, said: Said) -> str:
     """The line that sends the rest, with the caps that were typed."""
     caps = {"--max-usd": said.max_usd, "--max-usd-per-day": said.max_usd_per_day}
     words = [f"{option} {usd:f}" for option, usd in caps.items() if usd is not None]
-    return " ".join(["chimera-batch run", shlex.quote(str(manifest)), *words])
+    return " ".join([f"chimera-batch run {shlex.quote(str(manifest))}", *words])
