@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -79,7 +80,11 @@ def _stage_of(ctx: Context, name: str | None, facts: Mapping[str, StageFacts]) -
     stages = [ctx.project.stage(name)] if name else ctx.project.stages
     found = next((stage for stage in stages if name or _to_send(stage, facts[stage.name])), None)
     if found is None:
-        raise InputError("no stage has anything to send in batches now", where=str(ctx.project.path))
+        raise InputError(
+            f"no stage has as many as {sampling.LEAST} requests to send in batches now: fewer give no estimate",
+            where=str(ctx.project.path),
+            hint=f"chimera-batch run {shlex.quote(str(ctx.project.path))} --pilot",  # as each stage's rows are known
+        )
     if found.kind == "sql" or found.synchronous:
         why = "asks nobody" if found.kind == "sql" else "asks at once, so its price is known before long"
         raise InputError(f"{found.name} {why}: there is nothing to sample", where=found.where)

@@ -257,7 +257,7 @@ def test_never_fewer_than_thirty(tmp_path: Path, requests: int) -> None:
 @pytest.mark.slow
 def test_too_few_answers_give_no_point_estimate(tmp_path: Path) -> None:
     one = piloted(tmp_path, 20, SAME)
-    with pytest.raises(InputError, match="no stage has anything to send in batches"):
+    with pytest.raises(InputError, match="no stage has as many as 30 requests to send in batches"):
         piloting.prepare(one.ctx, None, 30)  # nobody is led into paying for it
     stage, _ = piloting.prepare(one.ctx, "one", 30)
     piloting.sample(one.ctx, stage, 30)
@@ -297,7 +297,7 @@ def test_a_stage_that_is_asked_at_once_has_no_sample(tmp_path: Path) -> None:
     one = piloted(tmp_path, 100, SAME, stage=", window: now")
     with pytest.raises(InputError, match="asks at once"):
         piloting.prepare(one.ctx, "one", 40)
-    with pytest.raises(InputError, match="no stage has anything to send in batches"):
+    with pytest.raises(InputError, match="no stage has as many as 30 requests to send in batches"):
         piloting.prepare(one.ctx, None, 40)
 
 
