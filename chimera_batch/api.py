@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from chimera_batch import settings
 from chimera_batch.errors import ChimeraError, InputError, NeedsDecision
-from chimera_batch.opening import Options, missing_keys, open_run, open_side
+from chimera_batch.opening import Options as Options  # part of the interface: type checkers want it said
+from chimera_batch.opening import missing_keys, open_run, open_side
 
 if TYPE_CHECKING:
     import pyarrow
