@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from chimera_batch import settings
 from chimera_batch.errors import ChimeraError, InputError, NeedsDecision
-from chimera_batch.opening import Options as Options  # part of the interface: type checkers want it said
+from chimera_batch.opening import Options as Options  # noqa: PLC0414 - so that type checkers know it is meant for users
 from chimera_batch.opening import missing_keys, open_run, open_side
 
 if TYPE_CHECKING:
