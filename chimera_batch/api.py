@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chimera_batch.context import Context
     from chimera_batch.exporting.wish import Wish
     from chimera_batch.quoted import Entries
+    from chimera_batch.report.wish import Wish as ReportWish
     from chimera_batch.warehouse import Query
 
 Manifest = Path | str
@@ -182,6 +183,14 @@ def export(manifest: Manifest, wish: Wish, options: Options = DEFAULTS) -> dict[
 
     with open_run(manifest, options) as ctx:
         return exporting.export(ctx, wish)
+
+
+def report(manifest: Manifest, wish: ReportWish, options: Options = DEFAULTS) -> dict[str, Any]:
+    """Write the HTML report (``report.wish.Wish``); the document of ``report --json``."""
+    from chimera_batch import report as reports  # noqa: PLC0415 - see check
+
+    with open_run(manifest, options) as ctx:
+        return reports.report(ctx, wish, options)
 
 
 def trace(manifest: Manifest, key: str, options: Options = DEFAULTS) -> dict[str, Any]:

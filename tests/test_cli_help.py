@@ -19,7 +19,7 @@ DOCS = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 GLOBAL = {"--store", "--price", "--json", "--quiet", "--plain", "--debug"}
 HOUSE = {
     "init", "check", "estimate", "pilot", "run", "advance", "status", "cancel", "retry", "adopt", "resend", "query",
-    "export", "trace", "prune", "prices", "doctor", "schema", "rehearsal serve",
+    "report", "export", "trace", "prune", "prices", "doctor", "schema", "rehearsal serve",
 }  # fmt: skip
 REHEARSABLE = HOUSE - {"init", "prices", "schema", "rehearsal serve"}
 

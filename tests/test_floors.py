@@ -19,7 +19,7 @@ FLOORS = {
     4: "runner stepping drawing planning standing paying submitting preparing polling recovery asking collecting"
     " landing joining columns waves context opening budgeting stopping fingerprints shortfall checking quoting quoted"
     " measuring piloting keeping spending recalling remembering statusing shelves tracing deciding doctoring exporting"
-    " rewards adding placing cutting leaving switching notifying pruning desks",
+    " report rewards adding placing cutting leaving switching notifying pruning desks",
     3: "ledger journal folding facts counts drawn admission retry routing pacing fallback",
     2: "warehouse functions stores providers spooling render blocks template sandbox packing wire decoding tabling"
     " reconciling estimate chain tally caching lengths sampling measured stagefacts waiting savings engines"

@@ -1,0 +1,88 @@
+"""The HTML report: one page that tells everything about a run, without a network.
+
+Nothing is counted here: figures come from ``status`` and from the named queries, and a section that a run has no tables
+for is left out with one line. The store is only read.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from chimera_batch import __version__, statusing
+from chimera_batch.context import Context
+from chimera_batch.errors import InputError
+from chimera_batch.report import drawing, page
+from chimera_batch.report.embedded import embedded
+from chimera_batch.report.figures import MOST, dollars
+from chimera_batch.report.samples import LONGEST, PROMPTED, samples
+from chimera_batch.report.sections import sections, stages
+from chimera_batch.report.wish import Wish
+
+
+def report(ctx: Context, wish: Wish, beside: Sequence[Context] = ()) -> dict[str, Any]:
+    """Write the page; returns the document of ``report --json``. ``beside``: runs that analyse this one.
+
+    Raises InputError where the charts' library is missing, a table is not made, or the file cannot be written.
+    """
+    drawing.need_library()
+    status = statusing.status(ctx)
+    shown, left = sections([ctx, *beside])
+    with samples(ctx, wish) as sample:
+        content = {
+            "facts": _facts(ctx, status),
+            "status": status,
+            "version": __version__,
+            "made": datetime.fromtimestamp(ctx.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "manifest": ctx.project.path.name,
+            "sections": [stages(status, ctx.run), *shown],
+            "left": left,
+            "sample": sample,
+            "head": embedded({**(sample.head if sample else {}), "trace": _command(ctx, "trace")}),
+            "command": _command(ctx, "query -m"),
+            "most": MOST,
+            "longest": LONGEST,
+            "prompted": PROMPTED,
+        }
+        try:
+            size = page.write(wish.path, content)
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror or error}", where=str(wish.path)) from error
+    return {
+        "run": ctx.run,
+        "rehearsal": ctx.rehearse,
+        "path": str(wish.path),
+        "bytes": size,
+        "table": sample.table if sample else None,
+        "rows": sample.rows if sample else 0,
+        "sections": ["stages", *(one.section.name for one in shown)],
+        "left_out": left,
+    }
+
+
+def _command(ctx: Context, verb: str) -> str:
+    """The beginning of a line to type about this run: the rest follows."""
+    path, here = ctx.project.path.absolute(), Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else Path(path.name)  # not how this machine is laid out
+    return f"chimera-batch {verb} {shlex.quote(str(shown))}{' --rehearse' if ctx.rehearse else ''}"
+
+
+def _facts(ctx: Context, status: Mapping[str, Any]) -> list[tuple[str, str, float | int | None]]:
+    """What stands at the top: a name, a text, and the number behind it."""
+    last = next((stage["rows"] for stage in reversed(status["stages"]) if stage["rows"] is not None), None)
+    wanted, answered = (sum(stage[name] for stage in status["stages"]) for name in ("wanted", "answered"))
+    found: list[tuple[str, str, float | int | None]] = [
+        ("state", status["state"], None),
+        ("rows in the last table", "–" if last is None else f"{last:,}", last),
+        ("requests answered", f"{answered:,} of {wanted:,}", answered),
+        ("spent", dollars(status["usd_spent"]), status["usd_spent"]),
+    ]
+    for name, text in (("usd_reserved", "reserved"), ("usd_suspected", "possibly charged, never delivered")):
+        if status[name]:
+            found.append((text, dollars(status[name]), status[name]))
+    if status["budget"] is not None:
+        found.append(("budget", dollars(status["budget"]), status["budget"]))
+    return found
