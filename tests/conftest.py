@@ -97,6 +97,7 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_provider_bedrock_runs",
     "test_few",
     "test_down",
+    "test_report",
 )
 
 

@@ -15,11 +15,9 @@ from typing import Any
 from chimera_batch import __version__, statusing
 from chimera_batch.context import Context
 from chimera_batch.errors import InputError
-from chimera_batch.report import drawing, page
+from chimera_batch.report import drawing, page, samples, sections
 from chimera_batch.report.embedded import embedded
 from chimera_batch.report.figures import MOST, dollars
-from chimera_batch.report.samples import LONGEST, PROMPTED, samples
-from chimera_batch.report.sections import sections, stages
 from chimera_batch.report.wish import Wish
 
 
@@ -30,22 +28,22 @@ def report(ctx: Context, wish: Wish, beside: Sequence[Context] = ()) -> dict[str
     """
     drawing.need_library()
     status = statusing.status(ctx)
-    shown, left = sections([ctx, *beside])
-    with samples(ctx, wish) as sample:
+    shown, left = sections.gathered([ctx, *beside])
+    with samples.drawn(ctx, wish) as sample:
         content = {
             "facts": _facts(ctx, status),
             "status": status,
             "version": __version__,
             "made": datetime.fromtimestamp(ctx.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "manifest": ctx.project.path.name,
-            "sections": [stages(status, ctx.run), *shown],
+            "sections": [sections.stages(status, ctx.run), *shown],
             "left": left,
             "sample": sample,
             "head": embedded({**(sample.head if sample else {}), "trace": _command(ctx, "trace")}),
             "command": _command(ctx, "query -m"),
             "most": MOST,
-            "longest": LONGEST,
-            "prompted": PROMPTED,
+            "longest": samples.LONGEST,
+            "prompted": samples.PROMPTED,
         }
         try:
             size = page.write(wish.path, content)

@@ -31,7 +31,7 @@ def need_library() -> None:
 
 
 def draw(name: str, figure: Figure) -> str | None:
-    """The chart ``name`` of a table, an SVG element of nothing but shapes and words; None where there is nothing to draw."""
+    """The chart ``name`` of a table, as an SVG element of shapes and words; None where there is nothing to draw."""
     import vl_convert  # noqa: PLC0415 - see need_library
 
     spec = specification(name)

@@ -181,8 +181,9 @@
     if (typeof key === "string") box.append(make("p", { class: "soft" }, "Every request, batch and cent behind it: ", make("code", {}, `${head.trace} ${quoted(key)}`)));
     return box;
   };
+  const start = (value) => (value.length > 240 ? value.slice(0, 240).replace(/\s\S*$/, "") + " …" : value || "(empty)");
   const item = (n) => {
-    const row = rows[n], label = words(row.v[title]).slice(0, 240) || "(empty)", key = words(row.v[place("row_key")]);
+    const row = rows[n], label = start(words(row.v[title])), key = words(row.v[place("row_key")]);
     const details = make("details", {}, make("summary", {}, label, " ", make("small", {}, title === place("row_key") ? "" : key)));
     details.addEventListener("toggle", () => { if (details.open && details.children.length === 1) details.append(body(row)); });
     return make("li", { "data-row": n }, details);

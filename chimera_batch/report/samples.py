@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from chimera_batch import spending
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import InputError
@@ -59,7 +61,7 @@ class _Step:
 
 
 @contextmanager
-def samples(ctx: Context, wish: Wish) -> Iterator[Samples | None]:
+def drawn(ctx: Context, wish: Wish) -> Iterator[Samples | None]:
     """The sample of the table that was wished for; None where no table is made yet.
 
     Raises InputError for a table that no stage makes or that is not made.
@@ -159,17 +161,12 @@ def _evidence(warehouse: Warehouse, step: _Step, span: Mapping[str, Any]) -> Ite
     for values in found:
         one = dict(zip(found.columns, values, strict=True))
         place, row = one.pop("place"), one.pop("row")
-        if place <= PROMPTED:
-            one["prompt"] = step.prompts.of(row, one["sample"], one["request_id"])
         if one["answer"] is not None:
-            one["answer"] = _parsed(one["answer"])
-        yield place, {name: _value(value) for name, value in one.items() if value is not None}
-
-
-def _parsed(answer: str) -> Any:
-    import orjson  # noqa: PLC0415 - for rows alone
-
-    return orjson.loads(answer)
+            one["answer"] = orjson.loads(one["answer"])
+        shown = {name: _value(value) for name, value in one.items() if value is not None}
+        if place <= PROMPTED:
+            shown["prompt"] = step.prompts.of(row, one["sample"], one["request_id"])
+        yield place, shown
 
 
 def _value(value: Any) -> Any:

@@ -42,7 +42,7 @@ class _Open:
     tables: frozenset[str]
 
 
-def sections(runs: Sequence[Context]) -> tuple[list[Shown], dict[str, str]]:
+def gathered(runs: Sequence[Context]) -> tuple[list[Shown], dict[str, str]]:
     """Every section of the first of ``runs`` that has its tables; and what is left out, with the reason, by title."""
     shown: list[Shown] = []
     left: dict[str, str] = {}

@@ -11,12 +11,11 @@ from xml.etree import ElementTree as ET
 
 SVG = "{http://www.w3.org/2000/svg}"
 _ELEMENTS = {"svg", "g", "path", "line", "rect", "circle", "text", "tspan", "defs", "clipPath"}
-_ATTRIBUTES = """
-    width height viewBox d x y x1 x2 y1 y2 dx dy cx cy r rx ry transform fill fill-opacity stroke stroke-width
-    stroke-opacity stroke-dasharray stroke-linecap stroke-miterlimit opacity font-size font-weight font-style
-    text-anchor clip-path id class
-""".split()
-_AROUND = {"axis", "legend", "title", "header", "group mark container", None}
+_ATTRIBUTES = re.compile(
+    "id|class|clip-path|transform|opacity|d|r|width|height|viewBox|x|x1|x2|dx|cx|rx|y|y1|y2|dy|cy|ry|text-anchor"
+    "|fill|fill-opacity|stroke|stroke-(width|opacity|dasharray|linecap|miterlimit)|font-(size|weight|style)"
+)
+_AROUND = {"axis", "legend", "title", "header"}
 """What the library says of the parts of a drawing that are no data."""
 
 
@@ -38,7 +37,9 @@ def clean(drawing: str, name: str) -> str | None:
 
 
 def _copy(element: ET.Element, name: str) -> ET.Element:
-    made = ET.Element(element.tag, {k: _value(k, v, name) for k, v in element.attrib.items() if k in _ATTRIBUTES})
+    made = ET.Element(
+        element.tag, {k: _value(k, v, name) for k, v in element.attrib.items() if _ATTRIBUTES.fullmatch(k)}
+    )
     made.text = element.text
     if label := element.get("aria-label") if _is_mark(element) else None:
         ET.SubElement(made, f"{SVG}title").text = label
@@ -50,7 +51,8 @@ def _copy(element: ET.Element, name: str) -> ET.Element:
 
 def _is_mark(element: ET.Element) -> bool:
     """One bar, one point."""
-    return element.get("role") == "graphics-symbol" and element.get("aria-roledescription") not in _AROUND
+    what = element.get("aria-roledescription", "container")
+    return element.get("role") == "graphics-symbol" and not (what in _AROUND or what.endswith("container"))
 
 
 def _value(attribute: str, value: str, name: str) -> str:
