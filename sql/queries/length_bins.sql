@@ -16,8 +16,8 @@ texts AS (
     SELECT 4, 'trace', solution FROM dataset
 ),
 counted AS (
-    SELECT place, what, length(regexp_replace(trim(text, ' ' || chr(9) || chr(10) || chr(13)), '\S+\s*', 'w', 'g')) AS words
-    FROM texts
+    SELECT place, what, length(regexp_replace(text, '\S+\s*', 'w', 'g')) AS words
+    FROM (SELECT place, what, trim(text, ' ' || chr(9) || chr(10) || chr(13)) AS text FROM texts)
     WHERE text IS NOT NULL
 ),
 binned AS (SELECT *, if(words < 1, -1, floor(log2(words)))::INTEGER AS bin FROM counted)
