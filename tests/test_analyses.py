@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from chimera_batch.report.catalogue import SECTIONS
 from chimera_batch.tokens import counter
 from chimera_batch.warehouse import Warehouse
 from chimera_batch.warehouse.connection import Inline
 from tests.cli_kit import call
 from tests.conftest import ROOT
+from tests.report_kit import report
 
 PAGE = (ROOT / "docs" / "analyses.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"^\| [^|]+ \| `(chimera-batch query [^`]+)` \|", PAGE, re.MULTILINE)
@@ -130,3 +132,35 @@ def test_subjects_stand_beside_the_papers(tmp_path: Path) -> None:
     assert (physics["topics"], physics["problems"], physics["traces"]) == (2, 2, 2)
     assert (physics["problem_share"], physics["correct_part"], physics["problems_per_topic"]) == (0.5, 0.5, 1.0)
     assert rows["Law"]["paper_topics"] is None and rows["Law"]["problem_share"] == 0.25
+
+
+# -- the report of all of them
+
+
+def test_the_report_shows_every_analysis_as_its_query_says(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for what in ("CACHE", "STATE"):
+        monkeypatch.setenv(f"CHIMERA_{what}", str(folder / what.lower()))
+    beside = {name: Path("manifests") / f"{name}.yaml" for name in ("contamination", "difficulty", "quality")}
+    words = [word for path in beside.values() for word in ("--with", path)]
+    page, said = report(Path("manifests/quickstart.yaml"), Path("report.html"), "--rehearse", *words)
+    assert said["left_out"] == {} and said["rows"] > 40
+    assert {one.name for one in SECTIONS} == {*said["sections"]} - {"stages"}
+    assert len(page.has("svg")) == len([1 for one in SECTIONS if one.chart]) + 1
+    for one in SECTIONS:
+        where = next((path for name, path in beside.items() if _is_of(one.query, name)), "manifests/quickstart.yaml")
+        rows = call("query", "-m", where, "--rehearse", one.query, "--format", "json").document
+        shown = page.rows(one.name)
+        assert len(shown) == min(len(rows), 200), one.name
+        for cells, values in zip(shown, rows, strict=False):
+            numbers = {name: v for name, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+            assert {name: float(cells[name]) for name in numbers} == numbers, one.name
+    traced = {page.block("head")["steps"][step["step"]]["stage"] for row in page.block("data") for step in row["e"]}
+    assert traced >= {"topics", "problems", "verdict_a", "verdict_b", "solutions"}
+
+
+def _is_of(query: str, manifest: str) -> bool:
+    """Whether a named query reads what that manifest makes."""
+    reads = re.search(r"^-- reads: (.*)$", (ROOT / "sql/queries" / f"{query[1:]}.sql").read_text("utf-8"), re.MULTILINE)
+    made = {"contamination": {"contamination", "matches"}, "difficulty": {"difficulty"}, "quality": {"points"}}
+    return bool(reads and made[manifest] & set(reads[1].split(", ")))

@@ -36,7 +36,7 @@ def report(said: Said, /, manifest: Path, output: Path, rows: int, table: str | 
     from chimera_batch import api
     from chimera_batch.report.wish import Wish
 
-    found = api.report(manifest, Wish(output, rows, table), said.options(), beside=beside)
+    found = api.report(manifest, Wish(output, rows, table, beside), said.options())
     if said.as_json:
         showing.document(found)
         return

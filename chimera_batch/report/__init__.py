@@ -7,7 +7,8 @@ for is left out with one line. The store is only read.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,23 @@ from typing import Any
 from chimera_batch import __version__, statusing
 from chimera_batch.context import Context
 from chimera_batch.errors import InputError
+from chimera_batch.opening import Options, open_run
 from chimera_batch.report import drawing, page, samples, sections
 from chimera_batch.report.embedded import embedded
 from chimera_batch.report.figures import MOST, dollars
 from chimera_batch.report.wish import Wish
 
 
-def report(ctx: Context, wish: Wish, beside: Sequence[Context] = ()) -> dict[str, Any]:
-    """Write the page; returns the document of ``report --json``. ``beside``: runs that analyse this one.
+def report(ctx: Context, wish: Wish, options: Options) -> dict[str, Any]:
+    """Write the page; returns the document of ``report --json``. ``options``: how runs beside this one are opened.
 
     Raises InputError where the charts' library is missing, a table is not made, or the file cannot be written.
     """
     drawing.need_library()
     status = statusing.status(ctx)
-    shown, left = sections.gathered([ctx, *beside])
+    with ExitStack() as stack:
+        beside = [stack.enter_context(open_run(manifest, options)) for manifest in wish.beside]
+        shown, left = sections.gathered([ctx, *beside])
     with samples.drawn(ctx, wish) as sample:
         content = {
             "facts": _facts(ctx, status),

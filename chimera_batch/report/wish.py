@@ -11,8 +11,12 @@ ROWS = 500
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One report. ``table``: the stage whose rows are sampled; None: the last one whose table is made."""
+    """One report. ``table``: the stage whose rows are sampled; None: the last one whose table is made.
+
+    ``beside``: manifests of runs that analyse this one, whose sections are shown too.
+    """
 
     path: Path
     rows: int = ROWS
     table: str | None = None
+    beside: tuple[Path, ...] = ()
