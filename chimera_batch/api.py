@@ -264,6 +264,8 @@ def last_run(options: Options = DEFAULTS) -> tuple[str, bool]:
             moment = max((a.at for _, a in ledger.facts.attempts(ledger.facts.last_run)), default=0.0)
             found.append((moment, ledger.facts.manifests[ledger.facts.last_run], rehearse))
     if not found:
-        where = options.store or "./runs"
-        raise InputError(f"no run yet in {where}", hint="chimera-batch run manifests/quickstart.yaml --rehearse")
-    return max(found)[1:]
+        raise InputError(
+            f"no run yet in {options.store or './runs'}", hint="chimera-batch run manifests/quickstart.yaml --rehearse"
+        )
+    _, manifest, rehearse = max(found)
+    return manifest, rehearse
