@@ -20,6 +20,7 @@ from chimera_batch import collecting, desks, mirroring, recovery
 from chimera_batch.context import Context
 from chimera_batch.crew import Crew
 from chimera_batch.desks import Desk
+from chimera_batch.doing import Doing
 from chimera_batch.errors import EngineFailed, ProviderDown
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.fallback import SILENCES
@@ -143,7 +144,8 @@ class _Session:
             self._copied = now
             for desk in self._desks:
                 desk.copy()
+        answered, asked = sum(d.heard for d in self._desks), sum(d.attempt.requests for d in self._desks)
+        self._ctx.doing([Doing("asking", self._stage.name, answered, asked)])
         if now - self._said >= _SAY_EVERY:
             self._said = now
-            answered, asked = sum(d.heard for d in self._desks), sum(d.attempt.requests for d in self._desks)
             self._ctx.say(f"{self._stage.name}: {answered:,} of {asked:,} requests have come back")

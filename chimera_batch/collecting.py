@@ -17,6 +17,7 @@ from tempfile import mkdtemp
 from chimera_batch import decoding, digests, reconciling, wire
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.decoding import Sent, Tally
+from chimera_batch.doing import Doing
 from chimera_batch.errors import AccountRefused, ProviderError
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.landing import Decoded, Results
@@ -53,6 +54,7 @@ def land(
 
     Raises NeedsDecision when the batch is not ours after all, AccountRefused when the account refused every row.
     """
+    ctx.doing([Doing("reading", shard.id, 0, attempt.requests)])
     with _landing(ctx, shard, attempt) as landing:
         absent = _ABSENT.get(state.status, "missing")
         sent = landing.sent(absent)

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from chimera_batch.doing import Watcher, nobody
 from chimera_batch.drawn import Drawings
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Attempt, Facts, Shard
@@ -88,6 +89,7 @@ class Context:
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     say: Callable[[str], None] = lambda _line: None  # one line of progress for a person
+    doing: Watcher = nobody  # told what the run does at the moment, and how far it is
     begun: float = 0.0  # when a person said: run, so that a host that was down before is tried again at once
     pilot: Pilot | None = None
     routes: Mapping[str, tuple[Ranked, ...]] = field(default_factory=dict)  # stage that routes -> its models compared

@@ -21,6 +21,7 @@ from chimera_batch import adding, digests, fingerprints, leaving
 from chimera_batch.blocks import BlockWriter
 from chimera_batch.columns import check_rows
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.doing import Doing
 from chimera_batch.drawn import Drawn
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import ChimeraError, InputError
@@ -78,7 +79,7 @@ def _drawn(ctx: Context, stage: Stage, new: _New, warehouse: Warehouse, stem: Pa
     with ExitStack() as stack:
         kept = stack.enter_context(BlockWriter(blocks)) if keep_lines else None
         out = stack.enter_context(ids.open("w", encoding="ascii", newline="\n"))
-        render_rows(ctx, stage, rows(), out, kept)
+        render_rows(ctx, stage, rows(), out, kept, new.count - new.first)
     warehouse.listed("ids", _ID_COLUMNS, ids)
     leaving.keep_ids(ctx, stage, rows, warehouse, stem)
     if new.query == "fresh_new":
@@ -158,16 +159,17 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
     return known, known.keys == asked.keys
 
 
-def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: BlockWriter | None) -> None:
+def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: BlockWriter | None, most: int) -> None:
     """Write ids and tokens of rows down, a line for each row, and keep its requests' lines.
 
-    Where not all rows of the round are given, their first column, ``__place``, says which one each is.
+    Where not all rows of the round are given, their first column, ``__place``, says which one each is. ``most``: how
+    many there are, or fewer.
     """
     make, samples = renderer(ctx, stage), range(1, stage.samples + 1)
     some, led = _FIRST, rows.columns[0] == "__place"
     columns = rows.columns[led:]
     key = columns.index("row_key")
-    numbers = itertools.count()
+    numbers, done = itertools.count(), 0
     counting: deque[tuple[list[int], Batch, Future[list[tuple[int, int]]]]] = deque()
     with ThreadPoolExecutor(1) as counter:
         while values := list(islice(rows, some)):
@@ -182,6 +184,8 @@ def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: Bloc
             if len(counting) > _AHEAD:
                 out.writelines(_noted(*counting.popleft(), len(samples)))
             some = next_size(some, batch.lines)
+            done += len(batch.lines)
+            ctx.doing([Doing("rendering", stage.name, done, most * len(samples))])
         while counting:
             out.writelines(_noted(*counting.popleft(), len(samples)))
 

@@ -22,6 +22,7 @@ from chimera_batch import outside, routing, settings
 from chimera_batch import prices as price_tables
 from chimera_batch import project as projects
 from chimera_batch.context import REHEARSAL, Context, Pilot, Timing, prices_of
+from chimera_batch.doing import Watcher, nobody
 from chimera_batch.drawn import Drawings, sweep
 from chimera_batch.errors import InputError
 from chimera_batch.facts import Facts
@@ -51,6 +52,7 @@ class Options:
     max_usd: Decimal | None = None
     max_usd_per_day: Decimal | None = None
     say: Callable[[str], None] = lambda _line: None
+    doing: Watcher = nobody
     timing: Timing | None = None
     sample: int | None = None  # requests of each stage to send first, before more is agreed to
 
@@ -109,6 +111,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             budget_usd=_less(project.budget_usd, options.max_usd),
             budget_day_usd=_less(project.budget_day_usd, options.max_usd_per_day),
             say=options.say,
+            doing=options.doing,
             drawings=drawings,
             pilot=Pilot(options.sample) if options.sample is not None else None,
         )

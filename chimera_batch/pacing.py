@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import median
 
 from chimera_batch.facts import Attempt, Facts, Shard
@@ -37,16 +38,20 @@ def _hours(facts: Facts, realm: str, model: str, window: str) -> Iterator[float]
         yield seconds / 3600
 
 
-def expected(facts: Facts, shard: Shard, attempt: Attempt, now: float) -> Expected | None:
-    """When a batch under way is expected back, going by past ones of its host, model and window.
+class Forecasts:
+    """When batches under way are expected back, going by past ones of their host, model and window at one moment."""
 
-    None for what no provider has as a batch: it was not created yet, or its calls are answered at once.
-    """
-    if attempt.submitted_at is None or not attempt.is_open or shard.synchronous:
-        return None
-    history = list(_history(facts, shard.realm, shard.model, shard.window))
-    seconds, basis = forecast(history, attempt.requests, now - attempt.submitted_at)
-    return Expected(None if seconds is None else attempt.submitted_at + seconds, basis)
+    def __init__(self, facts: Facts, now: float) -> None:
+        self._now = now
+        self._history = cache(lambda realm, model, window: list(_history(facts, realm, model, window)))
+
+    def of(self, shard: Shard, attempt: Attempt) -> Expected | None:
+        """None for what no provider has as a batch: it was not created yet, or its calls are answered at once."""
+        if attempt.submitted_at is None or not attempt.is_open or shard.synchronous:
+            return None
+        history = self._history(shard.realm, shard.model, shard.window)
+        seconds, basis = forecast(history, attempt.requests, self._now - attempt.submitted_at)
+        return Expected(None if seconds is None else attempt.submitted_at + seconds, basis)
 
 
 def forecast(history: Sequence[tuple[int, float]], requests: int, elapsed: float) -> tuple[float | None, str]:

@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from chimera_batch import asking, joining, planning, polling, recalling, standing, switching, waves
+from chimera_batch import asking, joining, planning, polling, recalling, standing, switching, underway, waves
 from chimera_batch.context import Context
 from chimera_batch.counts import Standing, last_asked
+from chimera_batch.doing import Doing
 from chimera_batch.errors import NotFinished, ProviderDown
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.joining import Made
@@ -65,6 +66,7 @@ def converge(ctx: Context, *, until: str | None = None) -> Progress:
 def _anything_new(ctx: Context, progress: Progress) -> bool:
     """Wait for the providers, without planning anything again, until one of them has moved."""
     while progress.in_flight or progress.waits:
+        underway.tell(ctx)
         ctx.sleep(ctx.timing.poll)
         if polling.poll(ctx) or _position(ctx) != progress.position or not progress.in_flight:
             return True
@@ -172,6 +174,7 @@ def _take(step: Step, progress: Progress) -> Made | None:
 
 
 def _join(step: Step, counts: Standing | None, asked: Sequence[str]) -> Made:
+    step.ctx.doing([Doing("joining", step.stage.name)])
     table = joining.build(step.ctx, step.stage, step.warehouse, step.folder)
     return joining.keep(step.ctx, step.stage, (step.fingerprint_of(asked), step.making), table, counts)
 

@@ -75,6 +75,7 @@ def _open(ctx: Context) -> list[tuple[Shard, Attempt]]:
 
 def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:
     table = ctx.facts.tables.get((ctx.run, stage.name))
+    forecasts = pacing.Forecasts(ctx.facts, ctx.clock())
     mine = [(shard, attempt) for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.stage == stage.name]
     found = recalling.counted(ctx, stage) if stage.kind == "ask" else recalling.NOTHING
     counts = found.standing
@@ -92,7 +93,7 @@ def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:
         "usd_spent": _dollars(ctx.facts.spent(ctx.run, stage.name)),
         "usd_reserved": _dollars(ctx.facts.reserved(ctx.run, stage.name)),
         "usd_suspected": _dollars(ctx.facts.suspected(ctx.run, stage.name)),
-        "batches": [_batch(ctx, shard, attempt) for shard, attempt in mine],
+        "batches": [_batch(shard, attempt, forecasts.of(shard, attempt)) for shard, attempt in mine],
     }
 
 
@@ -129,8 +130,7 @@ def _quoted(quote: Quoted | None) -> dict[str, Any] | None:
     return {**usd, "basis": quote.basis, "requests": quote.requests}
 
 
-def _batch(ctx: Context, shard: Shard, attempt: Attempt) -> dict[str, Any]:
-    expected = pacing.expected(ctx.facts, shard, attempt, ctx.clock())
+def _batch(shard: Shard, attempt: Attempt, expected: pacing.Expected | None) -> dict[str, Any]:
     return {
         "shard": shard.id,
         "attempt": attempt.number,

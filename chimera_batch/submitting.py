@@ -16,6 +16,7 @@ from chimera_batch import recovery
 from chimera_batch.admission import Caps, Ruling, Wish, admit, largest, rooms, worth_sending
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.counts import Standing
+from chimera_batch.doing import Doing
 from chimera_batch.errors import (
     AccountRefused,
     EngineFailed,
@@ -80,9 +81,11 @@ class Sender:
             return
         # The facts move on with every write of ours, the view does not: what another runner sends and lands meanwhile
         # still looks open here. So each next attempt's number is fixed now, and claiming it fails once it is taken.
-        for shard, number in [(shard, len(shard.attempts) + 1) for shard in shards if shard.current is None]:
+        todo = [(shard, len(shard.attempts) + 1) for shard in shards if shard.current is None]
+        for gone, (shard, number) in enumerate(todo):
             if self.ctx.run in self.ctx.facts.halted:
                 return
+            self.ctx.doing([Doing("sending", self.stage.name, gone, len(todo), "batches")])
             self._send_shard(shard, number)
         if self.over:  # then what was to follow its canary is undone too
             self.over += [self._undone(self._open(shard)) for shard in later]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chimera_batch.facts import Attempt, Facts, Shard
 from chimera_batch.folding import apply
-from chimera_batch.pacing import Expected, expected, forecast, promised_hours, typical_hours
+from chimera_batch.pacing import Expected, Forecasts, forecast, promised_hours, typical_hours
 
 REALM = "openai@api"
 
@@ -100,16 +100,16 @@ def under_way(facts: Facts, *, window: str = "24h", at: float = 5000.0) -> tuple
 def test_when_a_batch_under_way_is_expected() -> None:
     facts = landed(1, 3, 2)
     shard, attempt = under_way(facts)
-    found = expected(facts, shard, attempt, now=6000.0)
+    found = Forecasts(facts, 6000.0).of(shard, attempt)
     assert found == Expected(5000.0 + 2 * HOUR, "median of 3 past batches of like size")
 
 
 def test_nothing_is_expected_of_calls_that_are_answered_at_once_or_of_what_was_not_sent() -> None:
     facts = landed(1)
-    assert expected(facts, *under_way(facts, window="now"), now=6000.0) is None
+    assert Forecasts(facts, 6000.0).of(*under_way(facts, window="now")) is None
     shard, attempt = under_way(facts)
     attempt.submitted_at = None
-    assert expected(facts, shard, attempt, now=6000.0) is None
+    assert Forecasts(facts, 6000.0).of(shard, attempt) is None
 
 
 def test_a_batch_that_a_person_stopped_says_nothing_of_how_long_one_takes() -> None:
@@ -117,4 +117,4 @@ def test_a_batch_that_a_person_stopped_says_nothing_of_how_long_one_takes() -> N
     shard, attempt = under_way(facts)
     for other in facts.shards.values():
         other.attempts[0].cancel_asked = True
-    assert expected(facts, shard, attempt, now=6000.0) == Expected(None, "no history")
+    assert Forecasts(facts, 6000.0).of(shard, attempt) == Expected(None, "no history")

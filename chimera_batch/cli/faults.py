@@ -58,6 +58,7 @@ def _help_line(error: click.ClickException) -> str:
 
 def tell(error: BaseException, said: Said) -> int:
     """Print the fault and return the exit code."""
+    said.settle()
     fault = fault_of(error, said)
     if said.debug and fault.exit_code == 1:
         traceback.print_exception(error, file=sys.stderr)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -15,6 +16,8 @@ import click
 from chimera_batch.cli.texts import plain
 
 if TYPE_CHECKING:
+    from chimera_batch.cli.bars import Bars
+    from chimera_batch.doing import Watcher
     from chimera_batch.opening import Options
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -34,6 +37,7 @@ class Said:
     rehearse: bool = False
     max_usd: Decimal | None = None
     max_usd_per_day: Decimal | None = None
+    bars: Bars | None = None  # on the screen, or ready to be
     extra: dict[str, Any] = field(default_factory=dict)  # goes beside "error" into the JSON of a failure
 
     def options(self) -> Options:
@@ -47,12 +51,31 @@ class Said:
             max_usd=self.max_usd,
             max_usd_per_day=self.max_usd_per_day,
             say=self.note,
+            doing=self._watcher(),
         )
+
+    def _watcher(self) -> Watcher:
+        """Who is told how far it is: bars where somebody looks, else a line now and then; nobody with ``--quiet``."""
+        from chimera_batch.cli import bars
+        from chimera_batch.doing import nobody
+        from chimera_batch.settings import dumb_terminal
+
+        if self.quiet:
+            return nobody
+        if self.plain or dumb_terminal() or not sys.stderr.isatty():
+            return bars.Lines(self.note)
+        self.bars = bars.Bars()
+        return self.bars
 
     def note(self, line: str) -> None:
         """One line of progress, on stderr; nothing with ``--quiet``."""
-        if not self.quiet:
+        if not self.quiet and not (self.bars and self.bars.line(plain(line))):
             click.echo(plain(line), err=True)
+
+    def settle(self) -> None:
+        """Before anything else is printed: no bar is left on the screen."""
+        if self.bars:
+            self.bars.close()
 
 
 def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:

@@ -31,9 +31,18 @@ def plainly() -> bool:
     """Whether only lines of text are wanted: `--plain`, or a terminal that calls itself dumb."""
     from chimera_batch.settings import dumb_terminal
 
-    ctx = click.get_current_context(silent=True)
-    said = ctx.find_object(Said) if ctx else None
+    said = _said()
     return (said is not None and said.plain) or dumb_terminal()
+
+
+def _said() -> Said | None:
+    ctx = click.get_current_context(silent=True)
+    return ctx.find_object(Said) if ctx else None
+
+
+def _settle() -> None:
+    if said := _said():
+        said.settle()
 
 
 def answerable() -> bool:
@@ -43,11 +52,13 @@ def answerable() -> bool:
 
 def line(text: object = "") -> None:
     """One line or several, made safe."""
+    _settle()
     click.echo(plain(text))
 
 
 def document(content: Any) -> None:
     """The one JSON document of ``--json``."""
+    _settle()
     click.echo(json_text(content))
 
 
@@ -60,6 +71,7 @@ def dollars(amount: float) -> str:
 
 def table(rows: Rows, *, total: bool = False) -> None:
     """Print a table. ``total``: the last row is a sum and stands apart."""
+    _settle()
     safe = [[one_line(cell) for cell in row] for row in rows]
     if to_terminal():
         _rich(safe, total)

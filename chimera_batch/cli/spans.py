@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -21,10 +18,8 @@ def span(seconds: float) -> str:
     return " ".join(part for part in parts[:2] if not part.startswith("0 "))
 
 
-def expected(batch: Mapping[str, Any], now: float) -> str:
-    """When a batch of a status document is expected back, and what that rests on; a dash where nobody waits for one."""
-    if batch["expected_basis"] is None:
+def expected(at: float | None, basis: str | None, now: float) -> str:
+    """When a batch is expected back, and what that rests on; a dash where nobody waits for one."""
+    if basis is None:
         return "-"
-    if batch["expected_at"] is None:
-        return str(batch["expected_basis"])
-    return f"in {span(batch['expected_at'] - now)} ({batch['expected_basis']})"
+    return basis if at is None else f"in {span(at - now)} ({basis})"

@@ -124,7 +124,7 @@ def batches(status: Mapping[str, Any]) -> None:
             batch["id"] or "-",
             batch["state"] or "-",
             f"{batch['done']:,} of {batch['requests']:,}",
-            expected(batch, now),
+            expected(batch["expected_at"], batch["expected_basis"], now),
         )
         for stage in status["stages"]
         for batch in stage["batches"]
