@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chimera_batch import settings
+from chimera_batch import settings, turns
 from chimera_batch.errors import ChimeraError, InputError, NeedsDecision
 from chimera_batch.opening import Options as Options  # noqa: PLC0414 - so that type checkers know it is meant for users
 from chimera_batch.opening import missing_keys, open_run, open_side
@@ -62,11 +62,13 @@ def run(
     ``confirm`` is asked before anything is sent (None: go ahead). ``detach``: send what can be sent, do not wait.
     ``resume``: a run that was cancelled goes on. With ``options.sample`` a random sample of each stage
     of batches goes first, and ``confirm`` is asked again, with what the sample said, before the rest.
-    Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short.
+    Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short;
+    with ``detach``, NotFinished at once where another command is at work on the manifest on this machine.
     """
     from chimera_batch import checking, notifying, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
 
-    with open_run(manifest, options, write=True) as opened:
+    turn = turns.at_work(manifest, options.store, rehearse=options.rehearse, gives_way=detach)
+    with turn, open_run(manifest, options, write=True) as opened:
         checking.check_files(opened)
         shown = _agree(opened, confirm, until)
         ctx = replace(opened, begun=opened.clock()) if resume else opened

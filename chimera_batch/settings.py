@@ -136,18 +136,25 @@ def ray_address() -> str | None:
 
 def cache_dir() -> Path:
     """Where copies of store objects may lie; everything in it may be deleted at any time."""
-    if named := os.environ.get("CHIMERA_CACHE"):
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "chimera-batch"
+    return _folder("CHIMERA_CACHE", "XDG_CACHE_HOME", "~/.cache")
 
 
 def state_dir() -> Path:
     """Where this machine keeps what is paid for and not in a store yet: replies to synchronous calls under way."""
-    if named := os.environ.get("CHIMERA_STATE"):
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "chimera-batch"
+    return _folder("CHIMERA_STATE", "XDG_STATE_HOME", "~/.local/state")
+
+
+def _folder(name: str, base: str, default: str) -> Path:
+    """The folder that ``name`` says, else ours below ``base`` or the home folder. Raises InputError without any."""
+    named = os.environ.get(name)
+    try:
+        return Path(named or os.environ.get(base) or default).expanduser() / ("" if named else "chimera-batch")
+    except RuntimeError:  # pathlib's word for: no HOME, and the system does not know the user either
+        raise InputError(
+            "this user has no home folder, and HOME is not set",
+            where=name,
+            hint=f"export {name}=/var/lib/chimera-batch",
+        ) from None
 
 
 def dumb_terminal() -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -281,8 +283,10 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("flags", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("number", "flags"),
+    [(signal.SIGINT, []), (signal.SIGTERM, []), (signal.SIGTERM, ["--json"]), (signal.SIGHUP, [])],
+)
 def test_signals_end_a_command_cleanly(number: signal.Signals, flags: list[str]) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", WAITING, *flags],
@@ -306,10 +310,50 @@ def test_signals_end_a_command_cleanly(number: signal.Signals, flags: list[str])
         assert "chimera-batch run m.yaml --rehearse" in err
 
 
-def test_sigterm_is_what_it_was_afterwards() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+def test_signals_are_what_they_were_afterwards() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
     call("--version")
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_terminal_that_is_closed_ends_a_command_as_ctrl_c_does() -> None:
+    """The system sends SIGHUP, and nothing can be written any more."""
+    ours, theirs = os.openpty()
+
+    def own_the_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=ROOT,
+        start_new_session=True,
+        preexec_fn=own_the_terminal,  # noqa: PLW1509 - one system call, which takes no lock
+    ) as process:
+        os.close(theirs)
+        assert b"started" in os.read(ours, 100)
+        os.close(ours)
+        assert process.wait(timeout=30) == 130
+
+
+def test_nohup_keeps_its_promise() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # noqa: PLW1509 - as nohup does
+    ) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        err = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert err.count("interrupted") == 1
 
 
 def test_a_command_runs_outside_the_main_thread() -> None:

@@ -23,7 +23,7 @@ FLOORS = {
     3: "ledger journal folding facts counts drawn admission retry routing pacing fallback",
     2: "warehouse functions stores providers spooling render blocks template sandbox packing wire decoding tabling"
     " reconciling estimate chain tally caching lengths sampling measured stagefacts waiting savings engines"
-    " machine_time crew mirroring",
+    " machine_time crew mirroring turns",
     1: "manifest entries shape shape_stage shape_values schema schema_hosts project outside stage schemas shipped"
     " settings prices pricerows money metering tokens"
     " endpoints plugins providers.base providers.profiles providers.engine_fields",

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -70,21 +70,35 @@ class Door(click.Group):
             try:
                 code = super().main(words, prog_name or "chimera-batch", complete_var, False, obj=said, **extra)
             except _ReaderGone:
-                _forget_stdout()
+                _forget(sys.stdout)
                 code = faults.CLOSED_PIPE
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge: nobody is above to catch it
-                code = faults.tell(error, said)
+                code = _told(error, said)
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def _forget_stdout() -> None:
+def _told(error: BaseException, said: Said) -> int:
+    """The exit code of what ended the command; told, if anybody is left to hear it: a terminal may have been closed."""
+    if isinstance(error, OSError) and isinstance(error.__context__, KeyboardInterrupt):
+        error = error.__context__  # click begins a new line for it, which that terminal does not take
+    try:
+        return faults.tell(error, said)
+    except OSError:
+        for stream in (sys.stdout, sys.stderr):
+            _forget(stream)
+        return faults.fault_of(error, said).exit_code
+
+
+def _forget(stream: TextIO) -> None:
     """What is still buffered goes nowhere; else Python complains about the pipe when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """SIGTERM ends a command the way Ctrl-C does: with its locks released and one line on what to type."""
+    """SIGTERM and SIGHUP end a command the way Ctrl-C does: what is being written is whole or not there, locks are
+    released, one line says what to type. A SIGHUP that is ignored (``nohup``) stays so.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -92,11 +106,17 @@ def _signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        if before[number] not in {None, signal.SIG_IGN}:
+            signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            if handler is not None:  # None: it was not set from Python, and was left as it was
+                signal.signal(number, handler)
 
 
 @click.group(cls=Door, invoke_without_command=True, context_settings={"max_content_width": 110})

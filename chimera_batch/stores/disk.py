@@ -9,16 +9,58 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from chimera_batch.errors import ChimeraError, InputError
+from chimera_batch.errors import ChimeraError, InputError, NotFinished
 
 CHUNK = 1 << 20  # bytes; what is copied at a time
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NO_LINKS = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """What a family of errno means. ``says`` and ``hint`` know {what}, {folder}, {above} and {reason}."""
+
+    numbers: frozenset[int]
+    says: str
+    hint: str
+    kind: type[ChimeraError] = InputError
+
+
+_REFUSALS = (
+    _Refusal(
+        frozenset({errno.ENOSPC, errno.EDQUOT}),
+        "the disk under {what} is full",
+        "free some space, then run the same line again",
+    ),
+    _Refusal(
+        frozenset({errno.EACCES, errno.EPERM, errno.EROFS}),
+        "{what} cannot be used: {reason}",
+        "ls -ld {folder} {above}   # must be yours",
+    ),
+    _Refusal(
+        frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}),
+        "{what} lies on a file system without hard links, which the store needs to write each object exactly once",
+        "choose a folder on a local disk, or an s3:// store",
+    ),
+    _Refusal(
+        frozenset({errno.EEXIST, errno.ENOTDIR, errno.EISDIR}),
+        "{what} has a file where a folder is needed, or a folder where a file is needed",
+        "ls -la {folder}   # move away what chimera-batch did not write",
+    ),
+    _Refusal(
+        frozenset({errno.EIO, errno.ENXIO, errno.ENODEV}),
+        "the disk under {what} fails: {reason}",
+        "dmesg | tail   # what the system says of the disk; what was written is kept",
+    ),
+    _Refusal(
+        frozenset({errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN}),
+        "{what} lies on a server that does not answer: {reason}",
+        "ls {folder}   # once it answers again, run the same line again",
+        NotFinished,
+    ),
+)
 
 
 def write_private(path: Path, write: Callable[[BinaryIO], object], *, mode: int = 0o600, sync: bool = True) -> None:
@@ -57,26 +99,9 @@ def explained(what: str, folder: Path) -> Iterator[None]:
 
 def explain(error: OSError, what: str, folder: Path) -> ChimeraError:
     """Pure: the error that a person gets to see for ``error`` under ``folder``."""
-    at = str(error.filename or folder)
-    reason = error.strerror or str(error)
-    if error.errno in _FULL:
-        return InputError(
-            f"the disk under {what} is full", where=at, hint="free some space, then run the same line again"
-        )
-    if error.errno in _CLOSED:
-        return InputError(
-            f"{what} cannot be used: {reason}", where=at, hint=f"ls -ld {folder} {folder.parent}   # must be yours"
-        )
-    if error.errno in _NO_LINKS:
-        return InputError(
-            f"{what} lies on a file system without hard links, which the store needs to write each object exactly once",
-            where=at,
-            hint="choose a folder on a local disk, or an s3:// store",
-        )
-    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-        return InputError(
-            f"{what} has a file where a folder is needed, or a folder where a file is needed",
-            where=at,
-            hint=f"ls -la {folder}   # move away what chimera-batch did not write",
-        )
-    return ChimeraError(f"{what} failed: {reason}", where=at)
+    at, reason = str(error.filename or folder), error.strerror or str(error)
+    for known in _REFUSALS:
+        if error.errno in known.numbers:
+            told = {"what": what, "folder": folder, "above": folder.parent, "reason": reason}
+            return known.kind(known.says.format(**told), where=at, hint=known.hint.format(**told))
+    return ChimeraError(f"{what} failed: {reason}", where=at, hint=f"ls -la {folder}; df {folder}")

@@ -21,6 +21,7 @@ from chimera_batch.context import Context, Timing
 from chimera_batch.ledger import Ledger
 from chimera_batch.project import Project
 from chimera_batch.stores import overlap
+from chimera_batch.stores.base import Store
 from chimera_batch.warehouse import connection, core
 from chimera_batch.warehouse.connection import Connection
 from chimera_batch.warehouse.scan import quote
@@ -55,10 +56,12 @@ class Desk:
     hosts: dict[str, HostWorld]
     project: Project
     budget: Decimal | None = None
+    timing: Timing = TIMING
+    stores: Callable[[Process], Store] | None = None  # None: the simulated one
 
     def context(self, process: Process, say: Callable[[str], None]) -> Context:
         """As ``opening`` would make it."""
-        store = SimStore(self.objects, process)
+        store: Store = self.stores(process) if self.stores else SimStore(self.objects, process)
         folder = process.machine.folder
         hosts = {name: SimHost(host, process) for name, host in self.hosts.items()}
         return Context(
@@ -69,7 +72,7 @@ class Desk:
             work=folder / "work",
             state=folder / "state",
             hosts=hosts.__getitem__,
-            timing=TIMING,
+            timing=self.timing,
             budget_usd=self.budget,
             clock=self.world.clock,
             sleep=process.sleep,
@@ -94,7 +97,7 @@ class Desk:
             ended.document = act(self.project.path)
         except Killed:
             ended.killed = True
-        except Exception as error:  # noqa: BLE001 - what reaches the surface is what is looked at
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what reaches the surface is what is looked at
             ended.error = error
         ended.killed |= process.dead
         process.over = True
@@ -192,6 +195,7 @@ class Pooled:
         temp.mkdir(parents=True, exist_ok=True)
         self._real = self._free.pop() if self._free else _CONNECT(_OPENED, memory_limit="256MB", threads=1)
         self._real.execute("SET enable_external_file_cache = false")  # files of this size are read faster anew
+        self._real.execute("SET async_threads = 0")  # a process that forks has one thread
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

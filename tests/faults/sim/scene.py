@@ -41,6 +41,7 @@ ORDER BY ALL
 """,
     "prompts/week/answer.json": json.dumps(_SCHEMA),
 }
+TOKENS = {"input_tokens": 30, "output_tokens": 20}
 KEYS = {"NORTH_KEY": "of-the-north", "SOUTH_KEY": "of-the-south"}
 _NORTH = {"dialect": "openai", "base_url": "https://north.example/v1", "api_key_env": "NORTH_KEY"}
 _SOUTH = {"base_url": "https://south.example", "api_key_env": "SOUTH_KEY"}
@@ -87,11 +88,16 @@ class Scene:
         """Another wording of one prompt: other requests."""
         return replace(self, version=self.version + 1)
 
+    @property
+    def files(self) -> dict[str, str]:
+        """What is asked and made, by the path of its file."""
+        return FILES
+
     def load(self, folder: Path) -> Project:
         """Write the manifest of this version with its files, and read it."""
         prompts = {f"prompts/week/{s}.md": f"{s}, version 1: {{{{ n }}}}\n" for s in ("reviews", "verdicts")}
         prompts["prompts/week/drafts.md"] = f"A number for topic {{{{ topic }}}}, version {self.version}\n"
-        for name, text in {**FILES, **prompts}.items():
+        for name, text in {**self.files, **prompts}.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text.lstrip("\n"), encoding="utf-8")
@@ -100,31 +106,35 @@ class Scene:
         return projects.load(manifest)
 
     def _document(self) -> dict[str, Any]:
+        return {**self._head(), "stages": self._stages()}
+
+    def _head(self) -> dict[str, Any]:
         north = {**_NORTH, "keeps_metadata": self.north_keeps, "max_requests": self.per_file[0]}
         south = {**self.south, "max_requests": self.per_file[1]}
         models = {
             host: {"provider": host, "model": "tiny-1", "max_output_tokens": self.ceiling}
             for host in ("north", "south")
         }
-        tokens = {"input_tokens": 30, "output_tokens": 20}
-        reviews, verdicts = ({**tokens, "rows_per": {table: 1}} for table in ("topics", "reviews"))
         return {
             "run": "week",
             "store": "./store",
             "params": {"topics": self.rows},
             "providers": {"north": north, "south": south},
             "models": models,
-            "stages": [
-                {"name": "drafts", "ask": "north", "samples": self.samples, "assume": tokens, **_files("drafts")},
-                {"name": "topics", "sql": "week/topics.sql"},
-                {"name": "reviews", "ask": "south", "assume": reviews, **_files("reviews")},
-                {"name": "verdicts", "ask": self.now_at, "window": "now", "assume": verdicts, **_files("verdicts")},
-                {"name": "dataset", "sql": "week/dataset.sql"},
-            ],
         }
 
+    def _stages(self) -> list[dict[str, Any]]:
+        reviews, verdicts = ({**TOKENS, "rows_per": {table: 1}} for table in ("topics", "reviews"))
+        return [
+            {"name": "drafts", "ask": "north", "samples": self.samples, "assume": TOKENS, **files_of("drafts")},
+            {"name": "topics", "sql": "week/topics.sql"},
+            {"name": "reviews", "ask": "south", "assume": reviews, **files_of("reviews")},
+            {"name": "verdicts", "ask": self.now_at, "window": "now", "assume": verdicts, **files_of("verdicts")},
+            {"name": "dataset", "sql": "week/dataset.sql"},
+        ]
 
-def _files(stage: str) -> dict[str, str]:
+
+def files_of(stage: str) -> dict[str, str]:
     return {
         "prompt": f"week/{stage}.md",
         "rows": f"week/{stage}_rows.sql",

@@ -242,12 +242,12 @@ def undisturbed(scene: Scene, seed: int) -> Goal:
 
 
 @contextmanager
-def placed(scene: Scene, seed: int, faults: Sequence[Fault]) -> Iterator[tuple[Desk, Path]]:
+def placed(scene: Scene, seed: int, faults: Sequence[Fault], make: type[World] = World) -> Iterator[tuple[Desk, Path]]:
     """A world with its hosts, in a folder of memory where the system has one."""
     shared = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="nights-", dir=shared if shared.is_dir() else None))
     try:
-        world = World(folder, seed, faults)
+        world = make(folder, seed, faults)
         project = scene.load(folder / "project")
         hosts = {
             name: HostWorld(name, world, project.profiles[name], totals)

@@ -51,8 +51,10 @@ def _lost(spot: str) -> ChimeraError:
     return ProviderDown(f"{spot}: no reply (ReadTimeout)", hint="wait and run again", lost=True)
 
 
-ERRORS: Mapping[str, Callable[[str], ChimeraError]] = {
+ERRORS: Mapping[str, Callable[[str], BaseException]] = {
+    "interrupt": KeyboardInterrupt,
     "down": _down,
+    "oserror": lambda spot: OSError(5, "Input/output error", spot),
     "lost": _lost,
     "gone": lambda spot: ProviderRefused(f"{spot}: HTTP 404: not found", status=404),
     "refused": lambda spot: ProviderRefused(f"{spot}: HTTP 400: invalid request", status=400),
