@@ -21,6 +21,8 @@ from chimera_batch.stores.base import Store
 
 SEEN_EVERY = 300.0
 """Seconds between two records of a batch's count."""
+SEEN_STEPS = 100
+"""Records of a batch's count at the most, however long it works."""
 
 Decide = Callable[[Facts], Mapping[str, Any] | None]
 
@@ -193,12 +195,12 @@ class Ledger:
         return self._move(shard, attempt, {"type": "submitted", "batch": batch, "adopted": adopted}, when=free)
 
     def seen(self, shard: Shard, attempt: Attempt, status: str, done: int) -> None:
-        """A batch's word for itself; its count only now and then, or a long night would fill the journal."""
+        """A batch's word for itself; its count only now and then, in steps, or long nights would fill the journal."""
 
         def news(now: Attempt) -> bool:
             recent = now.seen_at is not None and self.clock() - now.seen_at < SEEN_EVERY
-            changed = now.status != status or (now.done != done and not recent)
-            return now.stand == "submitted" and changed
+            moved = abs(done - now.done) * SEEN_STEPS >= now.requests or (now.done != done == now.requests)
+            return now.stand == "submitted" and (now.status != status or (moved and done != now.done and not recent))
 
         self._move(shard, attempt, {"type": "seen", "status": status, "done": done}, when=news)
 

@@ -168,13 +168,19 @@ class Price:
     def _text(self, part: Price | Tier) -> dict[str, str]:
         return part.standard.as_text("") | (part.batch.as_text("batch_") if self.batch_known else {})
 
+    def retirement(self, today: date, within: timedelta) -> str | None:
+        """That the model is shut down, or will be before long; None where no such date is known."""
+        name = f"{self.provider}/{self.model}"
+        if self.retire_on is None or self.retire_on - today > within:
+            return None
+        if self.retire_on <= today:
+            return f"{name} was shut down on {self.retire_on}; requests to it will be refused"
+        return f"{name} will be shut down on {self.retire_on}"
+
     def warnings(self, today: date, *, batch: bool = True) -> list[str]:
         """What a person should know before trusting this price: retirement, age, a missing batch price."""
-        name, found = f"{self.provider}/{self.model}", []
-        if self.retire_on is not None and self.retire_on <= today:
-            found.append(f"{name} was shut down on {self.retire_on}; requests to it will be refused")
-        elif self.retire_on is not None and self.retire_on - today <= NEAR:
-            found.append(f"{name} will be shut down on {self.retire_on}")
+        name, ends = f"{self.provider}/{self.model}", self.retirement(today, NEAR)
+        found = [ends] if ends else []
         if self.effective_from is not None and self.effective_from > today:
             found.append(f"the price of {name} holds from {self.effective_from} on; an earlier one is not known")
         if self.as_of is not None and today - self.as_of > NEAR:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from chimera_batch.warehouse import Warehouse
 
 BREAKER_FROM = 20  # judged answers; fewer say nothing about the rest
 _JUDGED = ("ok", "invalid", "refused", "truncated")
+_TURNAROUND = timedelta(days=1)  # a model that is shut down within a batch's time may leave it unanswered
 _TRIES = 5  # how often other runners may take the room that was seen before this one comes back later
 
 
@@ -137,6 +139,8 @@ class Sender:
         """Carry out a claim."""
         said = f"sending {attempt.requests:,} requests to {shard.provider} ({shard.id}, attempt {attempt.number})"
         self.ctx.say(f"{self.stage.name}: {said}")
+        if ends := self.ctx.price(shard).retirement(self.ctx.today, _TURNAROUND):
+            self.ctx.note(shard, ends)
         if shard.synchronous:  # the calls are made by `asking`, which finds the claim
             self.sent, self.synchronous = self.sent + 1, True
         elif submit(self.ctx, shard, attempt, prepared.path):

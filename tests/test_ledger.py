@@ -220,6 +220,23 @@ def test_a_disowned_batch_makes_a_claim_again() -> None:
     assert fresh(store) == writer.facts
 
 
+def test_a_long_night_writes_a_count_in_steps_and_its_end() -> None:
+    store = MemoryStore()
+    writer = ledger(store)
+    assert writer.pack(packed("s"), seen_packs=0)
+    assert writer.write(lambda _: claimed("s", 1, "1", requests=5000))
+    shard = writer.shard(REALM, "s")
+    attempt = shard.attempts[0]
+    SUBMIT(writer, shard, attempt)
+    clock = writer.clock
+    assert isinstance(clock, Clock)
+    for done in range(5001):
+        clock.sleep(600)
+        writer.seen(shard, attempt, "in_progress", done)
+    seen = [event["done"] for event in map(orjson.loads, store.objects.values()) if event.get("type") == "seen"]
+    assert seen == [0, *range(50, 5001, 50)]
+
+
 def test_what_is_seen_is_written_when_it_is_news() -> None:
     store = MemoryStore()
     writer, shard, attempt = one_claim(store)

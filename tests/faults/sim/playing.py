@@ -58,6 +58,11 @@ class Desk:
     budget: Decimal | None = None
     timing: Timing = TIMING
     stores: Callable[[Process], Store] | None = None  # None: the simulated one
+    skew: float = 0.0  # seconds by which the machines' clocks differ from the hosts'
+
+    def clock(self) -> float:
+        """What the machines take for the time."""
+        return self.world.clock() + self.skew
 
     def context(self, process: Process, say: Callable[[str], None]) -> Context:
         """As ``opening`` would make it."""
@@ -67,14 +72,14 @@ class Desk:
         return Context(
             told=self.project,
             store=store,
-            ledger=Ledger(store, owner=process.owner, clock=self.world.clock),
+            ledger=Ledger(store, owner=process.owner, clock=self.clock),
             prices=_BOOK,
             work=folder / "work",
             state=folder / "state",
             hosts=hosts.__getitem__,
             timing=self.timing,
             budget_usd=self.budget,
-            clock=self.world.clock,
+            clock=self.clock,
             sleep=process.sleep,
             say=say,
         )
