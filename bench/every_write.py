@@ -69,9 +69,12 @@ def _puts(everything: bool) -> Iterator[Struck | None]:
 
 def _gets(everything: bool) -> Iterator[Struck | None]:
     calm = Calm.of(SMALL)
-    places = calm.passed["store.read"] + calm.passed["store.fetch"]  # less what is fetched again, which is cached
-    for at, kind in _paired(list(buckets.GETS), places, everything, step=8):
-        yield in_a_bucket(SMALL, "get", at, kind, calm)
+    most = calm.passed["store.read"] + calm.passed["store.fetch"]  # what is fetched again is cached
+    for at, kind in _paired(list(buckets.GETS), most, everything, step=3):
+        one = in_a_bucket(SMALL, "get", at, kind, calm)
+        if one is None:
+            return
+        yield one
 
 
 def _paired(kinds: list[str], places: int, everything: bool, step: int) -> Iterator[tuple[int, str]]:
