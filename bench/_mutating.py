@@ -1,7 +1,7 @@
 """Small changes of a module's meaning, one at a time. Pure: a syntax tree in, places and what could stand there out.
 
 Left alone are annotations, decorators, docstrings, imports, aliases of types, and prose: a text with a space in it, or
-in an error that is raised, is for a person to read, and no test should hold its every letter.
+in an error that is raised, is for a person to read, and no test should hold its every letter. So is ``strict`` of zip.
 """
 
 from __future__ import annotations
@@ -122,6 +122,8 @@ def _left_alone(node: ast.AST, parent: ast.AST, index: int | None) -> bool:
     if isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr):
         return not isinstance(node, ast.JoinedStr) or isinstance(parent, ast.Raise)
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return True
+    if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: a belt beside the braces
         return True
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return True
