@@ -119,20 +119,18 @@ def _text(node: ast.AST) -> str:
 
 def _left_alone(node: ast.AST, parent: ast.AST, index: int | None) -> bool:
     """What is no behaviour: docstrings, imports, aliases of types, what only a type checker sees, prose of errors."""
-    if isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr):
-        return not isinstance(node, ast.JoinedStr) or isinstance(parent, ast.Raise)
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return True
-    if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: a belt beside the braces
-        return True
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-        return True
-    if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name) and parent.func.id == "cast" and index == 0:
-        return True
-    if isinstance(parent, ast.Module) and isinstance(node, ast.Assign):
-        name = node.targets[0]
-        return isinstance(name, ast.Name) and (name.id == "__all__" or _is_type(name.id))
-    return False
+    match node:
+        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()) | ast.keyword(arg="strict"):
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case ast.JoinedStr():
+            return isinstance(parent, ast.Raise)
+        case ast.Assign(targets=[ast.Name(id=name)]) if isinstance(parent, ast.Module):
+            return name == "__all__" or _is_type(name)
+    return (
+        isinstance(parent, ast.Call) and isinstance(parent.func, ast.Name) and parent.func.id == "cast" and index == 0
+    )
 
 
 def _is_type(name: str) -> bool:
