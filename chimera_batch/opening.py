@@ -82,7 +82,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
     book = price_tables.load(project.prices_path, options.prices, machines)
     book.expect((call.provider, call.model) for stage in project.stages for call in stage.calls)
     store = open_side(project.store_url, rehearse=options.rehearse)
-    work = settings.cache_dir() / "work"
+    work = settings.work_dir()
     rehearsing = write and options.rehearse
     with ExitStack() as stack:
         ledger = Ledger(store, owner=stack.enter_context(settings.identity()))

@@ -205,6 +205,9 @@ class _Resolver:
         if path is None:
             self.problem(f"there is no file {' nor '.join(map(str, tried))}", loc)
             return None
+        if not any(path.resolve().is_relative_to(base.resolve()) for base in (self.root, self.shipped)):
+            self.problem(f"{path} is a link to {path.resolve()}, outside of the project: put a copy there", loc)
+            return None  # a project of somebody else's could have any file of ours sent to a provider
         try:
             text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
         except (OSError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -137,6 +137,20 @@ def ray_address() -> str | None:
 def cache_dir() -> Path:
     """Where copies of store objects may lie; everything in it may be deleted at any time."""
     return _folder("CHIMERA_CACHE", "XDG_CACHE_HOME", "~/.cache")
+
+
+def work_dir() -> Path:
+    """The cache's folder for what steps leave on this machine: made if need be, and its owner's alone.
+
+    Answers lie in it for a while, so a folder of an earlier version that others may enter is shut. One that cannot be
+    made is told of where something is written.
+    """
+    folder = cache_dir() / "work"
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+    return folder
 
 
 def state_dir() -> Path:

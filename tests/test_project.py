@@ -241,6 +241,31 @@ def test_prices_lie_beside_the_manifest(tmp_path: Path) -> None:
     assert loaded(tmp_path, {**changes, "local.toml": ""}).prices_path == tmp_path / "local.toml"
 
 
+@pytest.mark.parametrize("name", ["prompts/p/checks.md", "sql/p/final.sql", "prompts/p/topics.json"])
+def test_a_link_that_leads_out_of_the_project_is_not_followed(tmp_path: Path, name: str) -> None:
+    """A prompt that is a link to somebody's keys would have them sent to a provider."""
+    secret = tmp_path / "secret"
+    secret.write_text(FILES[name], encoding="utf-8")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (tmp_path / "shipped").mkdir()
+    write(folder, {other: text for other, text in FILES.items() if other != name})
+    (folder / name).symlink_to(secret)
+    with pytest.raises(InputError, match=r"is a link to .*, outside of the project") as caught:
+        project.load(folder / "m.yaml", shipped=tmp_path / "shipped")
+    assert str(caught.value.where).startswith(str(folder / "m.yaml"))
+
+
+def test_a_link_inside_the_project_is_a_file_like_any_other(tmp_path: Path) -> None:
+    write(tmp_path, FILES)
+    (tmp_path / "sql/p/final.sql").rename(tmp_path / "sql/p/real.sql")
+    (tmp_path / "sql/p/final.sql").symlink_to("real.sql")
+    (tmp_path / "linked").symlink_to(tmp_path)
+    empty = tmp_path / "shipped"
+    empty.mkdir()
+    assert project.load(tmp_path / "linked" / "m.yaml", shipped=empty).stages[-1].table is not None
+
+
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     loaded(tmp_path)
     (tmp_path / "sql/p/final.sql").write_bytes(b"SELECT '\xff'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from dataclasses import replace
@@ -190,3 +191,20 @@ def test_only_settings_reads_the_environment() -> None:
         if any(word in path.read_text(encoding="utf-8") for word in ("os.environ", "getenv"))
     ]
     assert readers == ["settings.py"]
+
+
+def test_what_steps_leave_is_their_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under any umask, and also where an earlier version made the folder for all to enter."""
+    monkeypatch.setenv("CHIMERA_CACHE", str(tmp_path / "a" / "cache"))
+    before = os.umask(0)
+    try:
+        folder = settings.work_dir()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o755)
+    assert settings.work_dir() == folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CHIMERA_CACHE", str(tmp_path / "file"))
+    assert settings.work_dir() == tmp_path / "file" / "work", "whoever writes there says what is wrong"
