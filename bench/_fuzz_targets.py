@@ -170,7 +170,7 @@ class Packer:
         return [b"\x00\x00", b"\x7f\xff", b"\xff\xff"]
 
     def run(self, data: bytes, chance: random.Random) -> object:
-        numbers = [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data) - 1, 2)]
+        numbers = [int.from_bytes(data[at : at + 2], "big") for at in range(0, min(len(data), 1000) - 1, 2)]
         if len(numbers) < 5:
             return None
         most, size, tokens, least, first = numbers[:5]

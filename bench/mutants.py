@@ -3,9 +3,9 @@
 Changes the core modules (``core.toml``) in one place at a time: comparisons, arithmetic, boolean operators, constants,
 returned values, statements left out, min and max, rounding (``_mutating.py``). For each change the tests that reach its
 line run, quickest first, until one fails: the mutant is killed. A change that makes a test run for much longer counts
-as killed too. ``--sample`` takes so many of each module, drawn by the seed, and tells the interval that follows
-(Wilson, 95 %). Mutants that change nothing anybody could see are in ``equivalent.toml``, each with its reason, and are
-not counted.
+as killed too. ``--sample`` takes so many of each module (10), drawn by the seed, and tells the interval that
+follows (Wilson, 95 %). Mutants that change nothing anybody could see are in ``equivalent.toml``, each with its reason,
+and are not counted.
 
 Prints each survivor, and the figures by module; exits 1 where fewer than 85 % of a room's mutants are killed.
 """
@@ -95,13 +95,12 @@ def equivalent(module: str) -> dict[tuple[str, str], str]:
     return {(entry["where"], entry["change"]): entry["why"] for entry in found}
 
 
-def drawn(module: str, tree: ast.Module, sample: int | None, seed: int) -> tuple[list[Mutant], int, int]:
+def drawn(module: str, tree: ast.Module, sample: int, seed: int) -> tuple[list[Mutant], int, int]:
     """(the mutants to judge, how many there are, how many are left out as equivalent)."""
     known = equivalent(module)
     found = list(mutants(tree))
     counted = [mutant for mutant in found if (mutant.where, mutant.said) not in known]
-    few = sample is not None and sample < len(counted)
-    taken = random.Random(f"{seed}:{module}").sample(counted, sample) if few and sample else counted
+    taken = random.Random(f"{seed}:{module}").sample(counted, sample) if 0 < sample < len(counted) else counted
     return sorted(taken, key=lambda mutant: mutant.line), len(found), len(found) - len(counted)
 
 
@@ -146,7 +145,7 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.mutants", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--room", action="append", default=[], help="ledger, packing, decoding, money; default: all")
     parser.add_argument("--module", action="append", default=[], help="only these, such as endpoints.chat")
-    parser.add_argument("--sample", type=int, help="so many of each module; default: all")
+    parser.add_argument("--sample", type=int, default=10, help="so many of each module; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(words)

@@ -37,6 +37,8 @@ def read_schema(text: str, path: Path) -> str:
         raise InputError(f"not valid JSON: {error.msg}", where=f"{path}:{error.lineno}") from None
     except ValueError as error:
         raise InputError(str(error), where=f"{path}:1") from None
+    except RecursionError:
+        raise InputError("not a usable JSON Schema: nested too deeply", where=f"{path}:1") from None
     if not isinstance(schema, dict) or schema.get("type") != "object":
         raise InputError('a response schema has "type": "object" at its top', where=f"{path}:1")
     try:

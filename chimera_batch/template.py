@@ -131,6 +131,8 @@ def _message(prompt: Source, params: Mapping[str, Any], role: Role, text: str, s
         raise InputError(f"{error.message}", where=prompt.where(error.lineno + line - 1)) from None
     except (RecursionError, SyntaxError, ValueError, MemoryError) as error:  # Python's, of what Jinja makes of it
         raise InputError(f"this cannot be used as a template: {_said(error)}", where=where) from None
+    if parts is not None and not any(isinstance(part, Hole) or part.strip() for part in parts):
+        raise InputError(f"the {role} message is empty", where=where)  # but for comments
     if parts is None:
         parts = (Hole(_logic(template, columns, prompt, params, where)),)
     return MessageTemplate(role, parts, columns, where)

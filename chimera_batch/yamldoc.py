@@ -22,6 +22,7 @@ Loc = tuple[str | int, ...]
 
 _DEEPEST = 60  # nesting that no person writes
 _LARGEST = 200_000  # values after aliases are followed: stops a file that unfolds into billions
+_TOO_DEEP = "nested too deeply or too large"
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -92,6 +93,8 @@ def parse(text: str, path: Path) -> Document:
         raise InputError(f"not valid YAML: {said}", where=f"{path}:{line}") from None
     except yaml.YAMLError as error:  # e.g. a control character, which carries no mark
         raise InputError(f"not valid YAML: {error}", where=str(path)) from None
+    except RecursionError:
+        raise InputError(_TOO_DEEP, where=str(path)) from None
     reader = _Reader(path)
     data = None if node is None else reader.value(node, ())
     if reader.problems:
@@ -113,7 +116,7 @@ class _Reader:
         self.lines.setdefault(loc, node.start_mark.line + 1)
         self.values += 1
         if len(loc) > _DEEPEST or self.values > _LARGEST:
-            raise InputError("nested too deeply or too large", where=f"{self.path}:{node.start_mark.line + 1}")
+            raise InputError(_TOO_DEEP, where=f"{self.path}:{node.start_mark.line + 1}")
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
             return self.mapping(node, loc)
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":

@@ -228,6 +228,7 @@ def test_an_entry_of_a_list_of_models_is_found() -> None:
         ("? [a, b]\n: 1\n", 1, "a key must be a word"),
         ('a: "\\ud800"\n', 1, "not a usable text"),
         ("a: &x [*x]\n", 1, "nested too deeply"),
+        ("a: " + "[" * 61 + "]" * 61, 1, "nested too deeply"),
         ("<<: 3\n", 1, "`<<` takes a mapping"),
     ],
 )
@@ -338,3 +339,11 @@ def test_reserved_words_are_those_of_duckdb() -> None:
             "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
         ).fetchall()
     assert {word for (word,) in rows} == manifest.SQL_WORDS
+
+
+@pytest.mark.parametrize("text", ["[" * 1500, '{"a":' * 1500, "- " * 1500, "? " * 1500])
+def test_nesting_that_python_cannot_follow_is_an_error_with_its_file(text: str) -> None:
+    """Found by fuzzing: the parser's recursion ended in a traceback."""
+    with pytest.raises(InputError, match="nested too deeply") as caught:
+        parse(text, Path("deep.yaml"))
+    assert (caught.value.where or "").startswith("deep.yaml")

@@ -287,6 +287,8 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
         ('{"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}}', 1, "not a usable JSON Schema"),
         ('{"type": "object", "type": "object"}', 1, '"type" is written twice'),
         ('{"type": "object", "default": NaN}', 1, "NaN is not JSON"),
+        ('{"type":"object","a":' + "[" * 100_000, 1, "nested too deeply"),
+        ('{"type":"object","a":' + '{"a":' * 3_000 + "1" + "}" * 3_001, 1, "nested too deeply"),
     ],
 )
 def test_unusable_schemas(text: str, where: int, words: str) -> None:
