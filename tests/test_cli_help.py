@@ -19,9 +19,9 @@ DOCS = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 GLOBAL = {"--store", "--price", "--json", "--quiet", "--plain", "--debug"}
 HOUSE = {
     "init", "check", "estimate", "pilot", "run", "advance", "status", "cancel", "retry", "adopt", "resend", "query",
-    "report", "export", "trace", "prune", "prices", "doctor", "schema", "rehearsal serve",
+    "report", "export", "trace", "prune", "prices", "doctor", "schema", "completion", "rehearsal serve",
 }  # fmt: skip
-REHEARSABLE = HOUSE - {"init", "prices", "schema", "rehearsal serve"}
+REHEARSABLE = HOUSE - {"init", "prices", "schema", "completion", "rehearsal serve"}
 
 IMPORTS = """
 import sys

@@ -31,6 +31,7 @@ _SENTENCES = {"chimera-batch store", "chimera-batch needs Python 3.11 or newer"}
 
 def takes(line: str) -> click.Context:
     """What our parser makes of a pasted line. Raises what it would tell the person."""
+    line = re.sub(r" > \S+$", "", line)
     words = shlex.split(line, comments=True)
     assert words[0] == "chimera-batch", line
     assert not re.search(r"[()<>|;&`…]", re.sub(r"'[^']*'|\"[^\"]*\"|#.*", "", line)), f"a shell stumbles: {line}"

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from chimera_batch.cli import showing
+from chimera_batch.cli.completing import stages
 from chimera_batch.cli.hints import mended
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 from chimera_batch.cli.summary import what_next
@@ -37,7 +38,7 @@ def cancel(said: Said, manifest: Path, shard: str | None) -> None:
 
 @click.command()
 @manifest_argument
-@click.option("--stage", metavar="STAGE", help="Only this stage.")
+@click.option("--stage", shell_complete=stages, metavar="STAGE", help="Only this stage.")
 @rehearsable
 @click.pass_obj
 def retry(said: Said, manifest: Path, stage: str | None) -> None:

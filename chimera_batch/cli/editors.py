@@ -1,4 +1,4 @@
-"""What helps while typing: ``schema`` for editors."""
+"""What helps while typing: ``schema`` for editors, ``completion`` for shells."""
 
 # ruff: noqa: PLC0415 - imports where they are used: --help answers at once
 
@@ -12,6 +12,37 @@ from chimera_batch.cli import showing
 from chimera_batch.cli.said import Said
 from chimera_batch.cli.texts import json_text
 from chimera_batch.errors import InputError
+
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_CHIMERA_BATCH_COMPLETE"  # click's own name for it
+_LOAD = {
+    "bash": "echo 'eval \"$(chimera-batch completion bash)\"' >> ~/.bashrc",
+    "zsh": "echo 'eval \"$(chimera-batch completion zsh)\"' >> ~/.zshrc",
+    "fish": "chimera-batch completion fish > ~/.config/fish/completions/chimera-batch.fish",
+}
+_BASH = "COMP_WORDBREAKS=${COMP_WORDBREAKS//@/}  # else bash takes @NAME for two words\n"
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_obj
+def completion(said: Said, shell: str) -> None:
+    """The script that makes a shell complete our commands.
+
+    Commands, options, manifests, stages and named queries. For this shell: eval "$(chimera-batch completion bash)".
+    """
+    from click.shell_completion import get_completion_class
+
+    from chimera_batch.cli import cli
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101 - click has these three
+    made = kind(cli, {}, "chimera-batch", VARIABLE)
+    script = (_BASH if shell == "bash" else "") + made.source_template % made.source_vars()
+    if said.as_json:
+        showing.document({"shell": shell, "script": script, "next": _LOAD[shell]})
+    else:
+        click.echo(f"# to keep it:  {_LOAD[shell]}\n{script}")
 
 
 @click.command()

@@ -153,6 +153,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     start.prices,
     start.doctor,
     editors.schema,
+    editors.completion,
     rehearsal.rehearsal,
 )
 for _command in _COMMANDS:

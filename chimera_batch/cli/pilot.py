@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from chimera_batch.cli import asked, sample, showing
+from chimera_batch.cli.completing import stages
 from chimera_batch.cli.hints import mended
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable, spending
 
@@ -18,7 +19,12 @@ DEFAULT = 100
 
 @click.command()
 @manifest_argument
-@click.option("--stage", metavar="STAGE", help="Which stage; default: the first that has something to send.")
+@click.option(
+    "--stage",
+    shell_complete=stages,
+    metavar="STAGE",
+    help="Which stage; default: the first that has something to send.",
+)
 @click.option(
     "-n", "requests", type=int, default=DEFAULT, show_default=True, help="Requests in the sample, 30 or more."
 )

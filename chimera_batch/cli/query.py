@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from chimera_batch.cli import showing
+from chimera_batch.cli.completing import MANIFEST, queries
 from chimera_batch.cli.said import Said, rehearsable
 from chimera_batch.cli.target import target
 from chimera_batch.cli.texts import harmless_json, one_line
@@ -31,8 +32,8 @@ CELL = 100  # characters; a solution of 20,000 would push everything else off th
 
 
 @click.command()
-@click.argument("sql", metavar='"SQL"|@NAME')
-@click.option("-m", "--manifest", type=click.Path(path_type=Path), help="The run; without it, the last of this folder.")
+@click.argument("sql", metavar='"SQL"|@NAME', shell_complete=queries)
+@click.option("-m", "--manifest", type=MANIFEST, help="The run; without it, the last of this folder.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: the end of FILE's name, else table.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, not to stdout.")
 @click.option("--unsafe", is_flag=True, help="Let the SQL read and write any file and change settings.")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from chimera_batch.cli import asked, showing
+from chimera_batch.cli.completing import stages
 from chimera_batch.cli.hints import next_lines
 from chimera_batch.cli.pilot import DEFAULT
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable, spending
@@ -23,7 +24,7 @@ from chimera_batch.cli.summary import summary, what_next
 @rehearsable
 @click.option("--yes", is_flag=True, help="Send without asking; the budget still holds.")
 @spending
-@click.option("--until", metavar="STAGE", help="Stop when this stage's table is made.")
+@click.option("--until", shell_complete=stages, metavar="STAGE", help="Stop when this stage's table is made.")
 @click.option("--pilot", is_flag=True, help="Send a random sample of each stage first; ask before the rest.")
 @click.option("-n", "requests", type=int, help=f"Requests in a sample of --pilot.  [default: {DEFAULT}]")
 @click.option("--detach", is_flag=True, help="Send what can be sent, do not wait for it, exit 5.")

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from chimera_batch.cli.completing import MANIFEST
 from chimera_batch.cli.texts import plain
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _take_dollars(ctx: click.Context, param: click.Parameter, value: str | None)
         setattr(said, param.name, as_dollars(ctx, param, value))
 
 
-manifest_argument = click.argument("manifest", type=click.Path(path_type=Path))
+manifest_argument = click.argument("manifest", type=MANIFEST)
 
 
 def as_dollars(ctx: click.Context, param: click.Parameter, value: str | None) -> Decimal | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chimera_batch.cli import showing
+from chimera_batch.cli.completing import MANIFEST
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 from chimera_batch.cli.summary import what_next
 
@@ -149,7 +150,7 @@ def _iso(day: Any) -> str | None:
 
 
 @click.command()
-@click.argument("manifest", type=click.Path(path_type=Path), required=False)
+@click.argument("manifest", type=MANIFEST, required=False)
 @rehearsable
 @click.pass_context
 def doctor(ctx: click.Context, manifest: Path | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from chimera_batch.cli import showing, watching
+from chimera_batch.cli.completing import MANIFEST
 from chimera_batch.cli.hints import next_lines
 from chimera_batch.cli.said import Said, rehearsable
 from chimera_batch.cli.summary import batches, summary, what_next
@@ -18,7 +19,7 @@ from chimera_batch.cli.target import target
 
 
 @click.command()
-@click.argument("manifest", type=click.Path(path_type=Path), required=False)
+@click.argument("manifest", type=MANIFEST, required=False)
 @click.option("--watch", is_flag=True, help="Look again until the run is at its end, and exit as `run` does there.")
 @rehearsable
 @click.pass_context
