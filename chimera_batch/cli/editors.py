@@ -25,19 +25,18 @@ _BASH = "COMP_WORDBREAKS=${COMP_WORDBREAKS//@/}  # else bash takes @NAME for two
 
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
-@click.pass_obj
-def completion(said: Said, shell: str) -> None:
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
     """The script that makes a shell complete our commands.
 
     Commands, options, manifests, stages and named queries. For this shell: eval "$(chimera-batch completion bash)".
     """
     from click.shell_completion import get_completion_class
 
-    from chimera_batch.cli import cli
-
+    said: Said = ctx.obj
     kind = get_completion_class(shell)
     assert kind is not None  # noqa: S101 - click has these three
-    made = kind(cli, {}, "chimera-batch", VARIABLE)
+    made = kind(ctx.find_root().command, {}, "chimera-batch", VARIABLE)
     script = (_BASH if shell == "bash" else "") + made.source_template % made.source_vars()
     if said.as_json:
         showing.document({"shell": shell, "script": script, "next": _LOAD[shell]})
