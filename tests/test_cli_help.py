@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import click
@@ -51,11 +51,13 @@ def test_help_imports_click_alone(ask: list[str]) -> None:
 
 
 def test_help_is_quick() -> None:
+    """In time of the processor, which does not hang on what else the machine does."""
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = os.times()
         subprocess.run([sys.executable, "-m", "chimera_batch", "--help"], capture_output=True, check=True, cwd=ROOT)
-        took.append(time.perf_counter() - start)
+        end = os.times()
+        took.append(sum(end[2:4]) - sum(start[2:4]))  # user and system time of children that have ended
     assert min(took) < 0.5
 
 
