@@ -178,3 +178,50 @@ def test_the_command_writes_it(tmp_path: Path) -> None:
     assert "# yaml-language-server: $schema=m.json" in done.out
     assert call("schema", "-o", path, "--json").document == {"file": str(path)}
     assert call("schema", "-o", tmp_path / "none" / "m.json", "--json").error["exit_code"] == 2
+
+
+# -- what `init` leaves
+
+
+def teaching() -> str:
+    """The manifest of every other key that stands in the quickstart's comments."""
+    text = (ROOT / "manifests" / "quickstart.yaml").read_text("utf-8")
+    return "\n".join(line[3:] for line in text.splitlines() if line.startswith("#: "))
+
+
+def keys_of(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from keys_of(inner)
+
+
+def test_the_manifest_in_the_comments_is_one() -> None:
+    assert flaws(teaching()) == []
+    manifest.check(parse(teaching(), Path("m.yaml")))
+
+
+@pytest.mark.slow  # reading YAML takes its time
+def test_the_quickstart_teaches_every_key() -> None:
+    quickstart = (ROOT / "manifests" / "quickstart.yaml").read_text("utf-8")
+    shown = {key for text in (quickstart, teaching()) for key in keys_of(parse(text, Path("m.yaml")).data)}
+    for model in mappings():
+        if model.__module__ in {shape.__name__, shape_stage.__name__}:
+            keys = {info.alias or name for name, info in model.model_fields.items()}
+            assert keys <= shown, model.__name__
+
+
+def test_defaults_in_the_comments_are_the_defaults() -> None:
+    stage = manifest.check(parse(teaching(), Path("m.yaml")))[0].stages[2]
+    assert isinstance(stage, shape_stage.AskStage)
+    assert stage.retry == shape_stage.Retry()
+    assert (stage.route, stage.breaker) == ("first", shape_stage.AskStage.model_fields["breaker"].default)
+    assert stage.fallback is not None and stage.fallback.on == shape_stage.Fallback().on
+
+
+def test_init_leaves_manifests_that_an_editor_understands_offline(tmp_path: Path) -> None:
+    done = call("init", tmp_path / "mine", "--json").document
+    assert str(tmp_path / "mine" / "manifests" / FILE) in done["files"]
+    for path in (tmp_path / "mine" / "manifests").glob("*.yaml"):
+        first = path.read_text("utf-8").partition("\n")[0]
+        assert (path.parent / first.removeprefix("# yaml-language-server: $schema=")).is_file(), path
