@@ -7,7 +7,9 @@ A message that cannot be delivered is one line of progress and never the end of 
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Literal
@@ -93,7 +95,10 @@ def _tell(ctx: Context, event: Event, reason: str, hint: str | None) -> None:
     for line in failed:
         ctx.say(line)
     if len(failed) < len(ways):
-        ctx.ledger.told(ctx.run, mark)
+        try:
+            ctx.ledger.told(ctx.run, mark)
+        except ChimeraError as error:  # how the run ended is what counts; at the worst it is told twice
+            ctx.say(f"that it was told ({event}) could not be written down: {error}")
 
 
 def _failure(send: Callable[[], None]) -> str | None:
@@ -113,21 +118,48 @@ def _post(ctx: Context, name: str, body: bytes) -> None:
         if attempt:
             ctx.sleep(2.0**attempt)
         try:
-            reply = httpx2.post(url, content=body, headers=_JSON, timeout=_SECONDS, follow_redirects=False)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            status = _within(_SECONDS, lambda: _status(url, body))
+        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
             said = type(error).__name__
             continue
-        if reply.is_success:
+        if 200 <= status < 300:
             return
-        said = f"HTTP {reply.status_code}"
-        if reply.status_code < 500 and reply.status_code != 429:
+        said = f"HTTP {status}"
+        if status < 500 and status != 429:
             break
     raise ConnectionError(said)
 
 
+def _status(url: str, body: bytes) -> int:
+    """What the receiver answers; the text that it adds is not read, as it may have no end."""
+    import httpx2  # noqa: PLC0415 - see _post
+
+    with httpx2.stream("POST", url, content=body, headers=_JSON, timeout=_SECONDS, follow_redirects=False) as reply:
+        return int(reply.status_code)
+
+
+def _within(seconds: float, act: Callable[[], int]) -> int:
+    """What ``act`` returns or raises. Raises TimeoutError after so many seconds: a receiver that drips its answer byte
+    by byte never meets the time-out of a single read. The thread that waits for it ends with the process."""
+    done: Future[int] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(act())
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            done.set_exception(error)
+
+    threading.Thread(target=work, name="webhook", daemon=True).start()
+    return done.result(seconds)
+
+
 def _run(words: tuple[str, ...], body: bytes) -> None:
-    """Run a person's command, without a shell, with the document on its standard input."""
-    done = subprocess.run(words, input=body, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - theirs
+    """Run a person's command, without a shell, with the document on its standard input.
+
+    What it prints goes nowhere: a pipe would be waited for as long as a process that it left behind holds it.
+    """
+    nowhere = subprocess.DEVNULL
+    done = subprocess.run(words, input=body, stdout=nowhere, stderr=nowhere, timeout=_SECONDS, check=False)  # noqa: S603
     if done.returncode:
         raise ChildProcessError(f"it ended with {done.returncode}")
 

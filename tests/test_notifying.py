@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -182,6 +187,129 @@ def test_an_address_that_does_not_work_costs_a_line_and_stays_secret(
     end(one)
     assert len(one.said) == 1 and why in one.said[0]
     assert SECRET not in one.said[0] and "passwd" not in one.said[0]
+
+
+@contextmanager
+def receiver_that(answers: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A webhook's address on loopback. ``answers``: what is done with each connection, in a thread of its own, until it
+    meets an OSError: the connections are closed at the end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+        threads: list[threading.Thread] = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    held.append(connection)
+                    threads.append(threading.Thread(target=one, args=(connection,)))
+                    threads[-1].start()
+
+        def one(connection: socket.socket) -> None:
+            with suppress(OSError):
+                answers(connection)
+
+        accepting = threading.Thread(target=serve)
+        accepting.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/hooks/{SECRET}"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for connection in held:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
+            for thread in threads:
+                thread.join()
+
+
+def says_nothing(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        pass
+
+
+def drips_its_answer(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+def hangs_up(connection: socket.socket) -> None:
+    connection.recv(1)
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("answers", [says_nothing, drips_its_answer, hangs_up])
+def test_a_receiver_that_never_answers_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[[socket.socket], None]
+) -> None:
+    monkeypatch.setattr(notifying, "_SECONDS", 0.2)
+    with receiver_that(answers) as url:
+        monkeypatch.setenv("CHIMERA_WEBHOOK", url)
+        one = told(tmp_path)
+        before = one.clock.now
+        end(one, OverBudget("$5 more are needed"))  # which is what the command then ends with
+    assert len(one.said) == 1 and "was not told (budget)" in one.said[0]
+    assert SECRET not in one.said[0]
+    assert one.clock.now - before < 10, "and the pauses between the tries are short"
+
+
+def test_an_answer_without_an_end_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def goes_on(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+
+    with receiver_that(goes_on) as url:
+        monkeypatch.setenv("CHIMERA_WEBHOOK", url)
+        one = told(tmp_path)
+        end(one)
+    assert not one.said and one.ctx.facts.told
+
+
+def test_a_receiver_that_always_fails_is_asked_three_times(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    receiver.statuses = [500] * 9
+    one = told(tmp_path)
+    end(one)
+    assert len(receiver.bodies) == 3
+    assert one.said == ["the webhook in CHIMERA_WEBHOOK was not told (done): HTTP 500"]
+
+
+def test_a_store_that_does_not_take_that_it_was_told_changes_no_end(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    one = told(tmp_path)
+
+    def fails(*_: Any) -> None:
+        raise InputError("the disk under the store's folder is full")
+
+    monkeypatch.setattr(one.ctx.ledger, "told", fails)
+    end(one)
+    end(one, NeedsDecision("adopt or resend?"))
+    assert [said["event"] for said in receiver.bodies] == ["done", "stuck"]
+    assert len(one.said) == 2 and "is full" in one.said[0]
+
+
+def test_a_command_that_leaves_a_process_behind_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the command's output, which would be read to its end."""
+    pid = tmp_path / "pid"
+    sleeper = "import subprocess, sys; left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    one = told(tmp_path, script(tmp_path, f"{sleeper}; open({str(pid)!r}, 'w').write(str(left.pid))"))
+    try:
+        end(one)
+        assert not one.said
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 def test_an_unexpected_error_is_told_by_its_kind_alone(
