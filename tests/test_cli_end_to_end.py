@@ -27,7 +27,12 @@ COMMAND = [sys.executable, "-m", "chimera_batch"]
 def environment(folder: Path) -> dict[str, str]:
     leaky = ("OPENAI_", "ANTHROPIC_", "CHIMERA_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(leaky)}
-    return {**clean, "CHIMERA_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+    return {
+        **clean,
+        "CHIMERA_CACHE": str(folder / "cache"),
+        "CHIMERA_STATE": str(folder / "state"),
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 def typed(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
