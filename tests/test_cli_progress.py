@@ -104,7 +104,7 @@ def test_lines_come_now_and_then_and_only_where_something_moved() -> None:
     assert said == [], "a short run says nothing more than before"
     clock.now = 31
     lines([waiting("b-1", 10, 50, expected_basis="no history")])
-    assert said == ["waiting: b-1 10 of 50, in_progress · no history"]
+    assert said == ["waiting: b-1 10 of 50 · in_progress · no history"]
     clock.now = 50
     lines([waiting("b-1", 20, 50)])
     assert len(said) == 1, "not twice in half a minute"
@@ -176,7 +176,7 @@ def test_bars_on_a_terminal_and_none_where_lines_are_wanted(plain: bool) -> None
     assert "drafts: sending [bold]10[/bold]" in text
     assert "\x1b]" not in screen
     assert ("waiting drafts-1" in text) is not plain
-    assert ("of 10 · in_progress · back in 1 h 6 min (median of 3 past batches)" in text) is not plain
+    assert ("7 of 10 · in_progress · back in 1 h 6 min (median of 3 past batches)" in text) is not plain
     assert ("\x1b[" in screen) is not plain
     after = screen[screen.index("run tiny") :]
     assert "waiting drafts-1" not in after, "no bar is left below what was printed"

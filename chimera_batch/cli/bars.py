@@ -36,10 +36,12 @@ class Bars:
         for key in [key for key in self._tasks if key not in keys]:
             shown.remove_task(self._tasks.pop(key))
         for part in parts:
-            key = (part.step, part.about)
-            if key not in self._tasks:
-                self._tasks[key] = shown.add_task(one_line(f"{part.step} {part.about}"), note="")
-            shown.update(self._tasks[key], completed=part.done, total=part.total, note=one_line(_note(part)))
+            key, note = (part.step, part.about), one_line(_note(part))
+            if key in self._tasks:
+                shown.update(self._tasks[key], completed=part.done, total=part.total, note=note)
+            else:
+                said = one_line(f"{part.step} {part.about}")
+                self._tasks[key] = shown.add_task(said, completed=part.done, total=part.total, note=note)
         shown.start()
 
     def line(self, text: str) -> bool:
@@ -63,7 +65,6 @@ def _progress() -> Progress:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.completed:,.0f}", markup=False),
         TextColumn("{task.fields[note]}", markup=False),
     )
     console = Console(file=sys.stderr, markup=False, highlight=False, emoji=False)
@@ -81,11 +82,10 @@ class Lines:
         if not parts or self._clock() - self._said < EVERY:
             return
         (all_of_it,) = together(parts, most=1)
-        text = f"{all_of_it.step}: {all_of_it.about} {_count(all_of_it)}".rstrip()
+        text = f"{all_of_it.step} {all_of_it.about} {_count(all_of_it)}"
         if text != self._last:
             self._said, self._last = self._clock(), text
-            note = _note(all_of_it, counted=False)
-            self._say(f"{text}, {note}" if note else text)
+            self._say(f"{all_of_it.step}: {all_of_it.about} {_note(all_of_it)}".rstrip())
 
 
 def together(parts: Sequence[Doing], most: int = MOST) -> list[Doing]:
@@ -108,9 +108,8 @@ def _count(part: Doing) -> str:
     return "" if part.total is None else f"{part.done:,} of {part.total:,}"
 
 
-def _note(part: Doing, *, counted: bool = True) -> str:
+def _note(part: Doing) -> str:
     """What stands behind the bar."""
-    back = expected(part.expected_at, part.expected_basis, time.time())
-    total = f"of {part.total:,}" if counted and part.total is not None else ""
+    back = expected(part.expected_at, part.expected_basis, time.time()) if part.expected_basis else ""
     when = f"back {back}" if part.expected_at is not None else back
-    return " · ".join(text for text in (total, part.note, when if part.expected_basis else "") if text)
+    return " · ".join(text for text in (_count(part), part.note, when) if text)
