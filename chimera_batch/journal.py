@@ -59,7 +59,7 @@ class Journal:
             version = int(found["version"]) if found["format"] == FORMAT["format"] else None
         except MissingObject:
             return False
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             version = None
         if version is None:
             raise InputError(
@@ -123,7 +123,7 @@ class Journal:
     def _take(self, line: bytes) -> Event:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter: nested more deeply than Python follows
             raise self._damaged("this event is no JSON") from None
         if not isinstance(event, dict) or not isinstance(event.get("type"), str):
             raise self._damaged("this is no event")

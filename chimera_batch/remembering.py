@@ -23,7 +23,7 @@ def recall(ctx: Context, name: str) -> tuple[str, dict[str, Any]] | None:
     """(digest, value) as kept under a name of this run; None where there is nothing that can be read."""
     try:
         key, value = json.loads(_path(ctx, name).read_bytes())
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return (key, value) if isinstance(key, str) and isinstance(value, dict) else None
 

@@ -267,3 +267,13 @@ def test_a_foreign_folder_is_refused_and_left_as_it_is(data: bytes) -> None:
         journal(store).open()
     assert caught.value.exit_code == 2
     assert store.objects == {FORMAT_KEY: data}
+
+
+@pytest.mark.parametrize("line", ['{"n":1,"type":"x","a":' + '{"a":' * 100_000, "[" * 100_000, "", "null", "\ud800"])
+def test_an_event_that_cannot_be_read_names_its_object(line: str) -> None:
+    """The first found by fuzzing: so deep that the reader's recursion ended in a traceback."""
+    store = MemoryStore()
+    journal(store).append({"type": "x"})
+    store.objects["journal/000000000001.json"] = line.encode("utf-8", "surrogatepass")
+    with pytest.raises(StoreConflict, match=r"journal/000000000001\.json"):
+        read(store)

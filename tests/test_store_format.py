@@ -243,7 +243,17 @@ def test_a_newer_store_is_refused(sample: Sample, version: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"format": "something else", "version": 1}', "{}", "[]", "no JSON", '{"version": 1}']
+    "text",
+    [
+        '{"format": "something else", "version": 1}',
+        "{}",
+        "[]",
+        "no JSON",
+        '{"version": 1}',
+        json.dumps({**FORMAT, "version": "x"}),
+        json.dumps(FORMAT).replace(": 1", ": 1e999"),
+        '{"a":' * 100_000,
+    ],
 )
 def test_what_is_no_store_is_refused(text: str) -> None:
     store: Any = MemoryStore()

@@ -281,6 +281,7 @@ def test_an_error_in_the_middle_of_the_stream_is_told_the_same_way(house: Wareho
         ("SELECT $1", {}, "sql/x.sql:1", "by name"),
         ("CREATE TEMP TABLE t AS\nSELECT $a AS a;\nSELECT 1", {"a": 1}, "sql/x.sql:2", "before the last"),
         ("SELECT '$n', $s", {"s": "\ud800"}, "sql/x.sql:1", "surrogate|encode"),
+        ("SELECT '$n', $s", {"s": {"\ud800": None}}, "sql/x.sql:1", "bad_cast|surrogate|encode"),
         ("SET VARIABLE v = 1;\nSELECT $v", {}, "sql/x.sql:2", r"\$v has no value"),
         ("-- only words", {}, "sql/x.sql:1", "no SQL statement"),
         ("SELECT 1;\n\nCREATE TABLE t (i INTEGER)", {}, "sql/x.sql:3", "not a SELECT"),

@@ -267,7 +267,7 @@ def _execute(
 ) -> None:
     try:
         cursor.execute(text, dict(bound))
-    except (duckdb.Error, UnicodeEncodeError) as error:
+    except (duckdb.Error, UnicodeEncodeError, RuntimeError) as error:  # the last: "std::bad_cast", of an odd key
         raise edge.input_error(error, source, statement.line) from error
 
 
