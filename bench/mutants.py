@@ -88,18 +88,22 @@ def fate_of(ended: _core.Ended) -> str:
     return "survived" if ended.code == 0 else "hung" if ended.stopped else "killed"
 
 
-def equivalent(module: str) -> dict[tuple[str, str], str]:
-    """(function, change) -> why nobody could see it."""
+def equivalent(module: str) -> set[tuple[str, str, int]]:
+    """(function, change, which of those that read alike, from 1): what nobody could see."""
     path = _core.ROOT / "bench" / "equivalent.toml"
     found = tomllib.loads(path.read_text("utf-8")).get(module.replace(".", "/"), [])
-    return {(entry["where"], entry["change"]): entry["why"] for entry in found}
+    return {(entry["where"], entry["change"], number) for entry in found for number in entry.get("which", [1])}
 
 
 def drawn(module: str, tree: ast.Module, sample: int, seed: int) -> tuple[list[Mutant], int, int]:
     """(the mutants to judge, how many there are, how many are left out as equivalent)."""
-    known = equivalent(module)
+    known, alike = equivalent(module), Counter[tuple[str, str]]()
     found = list(mutants(tree))
-    counted = [mutant for mutant in found if (mutant.where, mutant.said) not in known]
+    counted = []
+    for mutant in found:
+        alike[mutant.where, mutant.said] += 1
+        if (mutant.where, mutant.said, alike[mutant.where, mutant.said]) not in known:
+            counted.append(mutant)
     taken = random.Random(f"{seed}:{module}").sample(counted, sample) if 0 < sample < len(counted) else counted
     return sorted(taken, key=lambda mutant: mutant.line), len(found), len(found) - len(counted)
 
