@@ -98,6 +98,10 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_few",
     "test_down",
     "test_report",
+    "test_catalogue",
+    "test_ends",
+    "test_damages",
+    "test_process_nights",
 )
 
 

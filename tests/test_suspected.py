@@ -496,6 +496,7 @@ def _attempt(one: Bench, owner: str) -> Attempt:
         (Fault("no reply (ConnectError)", sent=False), False),
         (Fault("HTTP 429", status=429), False),
         (Fault("HTTP 500", status=500), False),
+        (Fault("HTTP 504", status=504), True),  # a gateway gave up; the host may be at work
         (Fault("HTTP 529", status=529, code="overloaded_error"), False),
     ],
 )

@@ -13,6 +13,7 @@ from chimera_batch.endpoints.usage import part
 from chimera_batch.errors import AccountRefused, MaybeCreated, ProviderDown, ProviderError, ProviderRefused
 
 _PASSING_STATUS = {0, 408, 409, 425, 429}
+_GIVEN_UP = {None, 200, 408, 502, 504, 524}  # no reply, or something between us and the host that stopped waiting for it
 _PASSING_CODES = {
     "request_timeout",
     "server_error",
@@ -80,8 +81,8 @@ class Fault:
 
     @property
     def lost(self) -> bool:
-        """It was sent and no usable reply came back: it may have been done."""
-        return self.sent and self.status in {None, 200}
+        """It was sent and no usable reply of the host's own came back: it may have been done."""
+        return self.sent and self.status in _GIVEN_UP
 
 
 def is_account(status: int | None, code: str | None, message: str) -> bool:

@@ -449,6 +449,17 @@ def test_ask_waits_for_capacity_but_never_buys_a_lost_answer_again(asked: OpenAI
     assert len(asked.log) == 1
 
 
+@pytest.mark.parametrize("status", [408, 502, 504, 524])
+def test_a_gateway_that_stopped_waiting_says_nothing_of_the_host(
+    asked: OpenAIHost | AnthropicHost, status: int
+) -> None:
+    """The host may be at work, and charge: the call is not made again at once, and what it may cost is suspected."""
+    asked.lose("POST", asked.ask_path, httpx2.Response(status, text="<html>gateway</html>"))
+    with pytest.raises(ProviderDown) as caught:
+        asked.provider().ask(asked.line())
+    assert caught.value.lost and len(asked.log) == 1
+
+
 def test_ask_stops_at_the_account(asked: OpenAIHost | AnthropicHost) -> None:
     asked.fail("POST", asked.ask_path, asked.refusal(429, "insufficient_quota", "quota"))
     with pytest.raises(AccountRefused):

@@ -15,6 +15,7 @@ import jinja2  # noqa: F401
 import numpy  # noqa: F401
 import openai  # noqa: F401
 
+import chimera_batch.cli
 import chimera_batch.providers.anthropic
 import chimera_batch.providers.openai
 import chimera_batch.quoting
