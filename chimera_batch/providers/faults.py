@@ -13,7 +13,7 @@ from chimera_batch.endpoints.usage import part
 from chimera_batch.errors import AccountRefused, MaybeCreated, ProviderDown, ProviderError, ProviderRefused
 
 _PASSING_STATUS = {0, 408, 409, 425, 429}
-_GIVEN_UP = {None, 200, 408, 502, 504, 524}  # no reply, or something between us and the host that stopped waiting for it
+_GIVEN_UP = {None, 200, 408, 502, 504, 524}  # no reply, or one of something on the way that stopped waiting for it
 _PASSING_CODES = {
     "request_timeout",
     "server_error",

@@ -52,6 +52,7 @@ _OFTEN = (*(name for name in PIPELINES for _ in range(4 if name in {"openai", "a
 _OWN = 20  # every so many nights its processes are not forked
 _COMMANDS = 4  # under faults at most
 _MORNING = 8  # commands that may be needed when the faults are over
+_PATIENCE = 300.0  # seconds of a real machine, however busy, after which a command counts as hanging
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def _own(at: Place, command: Command, name: str) -> tuple[str, str]:
     with notes.open("wb") as out:
         process = subprocess.Popen(line, stdout=out, stderr=out, env={**os.environ, **_environment(at)})
         try:
-            code = process.wait(command.after if command.after is not None else pipeline.WAIT)
+            code = process.wait(command.after if command.after is not None else _PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -233,7 +234,7 @@ def _forked(at: Place, command: Command, name: str) -> tuple[str, str]:
         process.join(command.after)
         if process.exitcode is None and process.pid is not None:
             os.kill(process.pid, signal.SIGKILL)
-    process.join(pipeline.WAIT)
+    process.join(_PATIENCE)
     if process.exitcode is None and process.pid is not None:
         os.kill(process.pid, signal.SIGKILL)
         return "hung", notes.read_text(errors="replace")
