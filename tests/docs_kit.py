@@ -262,6 +262,7 @@ class Desk:
         if not block.rehearsed or key not in self.done:
             done = call(*words)
             assert done.code == 0, f"{block}: chimera-batch {shlex.join(words)}\n{done.out}\n{done.err}"
+            assert done.out.strip(), f"{block}: chimera-batch {shlex.join(words)} says nothing"
             self.done[key] = done.out
         return self.done[key]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
@@ -18,7 +17,6 @@ from chimera_batch.rehearsal.minds.articles import CLAIM
 from chimera_batch.rehearsal.minds.catalogue import recognise
 from chimera_batch.tokens import counter
 from tests import benchmarks
-from tests.cli_kit import call
 from tests.conftest import ROOT
 from tests.end_to_end import Provider, provider
 from tests.test_better_data import TEACHER, Query, ran
@@ -219,24 +217,3 @@ def test_the_shipped_examples_are_ours(name: str) -> None:
     for line in (ROOT / "manifests" / "examples" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         assert recognise(row.get("question") or row["text"]) is not None
-
-
-PAGE = (ROOT / "docs" / "better-data.md").read_text(encoding="utf-8")
-
-
-def test_the_pages_commands_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of them, in their order, in a folder that ``init`` made."""
-    monkeypatch.chdir(tmp_path)
-    assert call("init", ".").code == 0
-    lines = [
-        line
-        for block in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-        for line in block.splitlines()
-    ]
-    assert len(lines) >= 10
-    for line in lines:
-        program, *words = shlex.split(line, comments=True)
-        assert program == "chimera-batch"
-        called = call(*words)
-        assert called.code == 0, f"{line}\n{called.err}"
-        assert "run" in words or "export" in words or called.out.strip(), line

@@ -41,8 +41,8 @@ NOT_RUN = {
 """Blocks that nothing runs, by page: real bills, GPUs, browsers, installers, benchmarks."""
 
 TUTORIAL = "docs/tutorial.md"
-OTHERS = {"docs/how-to-hosts.md", "docs/your-own-pipeline.md"}
-"""They run another manifest, which is the last run of the folder from then on."""
+OTHERS = {"docs/better-data.md", "docs/how-to-hosts.md", "docs/your-own-pipeline.md"}
+"""They run other manifests, of which the last is the last run of the folder from then on."""
 IN_TURN = [TUTORIAL, *sorted({block.page for block in EVERY} - {TUTORIAL, *OTHERS}), *sorted(OTHERS)]
 
 
