@@ -39,9 +39,14 @@ _FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*?) -->\n+)?^(?P<in>[ ]*)```(?P<kind>[\w-]*)\n(?P<text>.*?)^[ ]*```$", re.S | re.M
 )
 _MARKS = re.compile(r"not run: (?P<reason>\S.{9,})|run by (?P<test>tests/test_\w+\.py)|(?P<rehearsed>rehearsed)")
-SHELL = ("sh", "console", "cron")
+SHELL = ("sh", "console", "cron", "ini")
 HARMLESS = {"ls", "cat", "head", "mkdir", "rm", "sed", "wc", "grep", "diff", "cp", "printf"}
 """Programs of every machine that a page may have run here, in its folder."""
+
+OURS = {"chimera-batch", "duckdb", "cd", "export"}
+"""What the desk does itself."""
+
+TEXTS = {"python", "sql", "yaml", "json", "jsonl", "toml", "markdown", ""}
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ def lines(block: Block) -> list[Line]:
     """The lines of a shell block. Those of a console block begin with ``$ ``, and the others are their output."""
     if block.kind == "cron":
         return [Line(" ".join(line.split(None, 5)[5:])) for line in block.text.splitlines()]
+    if block.kind == "ini":  # units of systemd
+        return [Line(line) for line in re.findall(r"^Exec\w+=(.*)$", block.text, re.M)]
     if block.kind == "sh":
         joined = block.text.replace("\\\n", " ")
         return [Line(line) for line in joined.splitlines() if line.strip() and not line.startswith("#")]
@@ -186,6 +193,17 @@ def _shared() -> str:
     return "".join(path.read_text("utf-8") for path in sorted((ROOT / "bench").glob("_*.py")))
 
 
+def runnable(block: Block) -> None:
+    """Assert that a block without a mark is one that a desk can run, and says what it is."""
+    assert block.kind in {*SHELL, *TEXTS}, f"{block}: a block of `{block.kind}` is never run: mark it"
+    named = block.kind or "chimera-batch " not in block.text
+    assert named, f"{block}: say sh or console, so that it is run"
+    for line in lines(block) if block.kind in SHELL else ():
+        for words in commands(line.typed):
+            name = program(split_environment(words)[1])
+            assert name in {"", *HARMLESS, *OURS}, f"{block}: {name} is not run here: mark the block"
+
+
 # -- running
 
 
@@ -213,6 +231,7 @@ class Desk:
 
     def run(self, block: Block) -> None:
         """Run a block in its way; AssertionError names the line that failed or showed something else."""
+        runnable(block)
         self.patch.chdir(self.folder)
         if block.kind in SHELL:
             for line in lines(block):
@@ -229,9 +248,6 @@ class Desk:
                 json.loads(text)
         elif block.kind == "toml":
             tomllib.loads(block.text)
-        else:
-            assert block.kind in {"", "markdown"}, f"{block}: a block of `{block.kind}` is never run: mark it"
-            assert "chimera-batch " not in block.text, f"{block}: say sh or console, so that it is run"
 
     def type(self, words: Sequence[str], block: Block) -> str:
         """One command; what it says on stdout."""
@@ -249,7 +265,6 @@ class Desk:
             self.folder = (self.folder / words[1]).resolve()
             self.patch.chdir(self.folder)
             return ""
-        assert name in HARMLESS, f"{block}: {name} is not run here: mark the block"
         ended = subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, f"{block}: {shlex.join(words)}\n{ended.stderr}"
         return ended.stdout
