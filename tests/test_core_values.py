@@ -327,3 +327,24 @@ def test_a_refusal_keeps_its_status_and_code() -> None:
 def test_codes_that_pass(code: str) -> None:
     assert faults.is_passing(None, code)
     assert not faults.is_passing(None, f"{code}_")
+
+
+@pytest.mark.parametrize("asked", ["a question", [{"role": "user", "content": "a question"}]])
+def test_what_responses_are_asked_is_a_text_or_messages(asked: object) -> None:
+    body = {"model": "m", "input": asked, "max_output_tokens": 5}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": body}
+    assert ENDPOINTS["/v1/responses"].problems(line) == []
+    assert ENDPOINTS["/v1/responses"].problems({**line, "body": {**body, "input": []}}) != []
+
+
+@pytest.mark.parametrize(
+    ("status", "phase"),
+    [
+        *((word, "working") for word in ("validating", "in_progress", "finalizing", "cancelling", "paused")),
+        *((word, "ended") for word in ("completed", "expired", "cancelled", "canceled")),
+    ],
+)
+def test_a_batchs_word_for_where_it_is(status: str, phase: str) -> None:
+    """OpenAI's own words and the other spelling of compatible hosts; an unknown word is taken for still working."""
+    state = openai_shapes.batch_state({"id": "batch_1", "object": "batch", "status": status})
+    assert (state.status, state.phase) == (status, phase)
