@@ -129,6 +129,11 @@ def test_anything_else_is_refused_and_touches_nothing(
         "FROM glob('{folder}/*')",
         "FROM 'https://127.0.0.1:9/x.parquet'",
         "FROM parquet_metadata('{other}')",
+        "FROM sniff_csv('/etc/hostname')",
+        "FROM read_blob('/proc/self/environ')",
+        "SELECT getenv('HOME')",
+        "SELECT (SELECT content FROM read_text('/etc/hostname'))",
+        "FROM query_table('{other}')",
     ],
 )
 def test_no_other_file_can_be_read(query: Query, files: dict[str, Path], sql: str) -> None:
