@@ -4,6 +4,7 @@ A block is run unless a comment in front of its fence says otherwise (invisible 
 
 * ``<!-- not run: REASON -->``: it cannot be run here; its lines are parsed all the same;
 * ``<!-- run by tests/test_x.py -->``: another test types it, one that knows the page by name;
+* none is needed for benchmarks (``python -m bench.…``): they are parsed and never run;
 * ``<!-- rehearsed -->``: it is run with ``--rehearse`` behind each command that takes it, so without keys and money.
 """
 
@@ -65,6 +66,15 @@ class Block:
         """Why it is not run, if so."""
         found = _MARKS.fullmatch(self.mark)
         return found["reason"] if found else None
+
+    @property
+    def benchmark(self) -> bool:
+        """Nothing but ``python -m bench.…`` (and what that needs installed): minutes to hours, whatever it is."""
+        if self.kind not in {"sh", "console"} or self.elsewhere:
+            return False
+        typed = [words for line in lines(self) for words in commands(line.typed)]
+        bench = [words for words in typed if words[1:2] == ["-m"] and words[2].startswith("bench.")]
+        return bool(bench) and all(words in bench or program(words) == "pip" for words in typed)
 
     @property
     def elsewhere(self) -> str | None:

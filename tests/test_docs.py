@@ -29,16 +29,14 @@ NOT_RUN = {
     "docs/laptop.md": 1,
     "docs/local-models.md": 1,
     "docs/money.md": 1,
-    "docs/performance.md": 11,
     "docs/prices.md": 1,
     "docs/python.md": 3,
     "docs/ray.md": 1,
-    "docs/reliability.md": 4,
     "docs/report.md": 1,
     "docs/taxonomy.md": 1,
     "docs/your-own-pipeline.md": 1,
 }
-"""Blocks that nothing runs, by page: real bills, GPUs, browsers, installers, benchmarks."""
+"""Blocks that nothing runs, by page: real bills, GPUs, browsers, installers. Benchmarks are not counted."""
 
 TUTORIAL = "docs/tutorial.md"
 OTHERS = {"docs/better-data.md", "docs/how-to-hosts.md", "docs/your-own-pipeline.md"}
@@ -66,18 +64,27 @@ def test_a_page_can_be_typed_from_the_top(page: str, desk: Desk, tmp_path_factor
         assert (desk.project / "runs").is_dir(), "the tutorial comes first and makes the project"
         desk.page(desk.project)
     for block in EVERY:
-        if block.page == page and not block.reason and not block.elsewhere:
+        if block.page == page and not (block.reason or block.elsewhere or block.benchmark):
             desk.run(block)
 
 
 def test_what_has_no_mark_can_be_run() -> None:
     for block in EVERY:
-        if not block.mark or block.rehearsed:
+        if not (block.reason or block.elsewhere or block.benchmark):
             docs_kit.runnable(block)
 
 
 def test_what_is_not_run_is_counted() -> None:
-    assert Counter(block.page for block in EVERY if block.reason) == NOT_RUN
+    assert Counter(block.page for block in EVERY if block.reason and not block.benchmark) == NOT_RUN
+
+
+def test_benchmarks_are_known_by_what_they_are() -> None:
+    def benchmark(text: str) -> bool:
+        return Block("page.md", 1, "sh", text).benchmark
+
+    assert benchmark("python -m bench.nights --seed 1   # hours\npip install -e '.[bench]' && python -m bench.growth\n")
+    assert not benchmark("python -m bench.nights\nchimera-batch status\n")
+    assert not benchmark("pip install -e '.[bench]'\n")
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in EVERY if block.kind in SHELL}))
