@@ -64,10 +64,17 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
+SOURCES = {
+    path: ast.parse(text)
+    for path in sorted((ROOT / "chimera_batch").rglob("*.py"))
+    if "chimera-batch " in (text := path.read_text("utf-8"))
+}
+
+
 def commands() -> Iterator[tuple[str, str]]:
     """(file:line, line) of every line of our own that the source says, but those that are put together in code."""
-    for path in sorted((ROOT / "chimera_batch").rglob("*.py")):
-        for number, text in texts(ast.parse(path.read_text("utf-8"))):
+    for path, tree in SOURCES.items():
+        for number, text in texts(tree):
             for line in text.splitlines():
                 if _OURS.search(line) and line not in _SENTENCES:
                     yield f"{path.relative_to(ROOT / 'chimera_batch')}:{number}", line
@@ -122,8 +129,8 @@ def test_the_line_that_raises_a_budget_can_be_pasted(again: str) -> None:
 
 def test_manifests_are_quoted_where_lines_are_written() -> None:
     """A path with a blank in it would be two words."""
-    for path in sorted((ROOT / "chimera_batch").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for path, tree in SOURCES.items():
+        for node in ast.walk(tree):
             if not isinstance(node, ast.JoinedStr) or not _OURS.match(str(getattr(node.values[0], "value", ""))):
                 continue
             for part in node.values:

@@ -39,6 +39,7 @@ def watched(tmp_path: Path) -> tuple[Bench, Looking]:
     return replace(made, ctx=replace(made.ctx, doing=looking)), looking
 
 
+@pytest.mark.slow  # a run of the engine
 def test_a_run_tells_each_step_with_its_counts(watched: tuple[Bench, Looking]) -> None:
     made, looking = watched
     made.go()
@@ -59,6 +60,7 @@ def test_a_run_tells_each_step_with_its_counts(watched: tuple[Bench, Looking]) -
     assert looking.told[-1] == [], "what is over is told no more"
 
 
+@pytest.mark.slow  # a run of the engine
 def test_nothing_is_made_ready_for_nobody(watched: tuple[Bench, Looking], monkeypatch: pytest.MonkeyPatch) -> None:
     made, _ = watched
     made.go()
@@ -66,6 +68,7 @@ def test_nothing_is_made_ready_for_nobody(watched: tuple[Bench, Looking], monkey
     underway.tell(replace(made.ctx, doing=nobody))
 
 
+@pytest.mark.slow  # a run of the engine
 def test_a_run_that_waits_tells_at_each_look(watched: tuple[Bench, Looking]) -> None:
     made, looking = watched
     progress = made.go()
