@@ -316,7 +316,7 @@ def test_every_object_but_the_quarantine_is_named_by_an_event(sample: Sample) ->
 
 
 def _examples() -> list[dict[str, Any]]:
-    block = re.search(r"<!-- events -->\n```jsonl\n(.*?)```", DOC, re.DOTALL)
+    block = re.search(r"<!-- events -->\n(?:<!--.*?-->\n)?```jsonl\n(.*?)```", DOC, re.DOTALL)
     assert block is not None
     return [json.loads(line) for line in block[1].splitlines()]
 
