@@ -63,6 +63,10 @@ class NotFinished(ChimeraError):
     exit_code = 5
 
 
+class StoreDown(NotFinished):
+    """The store does not answer for now; nothing is wrong with what it holds."""
+
+
 class StoreConflict(ChimeraError):
     """An object that must not exist yet exists with other bytes."""
 

@@ -15,7 +15,7 @@ from chimera_batch import asking, joining, planning, polling, recalling, standin
 from chimera_batch.context import Context
 from chimera_batch.counts import Standing, last_asked
 from chimera_batch.doing import Doing
-from chimera_batch.errors import NotFinished, ProviderDown
+from chimera_batch.errors import NotFinished, ProviderDown, StoreDown
 from chimera_batch.facts import Attempt, Shard
 from chimera_batch.joining import Made
 from chimera_batch.project import Stage
@@ -23,6 +23,7 @@ from chimera_batch.shortfall import Over
 from chimera_batch.stepping import Round, Step, inputs_of
 from chimera_batch.submitting import Sender, check_breaker
 
+_STORE_DOWN = 6 * 3600.0  # seconds for which a store that does not answer is waited for while providers work
 _PACK_TRIES = 50  # how often another runner may pack first before we call it a bug
 
 
@@ -65,11 +66,19 @@ def converge(ctx: Context, *, until: str | None = None) -> Progress:
 
 def _anything_new(ctx: Context, progress: Progress) -> bool:
     """Wait for the providers, without planning anything again, until one of them has moved."""
+    answered = ctx.clock()
     while progress.in_flight or progress.waits:
         underway.tell(ctx)
         ctx.sleep(ctx.timing.poll)
-        if polling.poll(ctx) or _position(ctx) != progress.position or not progress.in_flight:
-            return True
+        try:
+            if polling.poll(ctx) or _position(ctx) != progress.position or not progress.in_flight:
+                return True
+        except StoreDown as error:  # in a long night it comes back before a person does; what is polled again is safe
+            if ctx.clock() - answered > _STORE_DOWN:
+                raise
+            ctx.say(f"{error}; trying again")
+            continue
+        answered = ctx.clock()
         if progress.alarm is not None and ctx.clock() >= progress.alarm:
             return True
     return False

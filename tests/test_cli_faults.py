@@ -39,7 +39,7 @@ OURS = {
     errors.ChimeraError: 1, errors.InputError: 2, errors.OverBudget: 3, errors.NeedsDecision: 4, errors.NotFinished: 5,
     errors.StoreConflict: 1, errors.MissingObject: 1, errors.ProviderError: 1, errors.ProviderDown: 5,
     errors.ProviderRefused: 2, errors.AccountRefused: 4, errors.MaybeCreated: 1,
-    errors.EngineFailed: 5,
+    errors.EngineFailed: 5, errors.StoreDown: 5,
 }  # fmt: skip
 
 

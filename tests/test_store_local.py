@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch.errors import ChimeraError, InputError, MissingObject, NotFinished
+from chimera_batch.errors import ChimeraError, InputError, MissingObject, StoreDown
 from chimera_batch.stores import disk, open_store
 from chimera_batch.stores.local import FolderStore
 
@@ -145,7 +145,7 @@ REFUSALS = [
     (errno.EPERM, InputError, "cannot be used", "ls -ld"),
     (errno.EOPNOTSUPP, InputError, "hard links", "s3://"),
     (errno.EIO, InputError, "fails", "dmesg"),
-    (errno.ESTALE, NotFinished, "does not answer", "again"),
+    (errno.ESTALE, StoreDown, "does not answer", "again"),
     (errno.ENFILE, ChimeraError, "failed", "ls -la"),
 ]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from chimera_batch.errors import ChimeraError, InputError, NotFinished
+from chimera_batch.errors import ChimeraError, InputError, StoreDown
 
 CHUNK = 1 << 20  # bytes; what is copied at a time
 
@@ -58,7 +58,7 @@ _REFUSALS = (
         frozenset({errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN}),
         "{what} lies on a server that does not answer: {reason}",
         "ls {folder}   # once it answers again, run the same line again",
-        NotFinished,
+        StoreDown,
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from botocore import exceptions as sdk
 
-from chimera_batch.errors import ChimeraError, InputError, MissingObject, NotFinished
+from chimera_batch.errors import ChimeraError, InputError, MissingObject, StoreDown
 
 SDK_ERRORS = (sdk.ClientError, sdk.BotoCoreError)
 NETWORK = (sdk.HTTPClientError, sdk.ConnectionError, sdk.IncompleteReadError, sdk.FlexibleChecksumError)
@@ -57,7 +57,7 @@ _BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"
 
 def unreachable(reason: str, where: str) -> ChimeraError:
     """The server could not be asked, or was too busy, after the SDK's own retries."""
-    return NotFinished(
+    return StoreDown(
         f"the store is unreachable: {reason}",
         where=where,
         hint="wait and run the same line again; if it stays so, check AWS_ENDPOINT_URL and the network",

@@ -18,6 +18,7 @@ from unittest import mock
 import pytest
 
 from chimera_batch.context import Timing
+from chimera_batch.errors import StoreDown
 from chimera_batch.stores.local import FolderStore
 from tests.faults.sim import fates
 from tests.faults.sim.host import SimHost
@@ -179,3 +180,38 @@ def test_a_clock_that_jumps_by_an_hour_costs_nothing(fault: Fault | None, jump: 
         night(desk, Meter(desk, jumps))
         desk.skew = jump
         assert once_more(desk, Calm.of(scene)) == []
+
+
+# -- a store that is away for a while
+
+
+def test_a_store_that_does_not_answer_for_an_hour_ends_no_night() -> None:
+    """Between two looks at the providers, that is: a bucket has its bad hours too."""
+    scene = Small()
+    with placed(scene, SEED, []) as (desk, _):
+        desk.world._due = {("store.read", number): [Fault("store.read", number, "down")] for number in range(9000)}
+        desk.timing, meter = Timing(poll=60.0), Meter(desk)
+
+        def strikes(hours: float) -> None:
+            desk.world.quiet = not 0.5 < hours < 1.5
+
+        desk.world.quiet, meter.act = True, strikes
+        ended = night(desk, meter)
+        assert ended.error is None and ended.document["state"] == "done", ended
+        tries = [line for line in ended.said if "trying again" in line]
+        assert 30 < len(tries) <= 60
+        assert once_more(desk, Calm.of(scene)) == []
+
+
+def test_a_store_that_stays_away_ends_the_run_with_the_line_to_type() -> None:
+    with batches_that_take(NIGHTS), placed(Small(), SEED, []) as (desk, _):
+        desk.world._due = {("store.read", number): [Fault("store.read", number, "down")] for number in range(9000)}
+        desk.timing, meter = Timing(poll=600.0), Meter(desk)
+
+        def strikes(hours: float) -> None:
+            desk.world.quiet = hours < 0.5
+
+        desk.world.quiet, meter.act = True, strikes
+        ended = night(desk, meter)
+        assert isinstance(ended.error, StoreDown) and ended.error.exit_code == 5 and ended.error.hint
+        assert 6 <= meter.seen[-1][0] < 8

@@ -19,9 +19,9 @@ from chimera_batch.errors import (
     ChimeraError,
     InputError,
     MaybeCreated,
-    NotFinished,
     ProviderDown,
     ProviderRefused,
+    StoreDown,
 )
 from tests.faults.sim.schedule import Fault
 from tests.support import NOW
@@ -41,7 +41,7 @@ class Stopped(Killed):
 
 def _down(spot: str) -> ChimeraError:
     if spot.startswith("store."):
-        return NotFinished(f"the store cannot be reached ({spot}: 503 SlowDown)", hint="wait and run again")
+        return StoreDown(f"the store cannot be reached ({spot}: 503 SlowDown)", hint="wait and run again")
     return ProviderDown(f"{spot}: HTTP 503", hint="wait and run again")
 
 
