@@ -16,7 +16,7 @@ import pytest
 from botocore import exceptions as sdk
 from botocore.awsrequest import AWSResponse
 
-from chimera_batch.errors import ChimeraError, InputError, MissingObject, NotFinished
+from chimera_batch.errors import ChimeraError, InputError, MissingObject, NotFinished, StoreDown
 from chimera_batch.stores import open_store, s3_puts
 from chimera_batch.stores.cache import ObjectCache
 from chimera_batch.stores.s3 import CONFIG, S3Store
@@ -609,11 +609,11 @@ ANSWERS = [
     ("XMinioStorageFull", 507, InputError, "full"),
     ("NoSuchKey", 404, MissingObject, "not in the store"),
     ("404", 404, MissingObject, "not in the store"),
-    ("SlowDown", 503, NotFinished, "unreachable"),
-    ("InternalError", 500, NotFinished, "unreachable"),
-    ("502", 502, NotFinished, "unreachable"),
-    ("RequestTimeout", 400, NotFinished, "unreachable"),
-    ("TooManyRequests", 429, NotFinished, "unreachable"),
+    ("SlowDown", 503, StoreDown, "unreachable"),
+    ("InternalError", 500, StoreDown, "unreachable"),
+    ("502", 502, StoreDown, "unreachable"),
+    ("RequestTimeout", 400, StoreDown, "unreachable"),
+    ("TooManyRequests", 429, StoreDown, "unreachable"),
     ("EntityTooLarge", 400, ChimeraError, "EntityTooLarge"),
     ("", 400, ChimeraError, "refused"),
 ]
@@ -636,12 +636,12 @@ SAYS = [
     (sdk.TokenRetrievalError(provider="sso", error_msg="expired"), InputError),
     (sdk.SSLError(endpoint_url="https://h", error="self-signed"), InputError),
     (sdk.ParamValidationError(report="bad bucket"), InputError),
-    (sdk.EndpointConnectionError(endpoint_url="https://h"), NotFinished),
-    (sdk.ConnectTimeoutError(endpoint_url="https://h"), NotFinished),
-    (sdk.ReadTimeoutError(endpoint_url="https://h"), NotFinished),
-    (sdk.ConnectionClosedError(endpoint_url="https://h"), NotFinished),
-    (sdk.ProxyConnectionError(proxy_url="http://p"), NotFinished),
-    (sdk.FlexibleChecksumError(error_msg="crc"), NotFinished),
+    (sdk.EndpointConnectionError(endpoint_url="https://h"), StoreDown),
+    (sdk.ConnectTimeoutError(endpoint_url="https://h"), StoreDown),
+    (sdk.ReadTimeoutError(endpoint_url="https://h"), StoreDown),
+    (sdk.ConnectionClosedError(endpoint_url="https://h"), StoreDown),
+    (sdk.ProxyConnectionError(proxy_url="http://p"), StoreDown),
+    (sdk.FlexibleChecksumError(error_msg="crc"), StoreDown),
     (sdk.UnknownServiceError(service_name="s4", known_service_names=[]), ChimeraError),
 ]
 
