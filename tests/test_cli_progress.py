@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,24 @@ def test_who_is_told(said: Said, kind: type | None) -> None:
 
 
 # -- on a terminal
+
+
+@pytest.mark.slow  # rich
+def test_two_threads_may_tell_at_once() -> None:
+    """Two large batches are read side by side; a bar that fails would end a run."""
+    shown = bars.Bars()
+
+    def tell(about: str) -> None:
+        for done in range(100):
+            shown([Doing("reading", f"{about}-{done % 3}", done, 100)])
+
+    with ThreadPoolExecutor(4) as crew:
+        for done in [crew.submit(tell, about) for about in "abcd"]:
+            done.result()
+    assert shown.line("still there")
+    shown.close()
+    assert not shown.line("gone")
+
 
 RUN = """
 import sys, time

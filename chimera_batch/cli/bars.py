@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from chimera_batch.cli.spans import expected
@@ -27,9 +28,14 @@ class Bars:
     def __init__(self) -> None:
         self._shown: Progress | None = None
         self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._lock = Lock()  # two batches may be read at once
 
     def __call__(self, parts: Sequence[Doing]) -> None:
         """Show these parts and no others."""
+        with self._lock:
+            self._show(parts)
+
+    def _show(self, parts: Sequence[Doing]) -> None:
         shown = self._shown = self._shown or _progress()
         parts = together(parts)
         keys = {(part.step, part.about) for part in parts}
@@ -46,16 +52,18 @@ class Bars:
 
     def line(self, text: str) -> bool:
         """Print a line above the bars; False where there are none."""
-        if self._shown is None:
+        shown = self._shown
+        if shown is None:
             return False
-        self._shown.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        shown.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
         return True
 
     def close(self) -> None:
         """Take the bars off the screen."""
-        if self._shown is not None:
-            self._shown.stop()
-        self._shown, self._tasks = None, {}
+        with self._lock:
+            if self._shown is not None:
+                self._shown.stop()
+            self._shown, self._tasks = None, {}
 
 
 def _progress() -> Progress:
