@@ -125,6 +125,13 @@ def test_a_row_shows_what_was_asked_and_answered(reviews: Reviews) -> None:
     assert head["steps"][0]["shared"][0] in (ROOT / "prompts/reviews/summaries.md").read_text("utf-8")
 
 
+def test_what_is_behind_a_row_is_what_trace_says(reviews: Reviews) -> None:
+    key = reviews.page.block("head")["columns"].index("row_key")
+    for one in reviews.page.block("data"):
+        steps = reviews.place.trace(one["v"][key])["steps"]
+        assert [(s["stage"], s["request_id"]) for s in steps] == [("summaries", s["request_id"]) for s in one["e"]]
+
+
 def test_another_table_follows_its_own_rows(reviews: Reviews, tmp_path: Path) -> None:
     said = reviews.made(tmp_path / "r.html", table="classified", rows=3)
     page = Page((tmp_path / "r.html").read_text("utf-8"))
@@ -309,23 +316,17 @@ def test_a_name_of_the_shell_s_is_quoted_in_the_lines_to_type(tmp_path: Path, mo
     assert call("trace", manifest.name, "p0001/1").code == 0
 
 
-def test_a_table_of_that_name_with_columns_of_its_own_is_left_out(tmp_path: Path) -> None:
-    columns = {"row_key": "VARCHAR", "word": "VARCHAR"}
-    manifest = project(tmp_path, [{"row_key": "a", "word": "x"}, {"row_key": "b", "word": None}], columns=columns)
-    page, said = report(manifest, tmp_path / "r.html")
-    assert said["sections"] == ["stages", "costs", "waste"]
-    assert said["left_out"]["Lengths"].startswith("its query does not fit the tables of made-by-hand: ")
-    assert [one["v"] for one in page.block("data")] == [["a", "x"], ["b", None]]
-
-
-def test_any_type_of_value_is_shown(tmp_path: Path) -> None:
+def test_a_table_with_columns_of_its_own_is_shown_and_fits_no_section(tmp_path: Path) -> None:
+    """Of any type, though it is called as CHIMERA's is."""
     kinds = {"row_key": "VARCHAR", "big": "BIGINT", "some": "INTEGER[]", "deep": "STRUCT(a VARCHAR, b DOUBLE)"}
     kinds |= {"day": "DATE", "raw": "BLOB", "nan": "DOUBLE"}
     one = {"row_key": "a", "big": 2**60, "some": [1, 2], "deep": {"a": "\u202e", "b": 0.5}, "day": "2026-11-22"}
     one |= {"raw": b"\x00\xff", "nan": float("nan")}
-    page, _ = report(project(tmp_path, [one], columns=kinds), tmp_path / "r.html")
+    page, said = report(project(tmp_path, [one], columns=kinds), tmp_path / "r.html")
     (found,) = page.block("data")
     assert found["v"] == ["a", str(2**60), [1, 2], {"a": "⟦U+202E⟧", "b": 0.5}, "2026-11-22", "00ff", None]
+    assert said["sections"] == ["stages", "costs", "waste"]
+    assert said["left_out"]["Lengths"].startswith("its query does not fit the tables of made-by-hand: ")
 
 
 # -- runs that are not at their end, and what is missing

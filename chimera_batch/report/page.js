@@ -61,7 +61,7 @@
   };
   const formula = (tex, block) => {
     const tree = temml.__renderToMathMLTree(tex, {
-      displayMode: block, throwOnError: true, trust: false, strict: false, maxExpand: 100, maxSize: [10, 10], xml: false,
+      displayMode: block, throwOnError: true, trust: false, strict: false, maxExpand: 100, maxSize: [3, 3], xml: false,
     });
     const element = built(tree);
     if (block && element.setAttribute) element.setAttribute("class", "block");
