@@ -215,6 +215,12 @@ def test_the_page_is_whole_and_can_be_walked_through(reviews: Reviews) -> None:
     assert page.has("html", lang="en") and page.has("a", class_="skip")
 
 
+def test_the_page_carries_the_licence_of_what_it_copies(reviews: Reviews) -> None:
+    assert re.search(
+        r"<!-- The first script is Temml.*Copyright.*WITHOUT WARRANTY OF ANY KIND.*-->", reviews.page.source, re.S
+    )
+
+
 def test_the_page_asks_nothing_of_a_network(reviews: Reviews) -> None:
     for name, one in reviews.page.tags:
         assert not {"src", "srcset", "style", "action", "ping"} & one.keys(), name

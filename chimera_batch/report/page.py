@@ -45,6 +45,7 @@ def _pieces(content: Mapping[str, Any]) -> Iterator[str]:
     scripts = [_text(f"vendor/{MATHEMATICS}"), _text("page.js")]
     own = {
         "policy": policy(scripts, _text("page.css")),
+        "licence": _text("vendor/temml-LICENSE.txt"),
         "style": Markup(_text("page.css")),  # noqa: S704 - a file of this package
         "scripts": [Markup(script) for script in scripts],  # noqa: S704 - files of this package
         "trusted": Markup,  # for drawings that ``svg`` has made anew, and for JSON that ``embedded`` has made harmless
