@@ -107,7 +107,7 @@ def finish(folder: Path, name: str = "made-by-hand") -> Path:
 def report(manifest: Path, path: Path, *words: object) -> tuple[Page, dict[str, Any]]:
     """The page and what the command printed."""
     done = asked(manifest, path, *words, "--json")
-    assert done.code == 0, done.err
+    assert done.code == 0, done.out + done.err
     return Page(path.read_text(encoding="utf-8")), done.document
 
 
