@@ -147,6 +147,7 @@ def test_pieces_are_all_lines_with_their_places(tmp_path: Path, size: int) -> No
         found += piece.lines
     assert found == lines
     assert len(pieces) <= 1 + len(data) // (1 << 16)
+    assert max(sum(map(len, piece.lines)) for piece in pieces) < 1 << 17, "memory stays at one piece"
     assert b"".join(map(bytes, wire.read_again(tmp_path / "a", 1000))) == data
 
 

@@ -20,7 +20,7 @@ from chimera_batch.endpoints import ENDPOINTS, bodies, lint
 from chimera_batch.errors import InputError, ProviderRefused
 from chimera_batch.facts import Asked, Facts, Quoted
 from chimera_batch.machine_time import MachineTime
-from chimera_batch.packing import Limits, plan
+from chimera_batch.packing import Cutter, Limits, plan
 from chimera_batch.providers import anthropic_shapes, bedrock_shapes, faults, openai_shapes
 from chimera_batch.schemas import canonical, read_schema
 from chimera_batch.shortfall import Shortfall, Undone
@@ -73,6 +73,14 @@ def test_a_plan_is_found_exactly_where_there_is_one_and_takes_the_fewest_shards(
             assert fits(planned, sizes, tokens, limits)
             assert len(planned) == min(map(len, possible))
     assert min(found.values()) > 50, "both are common here"
+
+
+def test_what_a_shard_holds_of_one_portion_counts_in_the_next() -> None:
+    """Bytes and tokens both, to the last one."""
+    for limits in (Limits(9, 10), Limits(9, 99, max_tokens=10)):
+        cutter = Cutter(limits)
+        assert list(cutter.split([6, 6, 2], [6, 6, 2])) == [(0, 1), (1, 2)]
+        assert list(cutter.split([2, 1], [2, 1])) == [(1, 1), (2, 1)]
 
 
 # -- decoding
@@ -348,3 +356,22 @@ def test_a_batchs_word_for_where_it_is(status: str, phase: str) -> None:
     """OpenAI's own words and the other spelling of compatible hosts; an unknown word is taken for still working."""
     state = openai_shapes.batch_state({"id": "batch_1", "object": "batch", "status": status})
     assert (state.status, state.phase) == (status, phase)
+
+
+def test_a_part_of_just_the_fewest_that_a_host_takes_is_sent() -> None:
+    """Ten requests at a dollar each, a budget of five, a host that takes no batch of fewer than five."""
+    from chimera_batch.admission import Caps, Wish, largest
+    from tests.support import NOW, REALM
+    from tests.test_core_edges import ledger_of_one_shard
+
+    facts = ledger_of_one_shard().facts
+
+    def wish(count: int) -> Wish:
+        return Wish(REALM, "s", 1, "tiny", "one", Decimal(count), 10 * count, NOW)
+
+    def sent_under(least: int) -> int:
+        caps = Caps(Decimal(5), None, None, None, least=least)
+        return largest(facts, wish, [Decimal(1)] * 10, caps)[0]
+
+    assert [sent_under(least) for least in (1, 5)] == [5, 5]
+    assert sent_under(6) == 0
