@@ -289,6 +289,9 @@ def test_a_row_that_the_host_served_in_another_tier_is_billed_at_the_standard_ra
         ("stop", (0, 5), None),
         ("stop", (5, 0), None),
         ("length", (5, 5), None),
+        ("length", (0, 5), None),
+        ("length", (5, 0), None),
+        ("length", (0, 0), True),
     ],
 )
 def test_an_answer_without_usage_is_suspected_and_one_with_it_is_billed(

@@ -22,6 +22,7 @@ from chimera_batch.facts import Asked, Facts, Quoted
 from chimera_batch.machine_time import MachineTime
 from chimera_batch.packing import Cutter, Limits, plan
 from chimera_batch.providers import anthropic_shapes, bedrock_shapes, faults, openai_shapes
+from chimera_batch.records import Problem
 from chimera_batch.schemas import canonical, read_schema
 from chimera_batch.shortfall import Shortfall, Undone
 from chimera_batch.stage import Source
@@ -375,3 +376,24 @@ def test_a_part_of_just_the_fewest_that_a_host_takes_is_sent() -> None:
 
     assert [sent_under(least) for least in (1, 5)] == [5, 5]
     assert sent_under(6) == 0
+
+
+def test_the_first_word_of_each_kind_of_trouble_is_kept_for_people() -> None:
+    tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:4])
+    lines = [failed(cid(0), 400, "bad", "first"), failed(cid(1), 400, "bad", "second"), answered(cid(2))]
+    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], openai_shapes.decode, to, None, tally))
+    assert tally.whys == {"error": "first"} and tally.account is None
+    fine = Tally(keep_apart=lambda record: None)
+    list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(2))])])], _talkative, to, None, fine))
+    assert fine.whys == {}, "what is said beside an answer is no trouble"
+
+
+def _talkative(line: bytes) -> Any:
+    return openai_shapes.decode(line)._replace(message="all is well")
+
+
+def test_why_a_file_was_refused_is_kept_for_people() -> None:
+    tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:2])
+    decoding.refused(to, {IDS[0]: Problem("bad", 7, "line 7 is odd"), IDS[1]: Problem("bad", 8, "so is this")}, tally)
+    assert tally.whys == {"error": "line 7 is odd"}
+    assert tally.outcomes == {"error": 2}
