@@ -28,6 +28,14 @@ def form_of(path: Path) -> str | None:
     return None if found == "parquet" and name.endswith(".gz") else found
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file; where the system does not even look (a name of 300 letters), there is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def found(pattern: str, folders: Sequence[Path]) -> tuple[Path, ...]:
     """The files of one form that a path or pattern names, in the first of these folders that has any; sorted.
 
@@ -36,8 +44,8 @@ def found(pattern: str, folders: Sequence[Path]) -> tuple[Path, ...]:
     for folder in folders:
         names = glob.glob(str(folder / pattern), recursive=True)  # noqa: PTH207 - Path's takes no absolute pattern
         matches = sorted(map(Path, names))
-        exact = [folder / pattern] if (folder / pattern).is_file() else matches
-        if files := tuple(path for path in exact if path.is_file()):
+        exact = [folder / pattern] if is_file(folder / pattern) else matches
+        if files := tuple(path for path in exact if is_file(path)):
             break
     else:
         raise InputError(f"there is no file {folders[0] / pattern}: put it there, or name yours")

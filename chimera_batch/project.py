@@ -201,7 +201,7 @@ class _Resolver:
         if name is None:
             return None
         tried = [base / folder / name for base in dict.fromkeys((self.root, self.shipped))]
-        path = next((candidate for candidate in tried if candidate.is_file()), None)
+        path = next((candidate for candidate in tried if outside.is_file(candidate)), None)
         if path is None:
             self.problem(f"there is no file {' nor '.join(map(str, tried))}", loc)
             return None
@@ -292,7 +292,7 @@ class _Resolver:
         if name is None:
             return None
         tried = [base / name for base in dict.fromkeys((self.document.path.parent, self.root))]
-        path = next((candidate for candidate in tried if candidate.is_file()), None)
+        path = next((candidate for candidate in tried if outside.is_file(candidate)), None)
         if path is None:
             self.problem(f"there is no price file {' nor '.join(map(str, tried))}", ("prices",))
         return path

@@ -256,6 +256,19 @@ def test_a_link_that_leads_out_of_the_project_is_not_followed(tmp_path: Path, na
     assert str(caught.value.where).startswith(str(folder / "m.yaml"))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("p/final.sql", f"p/{'x' * 300}.sql"),
+        ("params: {n: 3}", f"prices: {'x' * 300}.toml"),
+        ("{name: final, sql: p/final.sql}", f"{{name: final, file: {'x' * 300}.csv}}"),
+    ],
+)
+def test_a_name_longer_than_any_file_has_is_no_file(tmp_path: Path, old: str, new: str) -> None:
+    """Found by fuzzing: the system's own refusal ended in a traceback."""
+    assert "there is no " in said(tmp_path, manifest_with(old, new))
+
+
 def test_a_link_inside_the_project_is_a_file_like_any_other(tmp_path: Path) -> None:
     write(tmp_path, FILES)
     (tmp_path / "sql/p/final.sql").rename(tmp_path / "sql/p/real.sql")
