@@ -171,6 +171,7 @@ def in_a_bucket(scene: Scene, verb: str, at: int, kind: str, calm: Calm) -> Stru
         if not bucket.struck:
             return None
         flaws = said_well(ended, (*fault.exits, 0) if bucket.there else fault.exits)
+        bucket.fault = None
         flaws += once_more(desk, calm, bucket.data)
         return Struck(f"bucket, {verb} #{at}: {kind}", how(ended), flaws)
 
