@@ -133,6 +133,7 @@ def test_the_pages_queries_are_true(ask: Query) -> None:
         assert ask(query), query
 
 
+@pytest.mark.usefixtures("ask")  # the two others are answered
 def test_a_third_model_is_a_model_a_stage_and_a_line(place: Rehearsed, tmp_path: Path) -> None:
     """The page's blocks, laid over the shipped files; what the two others said is not bought again."""
     blocks = dict(
