@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import api, budgeting, project, runner, statusing, submitting
+from chimera_batch import api, budgeting, project, runner, statusing, stopping, submitting
 from chimera_batch.admission import Ruling
 from chimera_batch.errors import NotFinished, OverBudget
 from chimera_batch.opening import Options, open_run
@@ -321,7 +321,7 @@ def test_one_step_of_a_run_that_waits_is_not_over_budget(tmp_path: Path, each: D
     one = bench(write_project(tmp_path, rows(9)), budget=room_for(each, 3), max_requests=3)
     progress = one.go()
     assert progress.over and progress.in_flight == 3
-    error = api._short(one.ctx, progress, {})
+    error = stopping.short(one.ctx, progress, {})
     assert isinstance(error, NotFinished)
     assert error.hint == f"chimera-batch run {one.ctx.project.path} --max-usd {room_for(each, 3)}", "the cap is kept"
 
