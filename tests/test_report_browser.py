@@ -133,7 +133,7 @@ def test_search_takes_every_word_and_clears(tab: Tab, path: Path) -> None:
     assert tab.type("nothing of the kind") == "0 of 25 rows"
     assert tab.ask("document.querySelectorAll('#rows li').length") == 0
     tab.page.click("#controls button[type=reset]")
-    tab.page.wait_for_function("document.querySelector('#count').textContent === '25 of 25 rows'")
+    tab.until("document.querySelector('#count').textContent === '25 of 25 rows'")
 
 
 def test_a_list_of_few_values_filters(tab: Tab) -> None:
@@ -141,7 +141,7 @@ def test_a_list_of_few_values_filters(tab: Tab) -> None:
     assert {"correctness", "reference", "split", "use"} <= set(labels)
     assert not {"question", "row key", "index"} & set(labels)
     tab.page.select_option("#facets label:has-text('split') select", "=held_out")
-    tab.page.wait_for_function("document.querySelector('#count').textContent === '8 of 25 rows'")
+    tab.until("document.querySelector('#count').textContent === '8 of 25 rows'")
 
 
 def test_everything_is_reached_by_keys(tab: Tab) -> None:
