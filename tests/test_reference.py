@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from scripts import build_docs
-from scripts.build_docs import COMMAND, FOLDER, PAGES, kind_of
+from scripts.build_docs import FOLDER, PAGES
+from scripts.manifest_page import kind_of, manifest
+from scripts.markdown import COMMAND, table
 
 QUICK = sorted(PAGES.keys() - {"tables.md"})
 
@@ -80,10 +82,10 @@ def test_kinds_in_words(schema: dict[str, object], said: str) -> None:
 
 
 def test_cells_break_no_table() -> None:
-    assert build_docs.table(("a",), [("x | y\nz",)]) == "| a |\n| --- |\n| x \\| y z |"
+    assert table(("a",), [("x | y\nz",)]) == "| a |\n| --- |\n| x \\| y z |"
 
 
 def test_every_key_has_a_meaning() -> None:
     """A key whose description is missing would be an empty cell."""
-    for line in build_docs.manifest().splitlines():
+    for line in manifest().splitlines():
         assert not re.fullmatch(r"\| `.*\|  \|", line), line
