@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import s3 as bench
+from bench._s3_ways import BUCKET, Bench
 from tests.servers import moto_server
 
 PLAIN = {"upload_file": [2.0, 2.2, 9.0], "put_object": [1.0, 1.2, 4.0]}
@@ -64,10 +65,10 @@ def test_a_small_round_moves_everything(tmp_path: Path) -> None:
     with moto_server() as server:
         place = tmp_path / "place"
         place.mkdir()
-        desk = bench.Bench(server, place)
+        desk = Bench(server, place)
         bench.measure(desk, sets, 0, rows)
         bench.overlap(desk, 2, 20_000, 0, packing)
-        stored = desk.client.list_objects_v2(Bucket=bench.BUCKET)["KeyCount"]
+        stored = desk.client.list_objects_v2(Bucket=BUCKET)["KeyCount"]
     assert len(rows) == 10, "three kinds up and down; two of them also several at once"
     assert all(len(seconds) == 1 and seconds[0] > 0 for found in rows.values() for seconds in found.seconds.values())
     assert all(sum(way.startswith("ours") for way in found.seconds) == 1 for found in rows.values())
@@ -81,9 +82,9 @@ def test_a_download_that_is_not_what_went_up_ends_the_bench(tmp_path: Path) -> N
     with moto_server() as server:
         place = tmp_path / "place"
         place.mkdir()
-        desk = bench.Bench(server, place)
+        desk = Bench(server, place)
         path = tmp_path / "a.bin"
         path.write_bytes(b"sent")
-        desk.client.put_object(Bucket=bench.BUCKET, Key="p/a.bin", Body=b"else")
+        desk.client.put_object(Bucket=BUCKET, Key="p/a.bin", Body=b"else")
         with pytest.raises(SystemExit, match="what came is not what went up"):
             bench.measure_downloads(desk, bench.Row("x", 4), desk.downloads([path], "p", 1), [path])
