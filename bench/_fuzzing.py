@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 SECONDS = 10.0  # of processor time that one input may take
@@ -132,13 +133,18 @@ def _lines(data: bytes, chance: random.Random) -> bytes:
 
 @contextmanager
 def bounded(memory: int) -> Iterator[None]:
-    """An input that takes too long ends with TimeoutError; one that takes too much memory with MemoryError."""
+    """An input that takes too long ends with TimeoutError; one that takes too much memory with MemoryError.
+
+    ``memory``: bytes of address space beyond those that the process has. A limit below what it has would keep even its
+    stack from growing, which no exception tells of.
+    """
 
     def late(number: int, frame: object) -> None:
         raise TimeoutError(f"it takes more than {SECONDS:.0f} s")
 
     before, limits = signal.signal(signal.SIGPROF, late), resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, limits[1]))
+    has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (has + memory, limits[1]))
     try:
         yield
     finally:

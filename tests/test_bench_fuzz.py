@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import random
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench import _fuzz_targets, fuzz
-from bench._fuzzing import Flaw, Found, changed, judged, smaller
+from bench._fuzzing import Flaw, Found, bounded, changed, judged, smaller
 from chimera_batch.providers import openai_shapes
 from chimera_batch.records import Reply
 
@@ -109,3 +110,13 @@ def test_what_does_not_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_fuzzing, "SECONDS", 0.05)
     with _fuzzing.bounded(64 << 30):
         assert "TimeoutError" in str(judged(Slow(), b"", "")[1])
+
+
+def test_the_bound_is_on_what_an_input_takes_not_on_what_is_there() -> None:
+    """A process that other tests have made large keeps room, for its stack too."""
+    there = mmap.mmap(-1, 4 << 30)
+    with bounded(1 << 30):
+        mmap.mmap(-1, 512 << 20).close()
+        with pytest.raises(OSError, match="memory"):
+            mmap.mmap(-1, 2 << 30)
+    there.close()
