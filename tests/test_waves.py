@@ -6,6 +6,7 @@ import itertools
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -475,6 +476,16 @@ class Corpse:
     host: FakeHost
 
 
+OWN = shutil.ignore_patterns("*.yaml", "step-*")
+"""What the copy has already, and the scratch of a step, which nobody reads again."""
+
+
+def as_it_is(old: str, new: str) -> None:
+    """A file that another thread of the run takes away meanwhile was not there."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(old, new)
+
+
 def killed_everywhere(folder: Path, matters: Callable[[str, bytes], bool], *, after: bool) -> list[Corpse]:
     """One run, and what it would have left if it had been killed before every odd write, or after every even one."""
     project, corpses, writes = pipeline(folder / "whole"), list[Corpse](), itertools.count(1)
@@ -483,7 +494,7 @@ def killed_everywhere(folder: Path, matters: Callable[[str, bytes], bool], *, af
         if next(writes) % 2 == after:
             return
         left = pipeline(folder / f"{len(corpses)}")
-        shutil.copytree(project.root, left.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.yaml"))
+        shutil.copytree(project.root, left.root, dirs_exist_ok=True, ignore=OWN, copy_function=as_it_is)
         corpses.append(Corpse(left, deepcopy(one.host)))
 
     store: Any = Filmed(open_store(project.store_url, cache=project.root / "cache"), see, after=after, matters=matters)
