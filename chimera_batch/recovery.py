@@ -136,7 +136,7 @@ def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, sil
 
     ``silent``: the claim's former owner may still wake up.
     """
-    host = ctx.host(shard)
+    host, asked = ctx.host(shard), ctx.clock()  # what is found is as of then, however long the reply takes to be read
     try:
         known = ctx.facts.batch_ids(shard.realm) | attempt.disowned
         found = [state for state in host.find(intent) if state.id not in known]
@@ -149,7 +149,7 @@ def look_up(ctx: Context, shard: Shard, attempt: Attempt, intent: Intent, *, sil
     if found:
         _leave_to_a_person(ctx, shard, attempt, found)
         return False
-    if ctx.clock() - (attempt.doubted_at or attempt.at) < ctx.timing.settle:
+    if asked - (attempt.doubted_at or attempt.at) < ctx.timing.settle:
         ctx.note(shard, "the reply to create was lost; waiting until a late batch would show")
         return False
     if silent and not host.profile.deletes_files:  # nothing can make a late create fail

@@ -137,6 +137,26 @@ def test_a_create_that_never_arrived_is_let_go_when_it_is_certain(any_case: Case
     assert any_case.one.ctx.facts.reserved("tiny") == 0
 
 
+def test_a_list_that_was_read_long_after_it_was_made_is_none(any_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine sleeps between the provider's reply and its reading; the late batch shows meanwhile."""
+    host = any_case.one.host
+    host.trouble["create"] = [LOST]
+    assert not any_case.submit()
+    find = host.find
+
+    def dozes(intent: Intent) -> Any:
+        found = find(intent)
+        any_case.late(3600)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(host, "find", dozes)
+        assert not any_case.resolve()
+    assert any_case.attempt.stand == "claimed", "nothing was seen of the two minutes that count"
+    assert not any_case.resolve()
+    assert any_case.attempt.stand == "dropped"
+
+
 def test_the_upload_goes_before_the_claim_is_given_up(tmp_path: Path) -> None:
     """Otherwise a create that is still under way could succeed beside the next attempt."""
     found = case(tmp_path)
