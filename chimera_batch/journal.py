@@ -108,7 +108,11 @@ class Journal:
         for key in self.store.list("segments/", after=segment_key(self.position)):
             if key != segment_key(self.position + SEGMENT):
                 return
-            for line in self.store.read(key).splitlines():
+            try:
+                lines = self.store.read(key).splitlines()
+            except MissingObject:  # deleted: a listing may still name it
+                return
+            for line in lines:
                 yield self._take(line)
 
     def _goes_on(self) -> bool:

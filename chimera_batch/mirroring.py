@@ -6,10 +6,14 @@ Only for stores that lie elsewhere; a store in a folder of this machine is gone 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chimera_batch import wire
+from chimera_batch.errors import MissingObject
 from chimera_batch.spooling import whole_until
 from chimera_batch.stores.base import Store
 
@@ -43,18 +47,32 @@ class Mirror:
             pieces = iter(lambda: spool.read(min(_PIECE, end - spool.tell())), b"")
             packed = Path(folder) / "part.jsonl.zst"
             wire.compress(pieces, packed)
-            self._store.create_file(f"{self._prefix}/{self._parts:06d}.jsonl.zst", packed)
+            self._store.create_file(_key(self._prefix, self._parts), packed)
         self._parts, self._copied = self._parts + 1, self._copied + left
 
 
 def restore(store: Store, prefix: str, path: Path) -> bool:
-    """Write what was copied to ``path``, which may hold nothing yet; False where nothing was."""
-    keys = sorted(store.list(f"{prefix}/"))
-    if not keys:
+    """Write what was copied to ``path``, which may hold nothing yet; False where nothing was.
+
+    Parts are asked for by their numbers: a listing may leave one out, and what is behind a gap is no beginning.
+    """
+    parts = _parts(store, prefix)
+    first = next(parts, None)
+    if first is None:
         return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.open("wb") as file:
-        for key in keys:
-            for chunk in wire.read_chunks(store.fetch(key)):
+        for part in chain([first], parts):
+            for chunk in wire.read_chunks(part):
                 file.write(chunk)
     return True
+
+
+def _key(prefix: str, number: int) -> str:
+    return f"{prefix}/{number:06d}.jsonl.zst"
+
+
+def _parts(store: Store, prefix: str) -> Iterator[Path]:
+    with suppress(MissingObject):
+        for number in count():
+            yield store.fetch(_key(prefix, number))

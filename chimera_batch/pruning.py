@@ -5,8 +5,9 @@ A run never deletes anything. This does, on a person's word, and only while noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ import orjson
 
 from chimera_batch import settings
 from chimera_batch.context import Context
-from chimera_batch.errors import NotFinished
+from chimera_batch.errors import MissingObject, NotFinished
 from chimera_batch.facts import Facts, Shard
 
 Kind = Literal["unnamed", "superseded", "requests", "raw", "quarantine"]
@@ -48,7 +49,16 @@ def find(ctx: Context, also: AbstractSet[str] = frozenset()) -> list[Found]:
     for key, kind in judged(ctx.facts, (key for folder in _FOLDERS for key in ctx.store.list(folder))):
         if kind in kinds:
             kinds[kind].append(key)
-    return [Found(kind, tuple(keys), sum(map(ctx.store.size, keys))) for kind, keys in kinds.items()]
+    return [_found(ctx, kind, keys) for kind, keys in kinds.items()]
+
+
+def _found(ctx: Context, kind: Kind, keys: Sequence[str]) -> Found:
+    """What of it is still there: a listing may name for a while what was deleted."""
+    sizes = {}
+    for key in keys:
+        with suppress(MissingObject):
+            sizes[key] = ctx.store.size(key)
+    return Found(kind, tuple(sizes), sum(sizes.values()))
 
 
 def judged(facts: Facts, keys: Iterator[str]) -> Iterator[tuple[str, Kind]]:

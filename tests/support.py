@@ -69,6 +69,25 @@ class MemoryStore:
             self.objects.pop(key, None)
 
 
+class Lagging:
+    """A store whose listings still name what was deleted."""
+
+    def __init__(self, store: Any) -> None:
+        self._store, self._deleted = store, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        late = {key for key in self._deleted if key.startswith(prefix) and key > after}
+        return iter(sorted(late.union(self._store.list(prefix, after))))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        gone = list(keys)
+        self._deleted |= {key for key in gone if self._store.exists(key)}
+        self._store.delete(gone)
+
+
 class Flaky:
     """A store whose ``create`` fails once, at its ``at``-th call; ``after``: once the object is there already."""
 

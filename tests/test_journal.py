@@ -9,7 +9,7 @@ import pytest
 
 from chimera_batch.errors import InputError, NotFinished, StoreConflict
 from chimera_batch.journal import FORMAT, FORMAT_KEY, SEGMENT, Journal, event_key, segment_key
-from tests.support import Clock, Flaky, MemoryStore
+from tests.support import Clock, Flaky, Lagging, MemoryStore
 
 
 def journal(store: Any, owner: str = "me") -> Journal:
@@ -122,6 +122,16 @@ def test_a_missing_segment_is_read_event_by_event() -> None:
     before = store.reads
     read(store)
     assert store.reads - before <= 2 * SEGMENT + 1 + 1 + 1  # the third segment is still one read
+
+
+@pytest.mark.parametrize("deleted", [(1,), (2,), (1, 2, 3)])
+def test_a_deleted_segment_that_is_still_listed_is_read_event_by_event(deleted: tuple[int, ...]) -> None:
+    store = MemoryStore()
+    filled(store, 3 * SEGMENT + 1)
+    whole, lagging = read(store), Lagging(store)
+    lagging.delete([segment_key(number * SEGMENT) for number in deleted])
+    assert len(list(lagging.list("segments/"))) == 3
+    assert read(lagging) == whole
 
 
 def test_a_long_reader_takes_segments_too() -> None:

@@ -246,6 +246,22 @@ def test_a_long_spool_is_copied_in_parts(tmp_path: Path, store: Store, monkeypat
     assert (tmp_path / "back").read_bytes() == path.read_bytes()
 
 
+def test_a_part_that_is_not_listed_yet_is_read_all_the_same(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the lines beside the gap would run into one another."""
+    monkeypatch.setattr("chimera_batch.mirroring._PART", 1003)  # parts end in the middle of a line
+    path, prefix = tmp_path / "s.jsonl", "spools/r/s"
+    path.write_bytes(b"".join(b"%04d\n" % number for number in range(1000)))
+    Mirror(store, prefix, path).copy()
+    monkeypatch.setattr(store, "list", lambda *_: iter([f"{prefix}/{n:06d}.jsonl.zst" for n in (0, 2, 4)]))
+    assert mirroring.restore(store, prefix, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == path.read_bytes()
+    store.delete([f"{prefix}/000002.jsonl.zst"])
+    assert mirroring.restore(store, prefix, tmp_path / "less")
+    assert (tmp_path / "less").read_bytes() == path.read_bytes()[:2006], "what lies behind a gap is no beginning"
+
+
 def test_only_a_store_that_outlives_the_machine(store: Store) -> None:
     assert not mirroring.elsewhere(store)
     assert mirroring.elsewhere(type("There", (), {"url": "s3://bucket/prefix"})())

@@ -13,7 +13,7 @@ from chimera_batch.errors import NotFinished
 from chimera_batch.pruning import Kind
 from tests.cli_kit import call
 from tests.cli_kit import project as cli_project
-from tests.support import ROWS, Bench, answered, bench, write_project
+from tests.support import ROWS, Bench, Lagging, answered, bench, write_project
 
 BACK = frozenset(pruning.ON_REQUEST)
 
@@ -49,6 +49,15 @@ def test_what_a_crash_or_a_lost_race_left_is_named_by_no_event(one: Bench) -> No
     (unnamed, superseded) = pruning.find(one.ctx)
     assert (list(unnamed.keys), unnamed.bytes) == (left, 20)
     assert not superseded.keys
+
+
+def test_what_is_gone_and_still_listed_is_not_offered_again(one: Bench) -> None:
+    key = "schemas/0123456789abcdef.json"
+    one.ctx.store.create(key, b"12345")
+    again = bench(one.ctx.project, host=one.host, store=Lagging(one.ctx.store))
+    pruning.delete(again.ctx, pruning.find(again.ctx))
+    assert key in list(again.ctx.store.list("schemas/")), "the listing lags"
+    assert [(found.keys, found.bytes) for found in pruning.find(again.ctx)] == [((), 0), ((), 0)]
 
 
 def test_newer_questions_and_tables_replace_older_ones(one: Bench, tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ class Store(Protocol):
         """Keys that start with ``prefix`` and sort after ``after``, in order of their characters (ASCII).
 
         ``prefix`` may end in mid-segment; ``""`` is everything. ``after`` is a whole key or any text to compare with,
-        and what sorts before it is skipped cheaply. What is created meanwhile may or may not be seen.
+        and what sorts before it is skipped cheaply. What is created meanwhile may or may not be seen, and a key may be
+        given for a while although it was deleted: whoever reads what was listed has to expect MissingObject.
         """
         ...
 
