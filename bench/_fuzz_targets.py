@@ -28,10 +28,13 @@ import orjson
 from bench._fuzz_seeds import IDS, LINES, NONCE, SCHEMA, custom_id, words
 from bench._fuzz_written import Manifests, Parameters, Queries, Templates
 from bench._fuzzing import Flaw, Target
-from chimera_batch import api, decoding, packing, prices, wire
-from chimera_batch.decoding import File, Sent, Tally
+from chimera_batch import api
+from chimera_batch.cost import prices
 from chimera_batch.errors import ChimeraError
 from chimera_batch.opening import Options
+from chimera_batch.requests import packing, wire
+from chimera_batch.results import decoding
+from chimera_batch.results.decoding import File, Sent, Tally
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from bench._fuzz_seeds import honest, words
 from bench._fuzzing import Flaw
-from chimera_batch import project
 from chimera_batch.errors import ChimeraError, InputError
-from chimera_batch.stage import Source
-from chimera_batch.template import parse
+from chimera_batch.pipeline import project
+from chimera_batch.pipeline.stage import Source
+from chimera_batch.requests.template import parse
 from chimera_batch.warehouse import Warehouse, open_query
 
 ROOT = Path(__file__).resolve().parent.parent

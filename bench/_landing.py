@@ -1,4 +1,4 @@
-"""Batches that have ended, ready to be landed by ``chimera_batch.polling`` without a network."""
+"""Batches that have ended, ready to be landed by ``chimera_batch.steps.polling`` without a network."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any, cast
 
 from bench import _results
 from bench._results import Made
-from chimera_batch import polling, prices, project
 from chimera_batch.context import Context
-from chimera_batch.facts import Attempt, Shard
-from chimera_batch.ledger import Ledger
+from chimera_batch.cost import prices
+from chimera_batch.history.facts import Attempt, Shard
+from chimera_batch.history.ledger import Ledger
+from chimera_batch.pipeline import project
 from chimera_batch.providers import openai_shapes
 from chimera_batch.providers.base import Profile, Provider
 from chimera_batch.records import BatchState, Reply
-from chimera_batch.standing import MEMBER_COLUMNS
+from chimera_batch.steps import polling
+from chimera_batch.steps.standing import MEMBER_COLUMNS
 from chimera_batch.stores import open_store
 from chimera_batch.warehouse.connection import Inline
 

@@ -25,10 +25,10 @@ import duckdb
 import yaml
 
 from bench._splicing import POOL, SpliceHost, pool
-from chimera_batch import checking, piloting
 from chimera_batch.context import Context, Timing
 from chimera_batch.opening import Options, open_run
 from chimera_batch.providers.base import Provider
+from chimera_batch.verbs import checking, piloting
 
 HERE = Path(__file__).resolve().parent / "million"
 SPARE = 20_000  # rows of the file beyond those asked about, so that a store can be asked 100 more many times

@@ -1,7 +1,7 @@
 """What a pilot's interval is worth, simulated: ``python -m bench.coverage`` from the root of a checkout.
 
 Draws populations of output lengths from heavy-tailed distributions, takes a pilot from each, quotes the rest with
-``chimera_batch.sampling`` and looks whether the rest's true sum lies inside. Student's interval stands beside it as the
+``cost.sampling`` and looks whether the rest's true sum lies inside. Student's interval stands beside it as the
 baseline. Exits 1 if, after a pilot of 200, fewer than 93 % do, or if the median error of ``likely`` is above 8 %.
 Seeded (``--seed``, default 1), no network, about half a minute.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chimera_batch import sampling
+from chimera_batch.cost import sampling
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 PILOTS = (30, 100, 200)

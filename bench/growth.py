@@ -29,8 +29,9 @@ from pathlib import Path
 from bench._million import options
 from bench._splicing import SpliceHost
 from bench.package import USER, project
-from chimera_batch import polling, runner
+from chimera_batch import runner
 from chimera_batch.opening import open_run
+from chimera_batch.steps import polling
 
 LEAST, SLOPE_FROM, MOST = 10_000, 100_000, 10_000_000
 STEEPEST, MOST_MEMORY = 1.05, 1.10

@@ -37,14 +37,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chimera_batch import settings
-from chimera_batch.crew import Crew
+from chimera_batch.calls.crew import Crew
+from chimera_batch.calls.spooling import Spool
 from chimera_batch.engines import serve
 from chimera_batch.engines.base import Server
 from chimera_batch.engines.vllm import installed
 from chimera_batch.errors import EngineFailed
 from chimera_batch.providers.local import LocalProvider
 from chimera_batch.providers.profiles import builtin
-from chimera_batch.spooling import Spool
 
 LEAST = 0.97
 Ask = Callable[[bytes], int]

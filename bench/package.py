@@ -36,9 +36,10 @@ import orjson
 import yaml
 
 from bench._million import options, passages
-from chimera_batch import drawing, planning, preparing, runner, standing
+from chimera_batch import runner
 from chimera_batch.opening import open_run
-from chimera_batch.stepping import Step
+from chimera_batch.steps import drawing, planning, preparing, standing
+from chimera_batch.steps.stepping import Step
 
 SYSTEM = (
     "You judge one passage of a text book. Say first whether it can be understood without the pages around it, then"

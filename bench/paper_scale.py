@@ -22,9 +22,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import api, statusing
+from chimera_batch import api
 from chimera_batch.opening import Options
 from chimera_batch.rehearsal.bill import double_payments
+from chimera_batch.verbs import statusing
 
 MANIFEST = Path(__file__).resolve().parent.parent / "manifests" / "chimera.yaml"
 MOST_SECONDS = 600

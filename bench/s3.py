@@ -38,7 +38,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from bench._s3_ways import BUCKET, Act, Bench, upload_all
-from chimera_batch import wire
+from chimera_batch.requests import wire
 from tests.servers import Server, moto_server, seaweed_server, weed_program
 
 LEAST = 0.8  # of the best plain way

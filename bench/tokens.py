@@ -1,7 +1,7 @@
 """Tokens counted, timed and checked: ``python -m bench.tokens`` from the root of a checkout.
 
 Builds a corpus (code, LaTeX, Chinese, emoji, control characters, JSON; the same wherever the Python is the same),
-counts it as ``render`` does, one text of about 4 KB after the other through ``chimera_batch.tokens``, and beside it
+counts it as ``render`` does, one text of about 4 KB after the other through ``cost.tokens``, and beside it
 with tiktoken, OpenAI's own tokenizer, in the same run: on one core by its CPU time, so that other work on the machine
 does not count, and on two threads by the clock, which shows whether a second core helps. Every count must be
 tiktoken's. Exits 1 on a difference, or if neither reaches 50 MB/s on all of it. No network. Without tiktoken and
@@ -30,7 +30,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from unittest import mock
 
-from chimera_batch import tokens
+from chimera_batch.cost import tokens
 
 LEAST = 50.0  # MB/s
 MODEL = "gpt-6-luna"

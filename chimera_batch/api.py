@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from chimera_batch.context import Context
     from chimera_batch.exporting.wish import Wish
-    from chimera_batch.quoted import Entries
     from chimera_batch.report.wish import Wish as ReportWish
+    from chimera_batch.verbs.quoted import Entries
     from chimera_batch.warehouse import Query
 
 Manifest = Path | str
@@ -34,7 +34,7 @@ DEFAULTS = Options()
 
 def check(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
     """Everything that can be known without spending. Raises InputError at the first flaw."""
-    from chimera_batch import checking  # noqa: PLC0415 - duckdb only where it is used
+    from chimera_batch.verbs import checking  # noqa: PLC0415 - duckdb only where it is used
 
     with open_run(manifest, options) as ctx:
         return checking.check(ctx)
@@ -42,7 +42,7 @@ def check(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
 
 def plan(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
     """What the run would still cost: the document of ``estimate --json``. Sends and writes nothing."""
-    from chimera_batch import quoting  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import quoting  # noqa: PLC0415 - see check
 
     with open_run(manifest, options) as ctx:
         return quoting.quote(ctx)
@@ -65,7 +65,7 @@ def run(
     Raises NotFinished, OverBudget or NeedsDecision, each carrying the status as ``document``, when the run stops short;
     with ``detach``, NotFinished at once where another command is at work on the manifest on this machine.
     """
-    from chimera_batch import checking, notifying, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import checking, notifying, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
 
     turn = turns.at_work(manifest, options.store, rehearse=options.rehearse, gives_way=detach)
     with turn, open_run(manifest, options, write=True) as opened:
@@ -89,7 +89,7 @@ def _agree(ctx: Context, confirm: Confirm | None = None, until: str | None = Non
 
     Raises NeedsDecision for a no, InputError for a missing key.
     """
-    from chimera_batch import budgeting, piloting, quoted, quoting  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import budgeting, piloting, quoted, quoting  # noqa: PLC0415 - see check
 
     missing, found = missing_keys(ctx), None
     if confirm is not None and not ctx.rehearse:
@@ -116,7 +116,7 @@ def pilot(
 
     Its answers count. Returns the document of ``pilot --json``; raises like ``run``, and InputError below 30 requests.
     """
-    from chimera_batch import budgeting, checking, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import budgeting, checking, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as opened:
         checking.check_files(opened)
@@ -142,7 +142,7 @@ def advance(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
 
 def status(manifest: Manifest, options: Options = DEFAULTS) -> dict[str, Any]:
     """Where every request stands and what it cost. Reads the store alone."""
-    from chimera_batch import statusing  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import statusing  # noqa: PLC0415 - see check
 
     with open_run(manifest, options) as ctx:
         return statusing.status(ctx)
@@ -155,7 +155,7 @@ def query(manifest: Manifest, options: Options = DEFAULTS, *, unsafe: bool = Fal
     ``tables.query`` streams rows, writes files and makes Arrow tables, pandas and Polars frames; ``tables.relation`` is
     DuckDB's own relation, to be built upon inside the ``with``.
     """
-    from chimera_batch import shelves  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import shelves  # noqa: PLC0415 - see check
 
     with open_run(manifest, options) as ctx, shelves.shelves(ctx, unsafe=unsafe) as open_query:
         yield open_query
@@ -173,7 +173,7 @@ def fetch(manifest: Manifest, sql: str, options: Options = DEFAULTS) -> pyarrow.
 
 def named_query(manifest: Manifest, name: str, options: Options = DEFAULTS) -> Any:
     """The SQL file behind ``@name``."""
-    from chimera_batch import shelves  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import shelves  # noqa: PLC0415 - see check
 
     with open_run(manifest, options) as ctx:
         return shelves.named_query(ctx, name)
@@ -197,7 +197,7 @@ def report(manifest: Manifest, wish: ReportWish, options: Options = DEFAULTS) ->
 
 def trace(manifest: Manifest, key: str, options: Options = DEFAULTS) -> dict[str, Any]:
     """A row back to every request, batch, raw line and cent behind it."""
-    from chimera_batch import tracing  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import tracing  # noqa: PLC0415 - see check
 
     with open_run(manifest, options) as ctx:
         return tracing.trace(ctx, key)
@@ -205,7 +205,7 @@ def trace(manifest: Manifest, key: str, options: Options = DEFAULTS) -> dict[str
 
 def cancel(manifest: Manifest, shard: str | None = None, options: Options = DEFAULTS) -> list[str]:
     """Ask the providers to stop; what was finished is still collected and billed."""
-    from chimera_batch import deciding  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import deciding  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
         return deciding.cancel(ctx, shard)
@@ -213,7 +213,7 @@ def cancel(manifest: Manifest, shard: str | None = None, options: Options = DEFA
 
 def retry(manifest: Manifest, stage: str | None = None, options: Options = DEFAULTS) -> list[str]:
     """Let the next run ask again what was given up."""
-    from chimera_batch import deciding  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import deciding  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
         return deciding.retry(ctx, stage)
@@ -221,7 +221,7 @@ def retry(manifest: Manifest, stage: str | None = None, options: Options = DEFAU
 
 def adopt(manifest: Manifest, shard: str, batch: str, options: Options = DEFAULTS) -> None:
     """Say that a batch at the provider is this shard's attempt."""
-    from chimera_batch import deciding  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import deciding  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
         deciding.adopt(ctx, shard, batch)
@@ -229,7 +229,7 @@ def adopt(manifest: Manifest, shard: str, batch: str, options: Options = DEFAULT
 
 def resend(manifest: Manifest, shard: str, options: Options = DEFAULTS) -> None:
     """Say that no batch was made for this shard's attempt: the next run sends it again."""
-    from chimera_batch import deciding  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import deciding  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as ctx:
         deciding.resend(ctx, shard)
@@ -242,7 +242,7 @@ def prune(
 
     ``also``: of ``pruning.ON_REQUEST``. Raises NotFinished where something is under way and ``delete`` was said.
     """
-    from chimera_batch import pruning  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import pruning  # noqa: PLC0415 - see check
 
     with open_run(manifest, options) as ctx:
         found = pruning.find(ctx, also)
@@ -257,7 +257,7 @@ def prune(
 
 def last_run(options: Options = DEFAULTS) -> tuple[str, bool]:
     """(manifest path, was it a rehearsal) of the run that this folder's store saw last. Raises InputError if none."""
-    from chimera_batch.ledger import Ledger  # noqa: PLC0415 - see check
+    from chimera_batch.history.ledger import Ledger  # noqa: PLC0415 - see check
 
     found = []
     for rehearse in (False, True):

@@ -18,18 +18,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from chimera_batch.cost.prices import Price, PriceBook, from_row
+from chimera_batch.cost.sampling import LEAST
 from chimera_batch.doing import Watcher, nobody
-from chimera_batch.drawn import Drawings
 from chimera_batch.errors import InputError
-from chimera_batch.facts import Attempt, Facts, Shard
-from chimera_batch.fallback import present
-from chimera_batch.ledger import Ledger
-from chimera_batch.prices import Price, PriceBook, from_row
-from chimera_batch.project import Project, Source, Stage, shipped_root
+from chimera_batch.history.facts import Attempt, Facts, Shard
+from chimera_batch.history.ledger import Ledger
+from chimera_batch.pipeline.project import Project, Source, Stage, shipped_root
 from chimera_batch.providers.base import Profile, Provider
 from chimera_batch.records import Call
-from chimera_batch.routing import Ranked
-from chimera_batch.sampling import LEAST
+from chimera_batch.requests.drawn import Drawings
+from chimera_batch.rules.fallback import present
+from chimera_batch.rules.routing import Ranked
 from chimera_batch.stores.base import Store
 
 if TYPE_CHECKING:

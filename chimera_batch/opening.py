@@ -18,22 +18,24 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from chimera_batch import outside, routing, settings
-from chimera_batch import prices as price_tables
-from chimera_batch import project as projects
+from chimera_batch import settings
 from chimera_batch.context import REHEARSAL, Context, Pilot, Timing, prices_of
+from chimera_batch.cost import prices as price_tables
+from chimera_batch.cost.prices import Price, PriceBook
 from chimera_batch.doing import Watcher, nobody
-from chimera_batch.drawn import Drawings, sweep
 from chimera_batch.errors import InputError
-from chimera_batch.facts import Facts
-from chimera_batch.ledger import Ledger
-from chimera_batch.prices import Price, PriceBook
-from chimera_batch.project import Project, Stage
+from chimera_batch.history.facts import Facts
+from chimera_batch.history.ledger import Ledger
+from chimera_batch.pipeline import outside
+from chimera_batch.pipeline import project as projects
+from chimera_batch.pipeline.project import Project, Stage
 from chimera_batch.providers import make, missing_access
 from chimera_batch.providers.base import Profile, Provider
 from chimera_batch.providers.profiles import rehearsed
 from chimera_batch.records import Call
-from chimera_batch.routing import Ranked
+from chimera_batch.requests.drawn import Drawings, sweep
+from chimera_batch.rules import routing
+from chimera_batch.rules.routing import Ranked
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 

@@ -11,17 +11,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from chimera_batch import asking, joining, planning, polling, recalling, standing, switching, underway, waves
+from chimera_batch.calls import asking
 from chimera_batch.context import Context
-from chimera_batch.counts import Standing, last_asked
 from chimera_batch.doing import Doing
 from chimera_batch.errors import NotFinished, ProviderDown, StoreDown
-from chimera_batch.facts import Attempt, Shard
-from chimera_batch.joining import Made
-from chimera_batch.project import Stage
-from chimera_batch.shortfall import Over
-from chimera_batch.stepping import Round, Step, inputs_of
-from chimera_batch.submitting import Sender, check_breaker
+from chimera_batch.history.counts import Standing, last_asked
+from chimera_batch.history.facts import Attempt, Shard
+from chimera_batch.pipeline.project import Stage
+from chimera_batch.rules.shortfall import Over
+from chimera_batch.steps import joining, planning, polling, recalling, standing, switching, underway, waves
+from chimera_batch.steps.joining import Made
+from chimera_batch.steps.stepping import Round, Step, inputs_of
+from chimera_batch.steps.submitting import Sender, check_breaker
 
 _STORE_DOWN = 6 * 3600.0  # seconds for which a store that does not answer is waited for while providers work
 _PACK_TRIES = 50  # how often another runner may pack first before we call it a bug

@@ -21,11 +21,13 @@ from typing import Any
 
 import click
 
-from chimera_batch import api, columns, joining, shelves
-from chimera_batch import prices as books
+from chimera_batch import api
 from chimera_batch.cli import cli
 from chimera_batch.cli.said import global_options
-from chimera_batch.project import load
+from chimera_batch.cost import prices as books
+from chimera_batch.pipeline.project import load
+from chimera_batch.steps import columns, joining
+from chimera_batch.verbs import shelves
 from chimera_batch.warehouse import header
 from scripts.manifest_page import manifest
 from scripts.markdown import COMMAND, code, page, table

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chimera_batch.schema import manifest_schema
+from chimera_batch.pipeline.schema import manifest_schema
 from scripts.markdown import code, page, table
 
 _STAGES = ("AskStage", "SqlStage", "FileStage", "FromStage")

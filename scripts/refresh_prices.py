@@ -1,4 +1,4 @@
-"""Refresh chimera_batch/prices.toml from the data inside the genai-prices package; a person reviews the difference.
+"""Refresh cost/prices.toml from the data inside the genai-prices package; a person reviews the difference.
 
 For developers, not installed with the package and not run by anything:
 
@@ -27,7 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PRICES = Path(__file__).resolve().parent.parent / "chimera_batch" / "prices.toml"
+PRICES = Path(__file__).resolve().parent.parent / "chimera_batch" / "cost" / "prices.toml"
 SOURCE = "genai-prices"
 
 FIELDS = {

@@ -27,11 +27,11 @@ from typing import Any
 import click
 import pytest
 
-from chimera_batch import manifest as manifests
 from chimera_batch.cli import cli
 from chimera_batch.cli.said import Said
+from chimera_batch.pipeline import manifest as manifests
+from chimera_batch.pipeline.yamldoc import parse
 from chimera_batch.providers import profiles
-from chimera_batch.yamldoc import parse
 from tests.cli_kit import call
 from tests.conftest import ROOT
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chimera_batch.facts import Attempt, Shard, Switched
-from chimera_batch.project import Project
+from chimera_batch.history.facts import Attempt, Shard, Switched
+from chimera_batch.pipeline.project import Project
 from chimera_batch.providers.profiles import builtin
 from chimera_batch.stores import open_store
 from tests.support import Answer, Bench, FakeHost, answered, bench, write_project

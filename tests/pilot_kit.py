@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import prices
+from chimera_batch.cost import prices
 from chimera_batch.records import Intent, Usage
 from tests.support import PRICE, PROMPT, SCHEMA, Bench, Clock, FakeHost, answered, bench, write_project
 

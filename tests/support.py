@@ -12,19 +12,22 @@ from typing import Any
 
 import orjson
 
-from chimera_batch import drawing, planning, prices, project, runner, settings
+from chimera_batch import runner, settings
 from chimera_batch.context import Context, Timing, realm_of
-from chimera_batch.counts import Standing
+from chimera_batch.cost import prices
 from chimera_batch.errors import MissingObject, ProviderRefused
-from chimera_batch.facts import Attempt, Shard
-from chimera_batch.ledger import Ledger
-from chimera_batch.project import Project
+from chimera_batch.history.counts import Standing
+from chimera_batch.history.facts import Attempt, Shard
+from chimera_batch.history.ledger import Ledger
+from chimera_batch.pipeline import project
+from chimera_batch.pipeline.project import Project
+from chimera_batch.pipeline.stage import Source, Stage
 from chimera_batch.providers import anthropic_shapes, openai_shapes
 from chimera_batch.providers.base import Profile
 from chimera_batch.records import BatchState, Intent, Problem, Reply, Usage
 from chimera_batch.runner import Progress
-from chimera_batch.stage import Source, Stage
-from chimera_batch.stepping import Step
+from chimera_batch.steps import drawing, planning
+from chimera_batch.steps.stepping import Step
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 

@@ -11,11 +11,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from chimera_batch import adding, drawing, runner, statusing, tracing
-from chimera_batch.drawn import Drawings
+from chimera_batch import runner
 from chimera_batch.errors import InputError
-from chimera_batch.facts import Asked
-from chimera_batch.stage import Source
+from chimera_batch.history.facts import Asked
+from chimera_batch.pipeline.stage import Source
+from chimera_batch.requests.drawn import Drawings
+from chimera_batch.steps import adding, drawing
+from chimera_batch.verbs import statusing, tracing
 from chimera_batch.warehouse import Warehouse, over
 from tests.support import Bench
 from tests.test_planning import drawn_rows, made, many, with_rows

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.admission import Caps, Room, Ruling, Wish, admit, fitting, largest, worth_sending
-from chimera_batch.facts import Facts, day_of
-from chimera_batch.folding import apply
+from chimera_batch.history.facts import Facts, day_of
+from chimera_batch.history.folding import apply
+from chimera_batch.rules.admission import Caps, Room, Ruling, Wish, admit, fitting, largest, worth_sending
 from tests.support import NOW, REALM, claimed, landing, packed
 
 NONE = Caps(None, None, None, None)

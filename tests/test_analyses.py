@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from chimera_batch import api
+from chimera_batch.cost.tokens import counter
 from chimera_batch.report.catalogue import SECTIONS
-from chimera_batch.tokens import counter
 from chimera_batch.warehouse import Warehouse
 from chimera_batch.warehouse.connection import Inline
 from tests.cli_kit import call

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch import fallback
 from chimera_batch.errors import ProviderDown
+from chimera_batch.rules import fallback
 from tests.support import Bench, answered, bench, write_project
 
 

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from chimera_batch import api, rehearsal
-from chimera_batch.columns import ANSWERS_OWN
 from chimera_batch.context import Timing
 from chimera_batch.errors import ChimeraError, InputError
 from chimera_batch.opening import Options
+from chimera_batch.steps.columns import ANSWERS_OWN
 
 MANIFEST = """\
 run: input

@@ -17,7 +17,7 @@ import pytest
 from bench import _field, field
 from bench._field import SCRIPTS, Cost, Failed, Host, Watched, host, make_job, measure
 from bench._field_turns import OURS, PLAIN, Field, Row, write_project
-from chimera_batch import project
+from chimera_batch.pipeline import project
 from tests.conftest import ROOT
 
 MB = 1_000_000

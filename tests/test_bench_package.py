@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from bench import package
-from chimera_batch.project import load
-from chimera_batch.render import Renderer
+from chimera_batch.pipeline.project import load
+from chimera_batch.requests.render import Renderer
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow

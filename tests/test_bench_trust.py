@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bench import _trust, trust
-from chimera_batch import project
+from chimera_batch.pipeline import project
 from chimera_batch.rehearsal.minds import DEFAULT_RATES
 from chimera_batch.rehearsal.minds.catalogue import families
 from tests.test_chimera_sql import Desk, Row, by

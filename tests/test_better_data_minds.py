@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chimera_batch.cost.tokens import counter
 from chimera_batch.functions.count_tokens import count_tokens
+from chimera_batch.pipeline.schemas import validator
 from chimera_batch.rehearsal import minds
 from chimera_batch.rehearsal.minds.articles import CLAIM
 from chimera_batch.rehearsal.talk import Ask
-from chimera_batch.schemas import validator
-from chimera_batch.tokens import counter
 from tests import benchmarks
 from tests.conftest import ROOT
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from chimera_batch.cost.tokens import counter
 from chimera_batch.rehearsal import minds
 from chimera_batch.rehearsal.minds.articles import CLAIM
 from chimera_batch.rehearsal.minds.catalogue import recognise
-from chimera_batch.tokens import counter
 from tests import benchmarks
 from tests.conftest import ROOT
 from tests.end_to_end import Provider, provider

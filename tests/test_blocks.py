@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import wire
-from chimera_batch.blocks import Blocks, BlockWriter, compressed
+from chimera_batch.requests import wire
+from chimera_batch.requests.blocks import Blocks, BlockWriter, compressed
 
 
 def line(place: int) -> bytes:

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import api, budgeting, project, runner, statusing, stopping, submitting
-from chimera_batch.admission import Ruling
+from chimera_batch import api, runner
 from chimera_batch.errors import NotFinished, OverBudget
 from chimera_batch.opening import Options, open_run
-from chimera_batch.shortfall import undone
+from chimera_batch.pipeline import project
+from chimera_batch.rules.admission import Ruling
+from chimera_batch.rules.shortfall import undone
+from chimera_batch.steps import submitting
 from chimera_batch.stores import open_store
+from chimera_batch.verbs import budgeting, statusing, stopping
 from tests.metered import QUIET, Meter
 from tests.support import FAR_OWNER, ROWS, Answer, Bench, Clock, answered, bench, write_project
 

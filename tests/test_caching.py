@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import api, caching, wire
+from chimera_batch import api
+from chimera_batch.cost import caching
+from chimera_batch.cost.money import Rates
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import InputError
-from chimera_batch.money import Rates
 from chimera_batch.opening import Options
 from chimera_batch.records import Caching, Call, Message, Usage
+from chimera_batch.requests import wire
 from tests.support import Batch, Bench, bench, write_project
 
 MESSAGES = ENDPOINTS["/v1/messages"]

@@ -15,7 +15,7 @@ from click.shell_completion import ShellComplete
 from chimera_batch.cli import cli
 from chimera_batch.cli.editors import SHELLS, VARIABLE
 from chimera_batch.cli.said import Said
-from chimera_batch.manifest import load
+from chimera_batch.pipeline.manifest import load
 from tests.cli_kit import call, project
 from tests.conftest import ROOT
 

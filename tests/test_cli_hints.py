@@ -19,7 +19,7 @@ import pytest
 from chimera_batch.cli import cli
 from chimera_batch.cli.hints import mended, next_lines
 from chimera_batch.cli.said import Said
-from chimera_batch.shortfall import Terms
+from chimera_batch.rules.shortfall import Terms
 from tests.cli_kit import status_document
 from tests.conftest import ROOT
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import runner, underway
+from chimera_batch import runner
 from chimera_batch.cli import bars
 from chimera_batch.cli.said import Said
 from chimera_batch.doing import Doing, nobody
+from chimera_batch.steps import underway
 from tests.support import Bench, answered, bench, write_project
 from tests.test_cli_terminal import on_terminal
 

@@ -17,7 +17,7 @@ from chimera_batch import api
 from chimera_batch.cli import query, showing
 from chimera_batch.errors import InputError
 from chimera_batch.opening import Options
-from chimera_batch.project import Source
+from chimera_batch.pipeline.project import Source
 from chimera_batch.warehouse import Query, open_query
 from tests.cli_kit import call
 

@@ -15,14 +15,14 @@ import duckdb
 import pytest
 import yaml
 
-from chimera_batch import project as projects
+from chimera_batch.cost.tokens import counter
 from chimera_batch.functions import FUNCTIONS
-from chimera_batch.project import Project, Source, Stage
+from chimera_batch.pipeline import project as projects
+from chimera_batch.pipeline.project import Project, Source, Stage
+from chimera_batch.pipeline.schemas import validator
 from chimera_batch.rehearsal import minds
 from chimera_batch.rehearsal.talk import Ask
-from chimera_batch.render import Renderer
-from chimera_batch.schemas import validator
-from chimera_batch.tokens import counter
+from chimera_batch.requests.render import Renderer
 from chimera_batch.warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parent.parent

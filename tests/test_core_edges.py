@@ -13,23 +13,27 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import decoding, fallback, prices, standing, wire
-from chimera_batch.admission import Caps, Ruling, Wish, admit
-from chimera_batch.blocks import BlockWriter
-from chimera_batch.cutting import LEAD, Elsewhere, cuts, cutter_of, portions
-from chimera_batch.decoding import File, Tally
+from chimera_batch.cost import prices
+from chimera_batch.cost.tally import Span
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.endpoints.texts import text_of
 from chimera_batch.errors import InputError
-from chimera_batch.facts import Asked, Ended
-from chimera_batch.ledger import Ledger
-from chimera_batch.packing import Limits
+from chimera_batch.history.facts import Asked, Ended
+from chimera_batch.history.ledger import Ledger
+from chimera_batch.pipeline.stage import Source
 from chimera_batch.providers import anthropic_shapes, bedrock_shapes, faults, openai_shapes
 from chimera_batch.providers.base import Engine
-from chimera_batch.stage import Source
-from chimera_batch.tally import Span
+from chimera_batch.requests import wire
+from chimera_batch.requests.blocks import BlockWriter
+from chimera_batch.requests.packing import Limits
+from chimera_batch.requests.wire import Piece
+from chimera_batch.results import decoding
+from chimera_batch.results.decoding import File, Tally
+from chimera_batch.rules import fallback
+from chimera_batch.rules.admission import Caps, Ruling, Wish, admit
+from chimera_batch.steps import standing
+from chimera_batch.steps.cutting import LEAD, Elsewhere, cuts, cutter_of, portions
 from chimera_batch.warehouse import Warehouse
-from chimera_batch.wire import Piece
 from tests.support import NOW, PRICE, REALM, Clock, MemoryStore, answered, bench, packed, write_project
 from tests.test_decoding import IDS, cid, sent
 from tests.test_packing import STAGE

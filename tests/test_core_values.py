@@ -13,22 +13,24 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import columns, decoding, pricerows, sampling
-from chimera_batch.counts import NOTHING, STATES, Standing, last_asked
-from chimera_batch.decoding import File, Tally
+from chimera_batch.cost import pricerows, sampling
+from chimera_batch.cost.machine_time import MachineTime
+from chimera_batch.cost.tally import Span, Work
 from chimera_batch.endpoints import ENDPOINTS, bodies, lint
 from chimera_batch.errors import InputError, ProviderRefused
-from chimera_batch.facts import Asked, Facts, Quoted
-from chimera_batch.machine_time import MachineTime
-from chimera_batch.packing import Cutter, Limits, plan
+from chimera_batch.history.counts import NOTHING, STATES, Standing, last_asked
+from chimera_batch.history.facts import Asked, Facts, Quoted
+from chimera_batch.pipeline.schemas import canonical, read_schema
+from chimera_batch.pipeline.stage import Source
 from chimera_batch.providers import anthropic_shapes, bedrock_shapes, faults, openai_shapes
 from chimera_batch.records import Problem
-from chimera_batch.schemas import canonical, read_schema
-from chimera_batch.shortfall import Shortfall, Undone
-from chimera_batch.stage import Source
-from chimera_batch.tally import Span, Work
+from chimera_batch.requests.packing import Cutter, Limits, plan
+from chimera_batch.requests.wire import Piece
+from chimera_batch.results import decoding
+from chimera_batch.results.decoding import File, Tally
+from chimera_batch.rules.shortfall import Shortfall, Undone
+from chimera_batch.steps import columns
 from chimera_batch.warehouse import Warehouse
-from chimera_batch.wire import Piece
 from tests.support import answered, failed
 from tests.test_decoding import IDS, cid, sent
 
@@ -88,7 +90,7 @@ def test_what_a_shard_holds_of_one_portion_counts_in_the_next() -> None:
 
 
 def rows_of(lines: list[bytes], ids: list[str]) -> list[dict[str, Any]]:
-    from chimera_batch.standing import LANDED_COLUMNS
+    from chimera_batch.steps.standing import LANDED_COLUMNS
 
     tally, to = Tally(keep_apart=lambda record: None), sent(ids)
     (batch,) = decoding.landed([File("raw/a", [Piece(1, 0, lines)])], openai_shapes.decode, to, None, tally)
@@ -361,7 +363,7 @@ def test_a_batchs_word_for_where_it_is(status: str, phase: str) -> None:
 
 def test_a_part_of_just_the_fewest_that_a_host_takes_is_sent() -> None:
     """Ten requests at a dollar each, a budget of five, a host that takes no batch of fewer than five."""
-    from chimera_batch.admission import Caps, Wish, largest
+    from chimera_batch.rules.admission import Caps, Wish, largest
     from tests.support import NOW, REALM
     from tests.test_core_edges import ledger_of_one_shard
 

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chimera_batch import decoding, prices
-from chimera_batch.decoding import File, Sent, Tally, judge_of
+from chimera_batch.cost import prices
 from chimera_batch.providers import openai_shapes
 from chimera_batch.records import OUTCOMES, Outcome, Problem, Reply, Usage
-from chimera_batch.standing import LANDED_COLUMNS
-from chimera_batch.wire import Piece
+from chimera_batch.requests.wire import Piece
+from chimera_batch.results import decoding
+from chimera_batch.results.decoding import File, Sent, Tally, judge_of
+from chimera_batch.steps.standing import LANDED_COLUMNS
 from tests.support import PRICE, SCHEMA, answered, failed
 
 NONCE = "0123abcd"

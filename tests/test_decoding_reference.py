@@ -16,11 +16,13 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import decoding, prices, wire
-from chimera_batch.decoding import File, Sent, Tally
+from chimera_batch.cost import prices
 from chimera_batch.providers import openai_shapes
 from chimera_batch.records import Outcome, Usage
-from chimera_batch.standing import LANDED_COLUMNS
+from chimera_batch.requests import wire
+from chimera_batch.results import decoding
+from chimera_batch.results.decoding import File, Sent, Tally
+from chimera_batch.steps.standing import LANDED_COLUMNS
 from tests.support import PRICE, SCHEMA, answered, failed
 
 NONCE = "0123abcd"

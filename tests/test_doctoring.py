@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import doctoring, rehearsal, tokens
+from chimera_batch import rehearsal
+from chimera_batch.cost import tokens
 from chimera_batch.errors import InputError
 from chimera_batch.opening import Options
 from chimera_batch.providers import profiles
+from chimera_batch.verbs import doctoring
 from tests.cli_kit import call, project
 from tests.conftest import ROOT
 from tests.engine_kit import make_fake

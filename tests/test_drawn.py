@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch import drawing, runner
-from chimera_batch.blocks import BlockWriter
-from chimera_batch.drawn import Drawings, Drawn, sweep
-from chimera_batch.stepping import Step
+from chimera_batch import runner
+from chimera_batch.requests.blocks import BlockWriter
+from chimera_batch.requests.drawn import Drawings, Drawn, sweep
+from chimera_batch.steps import drawing
+from chimera_batch.steps.stepping import Step
 from tests.support import Bench, bench, write_project
 
 

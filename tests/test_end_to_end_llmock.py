@@ -21,9 +21,10 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import api, statusing
+from chimera_batch import api
 from chimera_batch.context import Timing
 from chimera_batch.opening import Options
+from chimera_batch.verbs import statusing
 from tests.end_to_end import stage_of, write_pipeline
 
 pytestmark = pytest.mark.slow

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import api, statusing
+from chimera_batch import api
 from chimera_batch.errors import InputError, NeedsDecision
 from chimera_batch.opening import Options
+from chimera_batch.verbs import statusing
 from tests.end_to_end import Provider, Rehearsed, provider, shipped, stage_of, write_pipeline
 
 LOW, HIGH = 125, 250  # output ceilings of the stage `short`

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chimera_batch.cost.estimate import Money, Span, StageFacts, Tally, Terms, assumed, chain, document, table
+from chimera_batch.cost.prices import Price, load
 from chimera_batch.errors import InputError
-from chimera_batch.estimate import Money, Span, StageFacts, Tally, Terms, assumed, chain, document, table
-from chimera_batch.prices import Price, load
+from chimera_batch.pipeline.stage import Assume
 from chimera_batch.records import Usage
-from chimera_batch.stage import Assume
 
 TODAY = date(2026, 11, 21)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import outside
+from chimera_batch.pipeline import outside
 from chimera_batch.rehearsal import minds
 from chimera_batch.rehearsal.minds import trials
 from chimera_batch.rehearsal.talk import Ask

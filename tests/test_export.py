@@ -341,7 +341,7 @@ FROM dataset WHERE $split = 'train'
 
 def test_a_copy_of_our_sql_is_ours(tmp_path: Path) -> None:
     """``init`` copies it into every project; what a table lacks is still said in words."""
-    from chimera_batch.shipped import shipped_root
+    from chimera_batch.pipeline.shipped import shipped_root
 
     manifest = project(tmp_path, [row(0)])
     shutil.copytree(shipped_root() / "sql" / "exports", tmp_path / "sql" / "exports")
@@ -362,7 +362,7 @@ def test_a_run_that_has_not_begun(form: str, tmp_path: Path) -> None:
 
 
 def test_a_run_that_waits_for_a_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chimera_batch.facts import Facts
+    from chimera_batch.history.facts import Facts
 
     class Open:
         is_open = True

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chimera_batch.errors import StoreConflict
-from chimera_batch.facts import Asked, Attempt, Ended, Facts, Stand, Table
-from chimera_batch.folding import EVENT_TYPES, apply
-from chimera_batch.ledger import Ledger
+from chimera_batch.history.facts import Asked, Attempt, Ended, Facts, Stand, Table
+from chimera_batch.history.folding import EVENT_TYPES, apply
+from chimera_batch.history.ledger import Ledger
 from tests.support import NOW, REALM, Clock, MemoryStore, claimed, landing, packed
 
 AT = {"realm": REALM, "shard": "s", "attempt": 1}

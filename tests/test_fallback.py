@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import fallback
 from chimera_batch.errors import EngineWhy, InputError
-from chimera_batch.facts import Attempt, Facts, Shard, Switched
-from chimera_batch.fallback import Pace, fallen, late, later, name_of
-from chimera_batch.folding import apply
+from chimera_batch.history.facts import Attempt, Facts, Shard, Switched
+from chimera_batch.history.folding import apply
+from chimera_batch.pipeline.stage import Cause, Fallback, Stage
 from chimera_batch.records import Call
-from chimera_batch.stage import Cause, Fallback, Stage
+from chimera_batch.rules import fallback
+from chimera_batch.rules.fallback import Pace, fallen, late, later, name_of
 from tests import fallback_kit
 from tests.support import NOW, claimed, landing, packed, write_project
 

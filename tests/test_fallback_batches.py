@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import adding, prices, quoting, recalling, runner, statusing, switching, tracing
+from chimera_batch import runner
+from chimera_batch.cost import prices
 from chimera_batch.errors import ProviderDown
 from chimera_batch.records import Usage
+from chimera_batch.steps import adding, recalling, switching
+from chimera_batch.verbs import quoting, statusing, tracing
 from tests.fallback_kit import ALL, HERE, SAME, THERE, Two, project, rows_sql, some, two
 from tests.support import FAR_OWNER, answered
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch import asking, fallback, statusing
+from chimera_batch.calls import asking
 from chimera_batch.errors import EngineFailed, EngineWhy, ProviderDown
+from chimera_batch.rules import fallback
+from chimera_batch.verbs import statusing
 from tests.fallback_kit import ALL, HERE, THERE, Two, project, two
 from tests.support import answered
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import statusing
+from chimera_batch.verbs import statusing
 from tests.fallback_kit import HERE, SAME, THERE, Two, two
 from tests.support import answered, failed, write_project
 from tests.test_waves import FILES, WAVES

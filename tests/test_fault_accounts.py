@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from chimera_batch.facts import Attempt
+from chimera_batch.history.facts import Attempt
 from tests.faults.invariants import Account
 from tests.support import NOW, claimed
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import recalling
 from chimera_batch.errors import InputError, ProviderDown
+from chimera_batch.steps import recalling
 from tests.support import Bench, answered, bench, failed, write_project
 
 

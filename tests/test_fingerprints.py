@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from chimera_batch.fingerprints import digest, of_end, of_rendering, of_round, of_stage, of_wave
+from chimera_batch.pipeline.stage import Assume, Rounds, Rule, Source, Stage
 from chimera_batch.records import Call
-from chimera_batch.stage import Assume, Rounds, Rule, Source, Stage
+from chimera_batch.steps.fingerprints import digest, of_end, of_rendering, of_round, of_stage, of_wave
 
 CALL = Call("openai", "/v1/chat/completions", "tiny-1", 100)
 

@@ -11,13 +11,17 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import api, estimate, quoting, submitting, wire
-from chimera_batch.admission import Wish, admit
+from chimera_batch import api
+from chimera_batch.cost import estimate
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import InputError, ProviderDown
 from chimera_batch.opening import Options
 from chimera_batch.providers import openai_shapes, profiles
 from chimera_batch.records import batch_priced, synchronous
+from chimera_batch.requests import wire
+from chimera_batch.rules.admission import Wish, admit
+from chimera_batch.steps import submitting
+from chimera_batch.verbs import quoting
 from tests.support import NOW, PRICE, Bench, answered, bench, write_project
 
 FLEX = ", window: flex, assume: {input_tokens: 10, output_tokens: 3}"

@@ -16,18 +16,12 @@ from tests.conftest import ROOT
 FLOORS = {
     6: "cli __main__",
     5: "api",
-    4: "runner stepping drawing planning standing paying submitting preparing polling recovery asking collecting"
-    " landing joining columns waves context opening budgeting stopping fingerprints shortfall checking quoting quoted"
-    " measuring piloting keeping spending recalling remembering statusing shelves tracing deciding doctoring exporting"
-    " report rewards adding placing cutting leaving switching notifying pruning desks underway",
-    3: "ledger journal folding facts counts drawn admission retry routing pacing fallback",
-    2: "warehouse functions stores providers spooling render blocks template sandbox packing wire decoding tabling"
-    " reconciling estimate chain tally caching lengths sampling measured stagefacts waiting savings engines"
-    " machine_time crew mirroring turns",
-    1: "manifest entries shape shape_stage shape_values schema schema_hosts project outside stage schemas shipped"
-    " settings prices pricerows money metering tokens"
-    " endpoints plugins providers.base providers.profiles providers.engine_fields",
-    0: "records errors doing yamldoc digests",
+    4: "runner context opening steps calls.asking calls.desks verbs exporting report rewards",
+    3: "history rules cost.pacing requests.drawn",
+    2: "warehouse functions stores providers engines requests results cost calls turns",
+    1: "pipeline endpoints settings plugins cost.money cost.metering cost.pricerows cost.prices cost.tokens"
+    " providers.base providers.profiles providers.engine_fields",
+    0: "records errors doing digests pipeline.yamldoc",
 }
 """Names below chimera_batch; a dotted one stands on a floor of its own, apart from its package."""
 

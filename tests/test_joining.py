@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import joining
 from chimera_batch.errors import InputError
-from chimera_batch.stepping import Step
+from chimera_batch.steps import joining
+from chimera_batch.steps.stepping import Step
 from tests.support import SCHEMA, Bench, FakeHost, answered, bench, failed, write_project
 
 Line = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chimera_batch.errors import InputError, NotFinished, StoreConflict
-from chimera_batch.journal import FORMAT, FORMAT_KEY, SEGMENT, Journal, event_key, segment_key
+from chimera_batch.history.journal import FORMAT, FORMAT_KEY, SEGMENT, Journal, event_key, segment_key
 from tests.support import Clock, Flaky, Lagging, MemoryStore
 
 

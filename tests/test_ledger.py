@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch.admission import Caps, Wish, admit
 from chimera_batch.errors import InputError, NotFinished
-from chimera_batch.facts import Asked, Attempt, Facts, Shard, Table
-from chimera_batch.ledger import Ledger, money
+from chimera_batch.history.facts import Asked, Attempt, Facts, Shard, Table
+from chimera_batch.history.ledger import Ledger, money
 from chimera_batch.records import Usage
+from chimera_batch.rules.admission import Caps, Wish, admit
 from chimera_batch.stores import open_store
 from tests.support import NOW, REALM, Clock, Flaky, MemoryStore, claimed, landing, packed
 

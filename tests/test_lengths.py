@@ -14,12 +14,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from chimera_batch import polling, statusing
-from chimera_batch.fingerprints import of_stage
-from chimera_batch.lengths import ENOUGH, Lengths, Longer, fit, longer, pays
+from chimera_batch.cost.lengths import ENOUGH, Lengths, Longer, fit, longer, pays
+from chimera_batch.pipeline.stage import Rule
 from chimera_batch.records import Usage
-from chimera_batch.retry import Choice, History, choose
-from chimera_batch.stage import Rule
+from chimera_batch.rules.retry import Choice, History, choose
+from chimera_batch.steps import polling
+from chimera_batch.steps.fingerprints import of_stage
+from chimera_batch.verbs import statusing
 from tests.support import Bench, answered, bench, write_project
 
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import mirroring
-from chimera_batch.crew import Crew
-from chimera_batch.mirroring import Mirror
-from chimera_batch.spooling import Spool
+from chimera_batch.calls import mirroring
+from chimera_batch.calls.crew import Crew
+from chimera_batch.calls.mirroring import Mirror
+from chimera_batch.calls.spooling import Spool
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 
@@ -237,7 +237,7 @@ def test_a_copy_never_holds_half_a_line(
 
 
 def test_a_long_spool_is_copied_in_parts(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chimera_batch.mirroring._PART", 1000)
+    monkeypatch.setattr("chimera_batch.calls.mirroring._PART", 1000)
     path = tmp_path / "s.jsonl"
     path.write_bytes(b"".join(b"%04d\n" % number for number in range(1000)))
     Mirror(store, "spools/r/s", path).copy()
@@ -250,7 +250,7 @@ def test_a_part_that_is_not_listed_yet_is_read_all_the_same(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without it the lines beside the gap would run into one another."""
-    monkeypatch.setattr("chimera_batch.mirroring._PART", 1003)  # parts end in the middle of a line
+    monkeypatch.setattr("chimera_batch.calls.mirroring._PART", 1003)  # parts end in the middle of a line
     path, prefix = tmp_path / "s.jsonl", "spools/r/s"
     path.write_bytes(b"".join(b"%04d\n" % number for number in range(1000)))
     Mirror(store, prefix, path).copy()

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import asking, desks, mirroring, prices
+from chimera_batch.calls import asking, desks, mirroring
+from chimera_batch.cost import prices
 from chimera_batch.errors import EngineFailed, ProviderDown
 from chimera_batch.providers.base import Engine
 from tests.support import FAR_OWNER, Bench, answered, bench, write_project

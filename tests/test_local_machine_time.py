@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import decoding, prices
-from chimera_batch.decoding import File, Sent, Tally
-from chimera_batch.machine_time import MachineTime
-from chimera_batch.metering import Meter
+from chimera_batch.cost import prices
+from chimera_batch.cost.machine_time import MachineTime
+from chimera_batch.cost.metering import Meter
 from chimera_batch.providers import openai_shapes
-from chimera_batch.wire import Piece
+from chimera_batch.requests.wire import Piece
+from chimera_batch.results import decoding
+from chimera_batch.results.decoding import File, Sent, Tally
 from tests.support import answered, failed
 
 

@@ -11,7 +11,7 @@ import pytest
 from chimera_batch import settings
 from chimera_batch.context import realm_of
 from chimera_batch.errors import InputError
-from chimera_batch.project import load
+from chimera_batch.pipeline.project import load
 from chimera_batch.providers.base import Engine
 from chimera_batch.providers.profiles import builtin, with_overrides
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from chimera_batch.cost.machine_time import MachineTime
 from chimera_batch.errors import AccountRefused, EngineFailed, ProviderDown, ProviderRefused
-from chimera_batch.machine_time import MachineTime
 from chimera_batch.providers import make
 from chimera_batch.providers.local import LocalProvider
 from chimera_batch.providers.profiles import builtin, with_overrides

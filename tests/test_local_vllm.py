@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import wire
 from chimera_batch.engines import orphans, record
+from chimera_batch.requests import wire
 from chimera_batch.settings import boot
 from tests.engine_kit import tiny_model, vllm_python
 from tests.local_kit import PRICES, LocalRun

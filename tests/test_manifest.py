@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import manifest
 from chimera_batch.errors import InputError
-from chimera_batch.shape import Manifest
-from chimera_batch.shape_stage import AskStage, SqlStage
-from chimera_batch.yamldoc import parse
+from chimera_batch.pipeline import manifest
+from chimera_batch.pipeline.shape import Manifest
+from chimera_batch.pipeline.shape_stage import AskStage, SqlStage
+from chimera_batch.pipeline.yamldoc import parse
 from tests.conftest import SHARED
 
 SMALL = """\

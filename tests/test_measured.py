@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import measured, sampling
-from chimera_batch.chain import chain
-from chimera_batch.measured import Measured, Took
-from chimera_batch.prices import load
+from chimera_batch.cost import measured, sampling
+from chimera_batch.cost.chain import chain
+from chimera_batch.cost.measured import Measured, Took
+from chimera_batch.cost.prices import load
+from chimera_batch.cost.stagefacts import Drawn, StageFacts
+from chimera_batch.cost.tally import Span, Tally, Terms
+from chimera_batch.pipeline.stage import Assume
 from chimera_batch.records import Usage
-from chimera_batch.stage import Assume
-from chimera_batch.stagefacts import Drawn, StageFacts
-from chimera_batch.tally import Span, Tally, Terms
 
 PRICE = load(None, ["acme/m=2,10,1,5"]).price("acme", "m", date(2026, 11, 21))
 TERMS = Terms(PRICE, batch=True, output_tokens=9999)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import prices
-from chimera_batch.metering import Meter
-from chimera_batch.money import Price, Rates, Tier
+from chimera_batch.cost import prices
+from chimera_batch.cost.metering import Meter
+from chimera_batch.cost.money import Price, Rates, Tier
 from chimera_batch.records import Usage
 
 BOOK = prices.load(None, ["openai/tiny=2,8,1,4", "local/gpu=3.07/h@1234.5,77"])

@@ -11,9 +11,10 @@ import pytest
 from bench import _million
 from bench._million import Made, Shape
 from bench._splicing import RARE, SpliceHost
-from chimera_batch import api, statusing
+from chimera_batch import api
 from chimera_batch.providers import profiles
 from chimera_batch.records import BatchState, Intent
+from chimera_batch.verbs import statusing
 
 ANSWER = 120  # bytes
 

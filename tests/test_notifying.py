@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import notifying
 from chimera_batch.errors import (
     AccountRefused,
     ChimeraError,
@@ -29,6 +28,7 @@ from chimera_batch.errors import (
     OverBudget,
     ProviderDown,
 )
+from chimera_batch.verbs import notifying
 from tests.cli_kit import call
 from tests.cli_kit import project as cli_project
 from tests.support import Bench, bench, write_project

@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from chimera_batch import outside
 from chimera_batch.errors import InputError
+from chimera_batch.pipeline import outside
 from tests.cli_kit import call
 
 HEAD = "-- What the tests read.\n-- reads: given\n"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.facts import Attempt, Facts, Shard
-from chimera_batch.folding import apply
-from chimera_batch.pacing import Expected, Forecasts, forecast, promised_hours, typical_hours
+from chimera_batch.cost.pacing import Expected, Forecasts, forecast, promised_hours, typical_hours
+from chimera_batch.history.facts import Attempt, Facts, Shard
+from chimera_batch.history.folding import apply
 
 REALM = "openai@api"
 

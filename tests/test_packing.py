@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.cutting import Some, cuts, cutter_of
 from chimera_batch.errors import InputError
-from chimera_batch.packing import Cutter, Limits, Planned, plan
+from chimera_batch.requests.packing import Cutter, Limits, Planned, plan
+from chimera_batch.steps.cutting import Some, cuts, cutter_of
 
 Request = tuple[int, int]  # bytes, tokens
 

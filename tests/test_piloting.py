@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import budgeting, piloting, project, quoting, runner
+from chimera_batch import runner
 from chimera_batch.context import Pilot
 from chimera_batch.errors import InputError, NeedsDecision
+from chimera_batch.pipeline import project
+from chimera_batch.verbs import budgeting, piloting, quoting
 from tests.pilot_kit import HEAD, Answering, lognormal, many, piloted
 from tests.support import Bench
 

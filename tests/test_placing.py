@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import placing, runner
+from chimera_batch import runner
 from chimera_batch.context import engine_sql
-from chimera_batch.drawn import Drawings
 from chimera_batch.errors import ChimeraError
-from chimera_batch.stage import Source
+from chimera_batch.pipeline.stage import Source
+from chimera_batch.requests.drawn import Drawings
+from chimera_batch.steps import placing
 from chimera_batch.warehouse import Warehouse
 from tests.support import REALM, Bench, packed
 from tests.test_planning import made, many, with_rows
@@ -50,7 +51,7 @@ class Noted:
             return wanted
 
         monkeypatch.setattr(Warehouse, "write", writing)
-        monkeypatch.setattr("chimera_batch.standing.place", checking)
+        monkeypatch.setattr("chimera_batch.steps.standing.place", checking)
 
 
 def test_shards_that_are_added_are_added(one: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,16 +11,18 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import drawing, planning, runner, wire
-from chimera_batch.columns import ANSWERS_OWN
+from chimera_batch import runner
 from chimera_batch.context import engine_sql
 from chimera_batch.errors import InputError
-from chimera_batch.facts import Asked
-from chimera_batch.manifest import RESERVED
-from chimera_batch.render import Renderer
-from chimera_batch.shelves import _NEEDS, ENGINE_TABLES
-from chimera_batch.shipped import shipped_root
-from chimera_batch.stepping import OWN_VIEWS, Step
+from chimera_batch.history.facts import Asked
+from chimera_batch.pipeline.manifest import RESERVED
+from chimera_batch.pipeline.shipped import shipped_root
+from chimera_batch.requests import wire
+from chimera_batch.requests.render import Renderer
+from chimera_batch.steps import drawing, planning
+from chimera_batch.steps.columns import ANSWERS_OWN
+from chimera_batch.steps.stepping import OWN_VIEWS, Step
+from chimera_batch.verbs.shelves import _NEEDS, ENGINE_TABLES
 from tests.support import PROMPT, SCHEMA, Bench, FakeHost, answered, bench, write_project
 
 HEAD = "-- Rows.\n"

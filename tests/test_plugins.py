@@ -213,7 +213,7 @@ def test_no_package_takes_the_place_of_ours(site: Path, tmp_path: Path, monkeypa
 
 
 def test_doctor_names_what_is_not_used_and_what_is_broken(site: Path) -> None:
-    from chimera_batch import doctoring
+    from chimera_batch.verbs import doctoring
 
     found = {(one.name, one.state): one for one in doctoring._plugins()}
     assert found["plugin acme", "ok"].detail == "the provider acme of acme-batch 1.2"

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chimera_batch.cost.money import GpuTime, Tier, gpu_rates
+from chimera_batch.cost.prices import Price, Rates, from_row, load
 from chimera_batch.errors import InputError
-from chimera_batch.money import GpuTime, Tier, gpu_rates
-from chimera_batch.prices import Price, Rates, from_row, load
 from chimera_batch.records import Usage
 
 TODAY = date(2026, 11, 21)

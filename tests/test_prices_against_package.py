@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chimera_batch import prices
+from chimera_batch.cost import prices
+from chimera_batch.cost.money import Price
 from chimera_batch.errors import InputError
-from chimera_batch.money import Price
 from chimera_batch.records import Usage
 from scripts import refresh_prices
 

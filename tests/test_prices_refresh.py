@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chimera_batch import prices
+from chimera_batch.cost import prices
 from chimera_batch.records import Usage
 from scripts import refresh_prices
 from scripts.refresh_prices import UnpricedError, main, rate_lines, refreshed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch import prices
+from chimera_batch.cost import prices
 from tests.cli_kit import call
 
 OWN = """\

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import project, schemas, shipped
 from chimera_batch.errors import InputError
-from chimera_batch.project import Project, Rule, Source
+from chimera_batch.pipeline import project, schemas, shipped
+from chimera_batch.pipeline.project import Project, Rule, Source
 from tests.conftest import ROOT
 
 MANIFEST = """\
@@ -359,7 +359,7 @@ def test_the_checkout_ships_itself() -> None:
 def test_an_installed_package_ships_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site" / "chimera_batch"
     package.mkdir(parents=True)
-    monkeypatch.setattr(shipped, "__file__", str(package / "shipped.py"))
+    monkeypatch.setattr(shipped, "__file__", str(package / "pipeline" / "shipped.py"))
     with pytest.raises(InputError, match="are missing"):
         shipped.shipped_root()
     write(package / "shipped", {"sql/a.sql": "", "prompts/a.md": ""})

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch import pruning
 from chimera_batch.cli import prune
 from chimera_batch.errors import NotFinished
-from chimera_batch.pruning import Kind
+from chimera_batch.verbs import pruning
+from chimera_batch.verbs.pruning import Kind
 from tests.cli_kit import call
 from tests.cli_kit import project as cli_project
 from tests.support import ROWS, Bench, Lagging, answered, bench, write_project

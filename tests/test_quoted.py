@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import piloting, prices, quoted, quoting, runner, statusing
-from chimera_batch import project as projects
+from chimera_batch import runner
 from chimera_batch.context import Context, Pilot
+from chimera_batch.cost import prices
 from chimera_batch.errors import InputError, MissingObject
-from chimera_batch.facts import Quoted
+from chimera_batch.history.facts import Quoted
+from chimera_batch.pipeline import project as projects
 from chimera_batch.stores.base import Store
+from chimera_batch.verbs import piloting, quoted, quoting, statusing
 from tests.pilot_kit import lognormal, piloted
 from tests.support import Bench
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import adding, joining, quoting
-from chimera_batch.stage import Source
+from chimera_batch.pipeline.stage import Source
+from chimera_batch.steps import adding, joining
+from chimera_batch.verbs import quoting
 from tests.support import Bench
 from tests.test_planning import made, many, with_rows
 from tests.test_recalling import finish

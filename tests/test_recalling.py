@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import recalling, remembering, spending, statusing
 from chimera_batch.context import Context
-from chimera_batch.counts import last_asked
-from chimera_batch.facts import Asked, Attempt, Shard
-from chimera_batch.project import Stage
-from chimera_batch.stage import Rule
+from chimera_batch.history.counts import last_asked
+from chimera_batch.history.facts import Asked, Attempt, Shard
+from chimera_batch.pipeline.project import Stage
+from chimera_batch.pipeline.stage import Rule
+from chimera_batch.steps import recalling, remembering
+from chimera_batch.verbs import spending, statusing
 from chimera_batch.warehouse import Warehouse
 from tests.support import ROWS, Bench, answered, bench, failed, write_project
 from tests.test_standing import bad, busy, late, made, nothing, ok, refused, short

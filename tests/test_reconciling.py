@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.money import Price, Rates, Tier
-from chimera_batch.reconciling import Fear, Terms, Unbilled, plus, suspect, unbilled
+from chimera_batch.cost.money import Price, Rates, Tier
 from chimera_batch.records import Usage
+from chimera_batch.results.reconciling import Fear, Terms, Unbilled, plus, suspect, unbilled
 
 D = Decimal
 PLAIN = Rates(input=D(2), cached_input=D("0.5"), cache_write=D(2), cache_write_long=D(2), output=D(8))

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import recovery, submitting
 from chimera_batch.errors import (
     AccountRefused,
     MaybeCreated,
@@ -18,8 +17,9 @@ from chimera_batch.errors import (
     ProviderError,
     ProviderRefused,
 )
-from chimera_batch.facts import Attempt, Shard
+from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.records import Intent
+from chimera_batch.steps import recovery, submitting
 from tests.support import (
     FAR_OWNER,
     NOW,

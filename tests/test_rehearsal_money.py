@@ -17,7 +17,7 @@ import openai
 import pytest
 import yaml
 
-from chimera_batch import prices
+from chimera_batch.cost import prices
 from chimera_batch.endpoints import usage
 from chimera_batch.providers import openai_shapes
 from chimera_batch.records import Usage

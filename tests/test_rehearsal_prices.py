@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chimera_batch import prices
+from chimera_batch.cost import prices
 from chimera_batch.records import Usage
 from chimera_batch.rehearsal import tariff
 from chimera_batch.rehearsal.tariff import Charge, Tariff

@@ -49,7 +49,13 @@ def test_this_checkout_agrees_with_itself() -> None:
 
 def archives(root: Path, *, leave_out: str = "", put_in: str = "") -> tuple[Path, Path]:
     """A wheel and an sdist of a small project."""
-    for name in ("prompts/a.md", "sql/a.sql", "manifests/a.yaml", "chimera_batch/x.py", "chimera_batch/prices.toml"):
+    for name in (
+        "prompts/a.md",
+        "sql/a.sql",
+        "manifests/a.yaml",
+        "chimera_batch/x.py",
+        "chimera_batch/cost/prices.toml",
+    ):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("x", encoding="utf-8")
     shipped, package = release_check.wanted_files(root)
@@ -75,7 +81,7 @@ def test_whole_archives_are_fit(tmp_path: Path) -> None:
     ("leave_out", "put_in", "said"),
     [
         ("chimera_batch/shipped/sql/a.sql", "", "not inside: sql/a.sql"),
-        ("chimera_batch/prices.toml", "", "not inside: chimera_batch/prices.toml"),
+        ("chimera_batch/cost/prices.toml", "", "not inside: chimera_batch/cost/prices.toml"),
         ("sdist:prompts/a.md", "", r"not inside: prompts/a.md \(sdist\)"),
         ("", "tests/test_x.py", "inside: tests/test_x.py"),
         ("", "chimera_batch/__pycache__/x.pyc", "inside: chimera_batch/__pycache__/x.pyc"),

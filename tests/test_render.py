@@ -21,13 +21,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chimera_batch import tokens
+from chimera_batch.cost import tokens
+from chimera_batch.cost.tokens import counter
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import InputError
+from chimera_batch.pipeline.stage import Source
 from chimera_batch.records import Call, Message
-from chimera_batch.render import Rendered, Renderer, encode
-from chimera_batch.stage import Source
-from chimera_batch.tokens import counter
+from chimera_batch.requests.render import Rendered, Renderer, encode
 
 CHAT = Call("openai", "/v1/chat/completions", "gpt-6-luna", 16_000)
 RESPONSES = replace(CHAT, endpoint="/v1/responses", effort="high")
@@ -396,7 +396,10 @@ def test_encode(text: str) -> None:
 
 
 def test_importing_does_not_load_jinja() -> None:
-    code = "import sys, chimera_batch.render; sys.exit(any(m in sys.modules for m in ('jinja2', 'quicktok', 'numpy')))"
+    code = (
+        "import sys, chimera_batch.requests.render;"
+        "sys.exit(any(m in sys.modules for m in ('jinja2', 'quicktok', 'numpy')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

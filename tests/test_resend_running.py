@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chimera_batch import deciding
 from chimera_batch.errors import ProviderRefused
+from chimera_batch.verbs import deciding
 from tests.support import bench, write_project
 
 

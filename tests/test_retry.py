@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chimera_batch.pipeline.shape_stage import Retry
+from chimera_batch.pipeline.stage import Rule
 from chimera_batch.records import OUTCOMES, Outcome
-from chimera_batch.retry import Choice, History, choose
-from chimera_batch.shape_stage import Retry
-from chimera_batch.stage import Rule
+from chimera_batch.rules.retry import Choice, History, choose
 
 _SAID = Retry()
 RULES = {

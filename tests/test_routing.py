@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import api, opening, prices
-from chimera_batch import project as projects
+from chimera_batch import api, opening
+from chimera_batch.cost import prices
+from chimera_batch.cost.prices import Price
 from chimera_batch.errors import InputError
-from chimera_batch.facts import Facts, Table
-from chimera_batch.folding import apply
+from chimera_batch.history.facts import Facts, Table
+from chimera_batch.history.folding import apply
 from chimera_batch.opening import Options, missing_keys, open_run
-from chimera_batch.prices import Price
-from chimera_batch.project import Project
+from chimera_batch.pipeline import project as projects
+from chimera_batch.pipeline.project import Project
+from chimera_batch.pipeline.stage import Assume, Hint, Stage
 from chimera_batch.records import Call
-from chimera_batch.routing import Known, Ranked, begun, expected, first, rank
-from chimera_batch.stage import Assume, Hint, Stage
+from chimera_batch.rules.routing import Known, Ranked, begun, expected, first, rank
 from tests.support import NOW, Clock, FakeHost, answered, bench, claimed, packed, write_project
 
 A = Call("openai", "/v1/chat/completions", "gpt-6-luna", 1000)

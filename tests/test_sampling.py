@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import coverage
-from chimera_batch import sampling
-from chimera_batch.sampling import Sample
+from chimera_batch.cost import sampling
+from chimera_batch.cost.sampling import Sample
 
 LENGTHS = st.lists(st.floats(1, 1e6), min_size=2, max_size=300)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import sandbox
 from chimera_batch.errors import InputError
-from chimera_batch.stage import Source
-from chimera_batch.template import parse
+from chimera_batch.pipeline.stage import Source
+from chimera_batch.requests import sandbox
+from chimera_batch.requests.template import parse
 
 BIG = "x" * 1000
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import measured
-from chimera_batch.chain import chain
-from chimera_batch.measured import Took
-from chimera_batch.prices import load
+from chimera_batch.cost import measured
+from chimera_batch.cost.chain import chain
+from chimera_batch.cost.measured import Took
+from chimera_batch.cost.prices import load
+from chimera_batch.cost.savings import Saving, savings
+from chimera_batch.cost.stagefacts import StageFacts
+from chimera_batch.cost.tally import Tally, Terms
+from chimera_batch.pipeline.stage import Assume
 from chimera_batch.records import Usage
-from chimera_batch.savings import Saving, savings
-from chimera_batch.stage import Assume
-from chimera_batch.stagefacts import StageFacts
-from chimera_batch.tally import Tally, Terms
 
 PRICE = load(None, ["acme/m=2,10,1,5"]).price("acme", "m", date(2026, 11, 21))
 TERMS = Terms(PRICE, batch=True, output_tokens=200)  # a request of 1,000 tokens: 0.002 dollars, 0.004 at once

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from bench import _figures, _pipelines, savings
 from bench._figures import Figures
-from chimera_batch import api, project
+from chimera_batch import api
 from chimera_batch.opening import Options
+from chimera_batch.pipeline import project
 from chimera_batch.rehearsal.lengths import Lengths
 from tests.conftest import ROOT
 from tests.test_chimera_sql import Desk
@@ -118,7 +119,7 @@ def test_all_is_the_shipped_pipeline_with_nothing_but_savings_on_top() -> None:
 
 @pytest.mark.parametrize("name", _pipelines.names())
 def test_every_model_has_half_the_price_in_a_batch(name: str, tmp_path: Path) -> None:
-    from chimera_batch import prices
+    from chimera_batch.cost import prices
 
     loaded = project.load(_pipelines.write(name, tmp_path))
     book = prices.load(loaded.prices_path)

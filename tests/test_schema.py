@@ -12,14 +12,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
-from chimera_batch import manifest, shape, shape_stage
 from chimera_batch.errors import InputError
+from chimera_batch.pipeline import manifest, shape, shape_stage
+from chimera_batch.pipeline.schema import FILE, manifest_schema
+from chimera_batch.pipeline.schema_hosts import ENGINE, PROVIDER
+from chimera_batch.pipeline.shape_values import Strict
+from chimera_batch.pipeline.yamldoc import parse
 from chimera_batch.providers.base import Engine, Profile
 from chimera_batch.providers.profiles import builtin, with_overrides
-from chimera_batch.schema import FILE, manifest_schema
-from chimera_batch.schema_hosts import ENGINE, PROVIDER
-from chimera_batch.shape_values import Strict
-from chimera_batch.yamldoc import parse
 from tests.cli_kit import call
 from tests.conftest import ROOT
 from tests.test_manifest import PROBLEMS, SMALL, replaced

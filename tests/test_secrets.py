@@ -15,7 +15,7 @@ import duckdb
 import pytest
 import zstandard
 
-from chimera_batch import notifying
+from chimera_batch.verbs import notifying
 from tests.cli_kit import Called, call
 from tests.end_to_end import provider
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.admission import Limit, Room
-from chimera_batch.shortfall import Over, Shortfall, Terms, Undone, undone
+from chimera_batch.rules.admission import Limit, Room
+from chimera_batch.rules.shortfall import Over, Shortfall, Terms, Undone, undone
 
 NOW = 20_000 * 86400 + 19 * 3600.0  # 19:00 UTC
 NAMES: dict[Limit, str] = {"run": "budget", "stage": "cap of stage one", "day": "cap of the day"}

@@ -18,11 +18,11 @@ import jsonschema
 import pytest
 from pydantic import TypeAdapter
 
-from chimera_batch import project
 from chimera_batch.endpoints import ENDPOINTS
+from chimera_batch.pipeline import project
 from chimera_batch.providers import profiles
 from chimera_batch.records import Call, Intent, Message
-from chimera_batch.wire import nonced, read_lines
+from chimera_batch.requests.wire import nonced, read_lines
 from tests.conftest import ROOT, SHARED
 from tests.end_to_end import Rehearsed, provider, shipped
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import quoted, runner, shelves, spending, statusing
+from chimera_batch import runner
 from chimera_batch.records import Usage
+from chimera_batch.verbs import quoted, shelves, spending, statusing
 from tests.pilot_kit import Answering, lognormal, piloted
 from tests.support import Bench, answered, bench, failed, write_project
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.spooling import Spool
+from chimera_batch.calls.spooling import Spool
 
 IDS = st.lists(st.text("0123456789abcdef", min_size=32, max_size=32), max_size=12, unique=True)
 

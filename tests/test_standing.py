@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import standing, statusing
-from chimera_batch.counts import STATES, Standing, last_asked
 from chimera_batch.errors import ChimeraError, NeedsDecision
-from chimera_batch.project import Source
+from chimera_batch.history.counts import STATES, Standing, last_asked
+from chimera_batch.pipeline.project import Source
 from chimera_batch.records import Problem
+from chimera_batch.steps import standing
+from chimera_batch.verbs import statusing
 from tests.support import REALM, SCHEMA, Bench, answered, bench, failed, packed, write_project
 
 Line = dict[str, Any]

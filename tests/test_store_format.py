@@ -14,15 +14,18 @@ import duckdb
 import pytest
 import zstandard
 
-from chimera_batch import api, collecting, folding, journal, preparing, standing, switching, wire
+from chimera_batch import api
 from chimera_batch.errors import InputError, MissingObject, NotFinished, StoreConflict
-from chimera_batch.facts import Asked, Ended, Facts, Table
-from chimera_batch.journal import FORMAT, Journal, event_key, segment_key
-from chimera_batch.ledger import Ledger, doubt
+from chimera_batch.history import folding, journal
+from chimera_batch.history.facts import Asked, Ended, Facts, Table
+from chimera_batch.history.journal import FORMAT, Journal, event_key, segment_key
+from chimera_batch.history.ledger import Ledger, doubt
 from chimera_batch.opening import Options
+from chimera_batch.pipeline.stage import Stage
 from chimera_batch.providers import calling
 from chimera_batch.records import Call
-from chimera_batch.stage import Stage
+from chimera_batch.requests import wire
+from chimera_batch.steps import collecting, preparing, standing, switching
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 from tests.conftest import ROOT

@@ -11,14 +11,16 @@ from typing import Any
 import orjson
 import pytest
 
-from chimera_batch import asking, collecting, deciding, desks, recovery, statusing
+from chimera_batch.calls import asking, desks
+from chimera_batch.calls.spooling import Spool
 from chimera_batch.cli import showing, summary
 from chimera_batch.errors import AccountRefused, MaybeCreated, ProviderDown, ProviderError
-from chimera_batch.facts import Attempt
+from chimera_batch.history.facts import Attempt
 from chimera_batch.providers import calling
 from chimera_batch.providers.faults import Fault
 from chimera_batch.records import Usage
-from chimera_batch.spooling import Spool
+from chimera_batch.steps import collecting, recovery
+from chimera_batch.verbs import deciding, statusing
 from tests.support import FAR_OWNER, Bench, answered, bench, claimed, dead_owner, failed, succeeded, write_project
 
 D = Decimal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from chimera_batch.project import load
+from chimera_batch.pipeline.project import load
 from tests.conftest import ROOT
 from tests.taxonomy_kit import PAIRS, Taxonomy
 from tests.test_chimera_sql import TOPICS, named

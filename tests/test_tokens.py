@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch import tokens
+from chimera_batch.cost import tokens
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
@@ -178,7 +178,7 @@ def test_counters_are_shared() -> None:
 
 def test_importing_does_not_load_a_vocabulary() -> None:
     code = (
-        "import sys, chimera_batch.tokens as t; t.counter('gpt-6-luna');"
+        "import sys, chimera_batch.cost.tokens as t; t.counter('gpt-6-luna');"
         "sys.exit(any(m in sys.modules for m in ('quicktok', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

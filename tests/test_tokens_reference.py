@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import tokens as bench
-from chimera_batch import tokens
+from chimera_batch.cost import tokens
 
 MODELS = {"o200k_base": "gpt-6-luna", "cl100k_base": "text-embedding-3-small"}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chimera_batch.waiting import Waited, Waits
+from chimera_batch.cost.waiting import Waited, Waits
 
 DAY = (2.0, 24.0)  # hours of a turnaround: as batches took, as promised
 WAITED = st.builds(

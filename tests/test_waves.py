@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import checking, quoting, runner, statusing, waves
+from chimera_batch import runner
 from chimera_batch.errors import InputError
-from chimera_batch.project import Project
+from chimera_batch.pipeline.project import Project
 from chimera_batch.runner import Progress
+from chimera_batch.steps import waves
 from chimera_batch.stores import open_store
+from chimera_batch.verbs import checking, quoting, statusing
 from tests.conftest import ROOT
 from tests.support import Bench, FakeHost, answered, bench, failed, write_project
 
@@ -240,7 +242,7 @@ def test_nothing_is_done_again_once_there_are_enough(
 ) -> None:
     one = copied(calm, tmp_path)
     before, events = tables(one), one.ctx.facts.ended.copy()
-    monkeypatch.setattr("chimera_batch.joining.enough", lambda *_: pytest.fail("it is a fact already"))
+    monkeypatch.setattr("chimera_batch.steps.joining.enough", lambda *_: pytest.fail("it is a fact already"))
     assert one.go().done and tables(one) == before and one.ctx.facts.ended == events
 
 

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chimera_batch import wire
 from chimera_batch.endpoints import ENDPOINTS
+from chimera_batch.pipeline.stage import Source
 from chimera_batch.records import Call
-from chimera_batch.render import Renderer
-from chimera_batch.stage import Source
+from chimera_batch.requests import wire
+from chimera_batch.requests.render import Renderer
 
 CHAT = Call("openai", "/v1/chat/completions", "tiny-1", 100)
 CALLS = {

@@ -61,7 +61,7 @@ def queries(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
     """`@NAME` of this folder's named queries and of those that come with chimera-batch; each with its first line."""
     if not incomplete.startswith("@"):
         return [CompletionItem("@")] if not incomplete else []
-    from chimera_batch.shipped import shipped_root
+    from chimera_batch.pipeline.shipped import shipped_root
 
     found: dict[str, Path] = {}
     for folder in (shipped_root() / _QUERIES, _QUERIES):

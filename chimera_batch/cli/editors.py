@@ -53,7 +53,7 @@ def schema(said: Said, output: Path | None) -> None:
     `init` writes it beside the manifests, whose first line names it: VS Code (with the YAML extension), Neovim and
     others then complete keys, show what they mean and underline what is wrong. No network is needed.
     """
-    from chimera_batch.schema import manifest_schema
+    from chimera_batch.pipeline.schema import manifest_schema
 
     document = manifest_schema()
     if output is None:

@@ -48,7 +48,7 @@ def estimate(said: Said, /, *, manifest: Path, ceiling: bool, as_csv: bool, expl
 
 def show(found: Mapping[str, Any], *, ceiling: bool = False) -> None:
     """Print an estimate: the table, what it rests on, and every warning."""
-    from chimera_batch.estimate import table
+    from chimera_batch.cost.estimate import table
 
     rows = table(found)
     hidden = _GUESSES if ceiling else ()

@@ -17,7 +17,7 @@ from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 from chimera_batch.cli.summary import what_next
 
 if TYPE_CHECKING:
-    from chimera_batch.money import Price, Tier
+    from chimera_batch.cost.money import Price, Tier
 
 
 @click.command()
@@ -28,7 +28,7 @@ def init(said: Said, directory: Path) -> None:
 
     Manifests, prompts and SQL, to start from. Nothing that exists is overwritten.
     """
-    from chimera_batch.shipped import init as copy
+    from chimera_batch.pipeline.shipped import init as copy
 
     files = copy(directory)
     manifest = directory / "manifests" / "quickstart.yaml"
@@ -76,9 +76,9 @@ def prices(said: Said, model: str | None, own: Path | None) -> None:
 
     In USD per million tokens. MODEL is a part of a model's name, or all of it.
     """
-    from chimera_batch import prices as tables
+    from chimera_batch.cost import prices as tables
+    from chimera_batch.cost.tokens import counter
     from chimera_batch.errors import InputError
-    from chimera_batch.tokens import counter
 
     book = tables.load(own, said.price)
     rows = [row for row in book.rows if model is None or any(model.lower() in n.lower() for n in _names(row))]
@@ -126,7 +126,7 @@ def _price_row(row: Price) -> tuple[str, ...]:
 def _price(row: Price) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from chimera_batch.tokens import counter
+    from chimera_batch.cost.tokens import counter
 
     def both(part: Price | Tier) -> dict[str, Any]:
         rates = {"standard": part.standard, "batch": part.batch if row.batch_known else None}
@@ -159,7 +159,7 @@ def doctor(ctx: click.Context, manifest: Path | None) -> None:
     With MANIFEST or --store the store is written to and read, with MANIFEST its providers' keys are looked for.
     Keys are named, never shown. Exit 2 if something that is needed is broken.
     """
-    from chimera_batch import doctoring
+    from chimera_batch.verbs import doctoring
 
     said: Said = ctx.obj
     found = doctoring.examine(manifest, said.options())

@@ -14,8 +14,8 @@ from chimera_batch.errors import InputError
 from chimera_batch.exporting.desk import TABLE, Desk
 from chimera_batch.exporting.markdown import safe, table
 from chimera_batch.exporting.provenance import provenance
-from chimera_batch.project import Source
-from chimera_batch.shelves import named_queries
+from chimera_batch.pipeline.project import Source
+from chimera_batch.verbs.shelves import named_queries
 
 _SECTIONS = Path(__file__).with_name("card.toml")
 _MOST_ROWS = 100  # of a table; a card is for reading

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chimera_batch import digests, joining
+from chimera_batch import digests
 from chimera_batch.context import Context
 from chimera_batch.errors import ChimeraError, InputError, NotFinished
 from chimera_batch.exporting.wish import Wish
-from chimera_batch.project import Source, shipped_root
+from chimera_batch.pipeline.project import Source, shipped_root
+from chimera_batch.steps import joining
 
 if TYPE_CHECKING:
-    from chimera_batch.joining import Made
+    from chimera_batch.steps.joining import Made
     from chimera_batch.warehouse import Warehouse
 
 TABLE = "dataset"

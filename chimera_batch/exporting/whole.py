@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-from chimera_batch import shelves
 from chimera_batch.exporting.desk import Desk
+from chimera_batch.verbs import shelves
 from chimera_batch.warehouse import write_database
 
 DATABASE = "tables.duckdb"

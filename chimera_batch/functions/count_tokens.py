@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chimera_batch.tokens import counter
+from chimera_batch.cost.tokens import counter
 
 
 def count_tokens(text: str, model: str) -> int:

@@ -17,7 +17,7 @@ from chimera_batch.endpoints.usage import count, part
 from chimera_batch.providers import faults
 from chimera_batch.providers.listing import seconds
 from chimera_batch.records import BatchState, Intent, Phase, Problem, Reply, Usage
-from chimera_batch.render import encode
+from chimera_batch.requests.render import encode
 
 VERSION = "bedrock-2023-05-31"  # of the Messages body, the only one that Bedrock knows
 RESULTS, TOTALS = ".jsonl.out", "manifest.json.out"

@@ -16,15 +16,15 @@ from typing import Any, NoReturn
 import httpx2
 import orjson
 
+from chimera_batch.cost.machine_time import MachineTime
 from chimera_batch.engines.base import Server
 from chimera_batch.errors import ProviderRefused
-from chimera_batch.machine_time import MachineTime
 from chimera_batch.providers import calling, faults, openai_shapes
 from chimera_batch.providers.base import Profile
 from chimera_batch.providers.faults import Fault
 from chimera_batch.providers.local_http import Connections
 from chimera_batch.records import BatchState, Intent, Reply
-from chimera_batch.wire import split_custom_id
+from chimera_batch.requests.wire import split_custom_id
 
 _OURS_IDLE = 600.0  # seconds; an engine that we start keeps its connections for an hour
 _THEIRS_IDLE = 2.0  # below the 5 s of an ordinary server

@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
-SHIPPED = Path(__file__).parent.parent / "prices.toml"
+SHIPPED = Path(__file__).parent.parent / "cost" / "prices.toml"
 _MILLION = Decimal(1_000_000)
 _RATES = ("input", "cached_input", "output", "cache_write", "cache_write_long")
 _LIKE = {"cached_input": "input", "cache_write": "input", "cache_write_long": "cache_write"}
@@ -86,7 +86,7 @@ class Tariff:
 def load(settings: Mapping[str, Any]) -> Tariff:
     """The shipped table under ``settings["prices"]`` (a list of rows, or the path of a TOML file)."""
     extra = settings.get("prices") or []
-    return Tariff(_read(SHIPPED) if SHIPPED.exists() else [], _read(Path(extra)) if isinstance(extra, str) else extra)
+    return Tariff(_read(SHIPPED), _read(Path(extra)) if isinstance(extra, str) else extra)
 
 
 def _rate(row: Mapping[str, Any], name: str, times: object, *, sync: bool) -> Decimal:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chimera_batch import __version__, statusing
+from chimera_batch import __version__
 from chimera_batch.context import Context
 from chimera_batch.errors import InputError
 from chimera_batch.opening import Options, open_run
@@ -21,6 +21,7 @@ from chimera_batch.report import drawing, page, samples, sections
 from chimera_batch.report.embedded import embedded
 from chimera_batch.report.figures import MOST, dollars
 from chimera_batch.report.wish import Wish
+from chimera_batch.verbs import statusing
 
 
 def report(ctx: Context, wish: Wish, options: Options) -> dict[str, Any]:

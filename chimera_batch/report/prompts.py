@@ -7,9 +7,9 @@ from typing import Any
 
 from chimera_batch.context import Context
 from chimera_batch.errors import InputError
-from chimera_batch.project import Stage
-from chimera_batch.render import Renderer
+from chimera_batch.pipeline.project import Stage
 from chimera_batch.report.visible import clipped, visible
+from chimera_batch.requests.render import Renderer
 
 LONGEST = 4_000
 """Characters of a message in the page: a long one shows its beginning and its end."""
@@ -19,7 +19,7 @@ class Prompts:
     """One stage's prompts. A message that is the same for every row is kept once, in ``shared``."""
 
     def __init__(self, ctx: Context, stage: Stage) -> None:
-        from chimera_batch.template import parse  # noqa: PLC0415 - jinja2 is slow to import
+        from chimera_batch.requests.template import parse  # noqa: PLC0415 - jinja2 is slow to import
 
         self.shared: list[str] = []
         self._messages = self._renderers = ()  # type: tuple[Any, ...]

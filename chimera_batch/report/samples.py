@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from chimera_batch import spending
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.errors import InputError
-from chimera_batch.joining import Made
-from chimera_batch.project import Stage
+from chimera_batch.pipeline.project import Stage
 from chimera_batch.report.embedded import embedded
 from chimera_batch.report.prompts import Prompts
 from chimera_batch.report.sections import report_sql
 from chimera_batch.report.visible import plain, visible
 from chimera_batch.report.wish import Wish
-from chimera_batch.standing import LANDED_COLUMNS, view_or_empty
+from chimera_batch.steps.joining import Made
+from chimera_batch.steps.standing import LANDED_COLUMNS, view_or_empty
 from chimera_batch.stores.overlap import prefetch
+from chimera_batch.verbs import spending
 
 if TYPE_CHECKING:
     from chimera_batch.warehouse import Warehouse

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from chimera_batch import shelves, spending
 from chimera_batch.context import Context
 from chimera_batch.errors import InputError
-from chimera_batch.project import Source, shipped_root
+from chimera_batch.pipeline.project import Source, shipped_root
 from chimera_batch.report import drawing
 from chimera_batch.report.catalogue import SECTIONS, STAGES, Section
 from chimera_batch.report.figures import Figure
+from chimera_batch.verbs import shelves, spending
 
 if TYPE_CHECKING:
     from chimera_batch.warehouse import Query

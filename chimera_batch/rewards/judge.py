@@ -11,9 +11,10 @@ from typing import Any
 
 import openai
 
-from chimera_batch import settings, template
-from chimera_batch.shipped import shipped_root
-from chimera_batch.stage import Source
+from chimera_batch import settings
+from chimera_batch.pipeline.shipped import shipped_root
+from chimera_batch.pipeline.stage import Source
+from chimera_batch.requests import template
 
 _LOG = logging.getLogger(__name__)
 _COLUMNS = ("question", "part", "reference_answer", "candidate_answer")

@@ -11,14 +11,15 @@ from typing import Any
 
 import duckdb
 
-from chimera_batch import api, statusing
-from chimera_batch.facts import Attempt, Facts
-from chimera_batch.folding import apply
-from chimera_batch.journal import Journal
-from chimera_batch.ledger import Ledger
+from chimera_batch import api
+from chimera_batch.history.facts import Attempt, Facts
+from chimera_batch.history.folding import apply
+from chimera_batch.history.journal import Journal
+from chimera_batch.history.ledger import Ledger
 from chimera_batch.opening import open_side
 from chimera_batch.rehearsal.bill import double_payments
 from chimera_batch.stores.base import Store
+from chimera_batch.verbs import statusing
 from tests.faults.pipeline import Place
 from tests.rehearsal_kit import Hall
 

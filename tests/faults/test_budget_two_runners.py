@@ -19,9 +19,9 @@ import pytest
 from hypothesis import settings
 
 from chimera_batch import runner
-from chimera_batch.facts import Facts, day_of
-from chimera_batch.folding import apply
-from chimera_batch.journal import Journal
+from chimera_batch.history.facts import Facts, day_of
+from chimera_batch.history.folding import apply
+from chimera_batch.history.journal import Journal
 from chimera_batch.runner import Progress
 from chimera_batch.stores import open_store
 from tests.metered import QUIET, Luck, Meter

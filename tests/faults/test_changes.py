@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import api, statusing
+from chimera_batch import api
 from chimera_batch.errors import NotFinished
 from chimera_batch.opening import Options
+from chimera_batch.verbs import statusing
 from tests.faults import pipeline
 from tests.faults.invariants import Scene, dataset
 from tests.faults.pipeline import FILES, TOPICS, Pipeline

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from bench import every_write
-from chimera_batch import recovery
 from chimera_batch.errors import ChimeraError, InputError
+from chimera_batch.steps import recovery
 from tests.conftest import ROOT
 from tests.faults.sim import buckets, disks
 from tests.faults.sim.playing import Ended

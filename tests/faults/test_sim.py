@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from chimera_batch import recovery
 from chimera_batch.context import Context
-from chimera_batch.facts import Attempt, Facts, Shard
+from chimera_batch.history.facts import Attempt, Facts, Shard
+from chimera_batch.steps import recovery
 from tests.faults.sim import fates, schedule, truth, week
 from tests.faults.sim.batches import NEVER, Plan, Row, SimBatch
 from tests.faults.sim.host import Execution

@@ -18,14 +18,14 @@ import openai  # noqa: F401
 import chimera_batch.cli
 import chimera_batch.providers.anthropic
 import chimera_batch.providers.openai
-import chimera_batch.quoting
 import chimera_batch.runner
-import chimera_batch.statusing
 import chimera_batch.stores.local
 import chimera_batch.stores.s3
+import chimera_batch.verbs.quoting
+import chimera_batch.verbs.statusing
 import chimera_batch.warehouse  # noqa: F401
 import tests.faults.pipeline  # noqa: F401
-from chimera_batch import tokens
+from chimera_batch.cost import tokens
 
 for model in ("gpt-6-luna", "claude-haiku-5-5"):
     tokens.counter(model).count("a vocabulary takes most of a second to load")

@@ -16,10 +16,13 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest import mock
 
-from chimera_batch import api, asking, desks, landing, prices, recovery
+from chimera_batch import api
+from chimera_batch.calls import asking, desks
 from chimera_batch.context import Context, Timing
-from chimera_batch.ledger import Ledger
-from chimera_batch.project import Project
+from chimera_batch.cost import prices
+from chimera_batch.history.ledger import Ledger
+from chimera_batch.pipeline.project import Project
+from chimera_batch.steps import landing, recovery
 from chimera_batch.stores import overlap
 from chimera_batch.stores.base import Store
 from chimera_batch.warehouse import connection, core

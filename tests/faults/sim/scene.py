@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from chimera_batch import project as projects
-from chimera_batch.project import Project
+from chimera_batch.pipeline import project as projects
+from chimera_batch.pipeline.project import Project
 
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 _KEPT = "SELECT row_key || '/' || sample AS row_key, answer ->> 'n' AS n FROM answers WHERE outcome = 'ok'"

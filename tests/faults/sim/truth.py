@@ -11,12 +11,12 @@ from typing import Any
 
 import duckdb
 
-from chimera_batch import statusing
 from chimera_batch.errors import ChimeraError
-from chimera_batch.facts import Attempt, Facts, Shard
-from chimera_batch.folding import apply
-from chimera_batch.journal import Journal
+from chimera_batch.history.facts import Attempt, Facts, Shard
+from chimera_batch.history.folding import apply
+from chimera_batch.history.journal import Journal
 from chimera_batch.stores.base import Store
+from chimera_batch.verbs import statusing
 from tests.faults.sim.host import Execution, HostWorld
 from tests.faults.sim.playing import Ended
 from tests.faults.sim.store import Objects

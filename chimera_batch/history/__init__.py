@@ -1,0 +1,1 @@
+"""What happened, as numbered events: the only facts there are, and what follows from them."""

@@ -1,0 +1,1 @@
+"""A provider's bytes into rows: every id that was sent is accounted for."""

@@ -1,0 +1,1 @@
+"""Decisions about one attempt or one stage, each a pure function of the facts."""

@@ -1,0 +1,70 @@
+"""What a person decides: cancel, retry, adopt, resend. Each is one fact; the next run acts on it."""
+
+from __future__ import annotations
+
+from chimera_batch.context import Context
+from chimera_batch.errors import InputError
+from chimera_batch.history.facts import Attempt, Shard
+from chimera_batch.steps import recovery
+
+
+def find(ctx: Context, shard_id: str) -> tuple[Shard, Attempt]:
+    """The open attempt of a shard of this run, or a stuck one that this run waits for. Raises InputError."""
+    own = [pair for pair in ctx.facts.attempts(ctx.run) if pair[1].is_open]
+    open_ones = {shard.id: (shard, attempt) for shard, attempt in (*ctx.stuck(), *own)}
+    if shard_id not in open_ones:
+        known = ", ".join(sorted(open_ones)) or "none"
+        raise InputError(f"no attempt of shard {shard_id!r} is under way (open: {known})", hint=_status(ctx))
+    return open_ones[shard_id]
+
+
+def cancel(ctx: Context, shard_id: str | None) -> list[str]:
+    """Ask the providers to stop batches of this run; what is finished by then is still collected, billed and kept.
+
+    Without a shard the whole run halts: a runner that is at work elsewhere sends nothing more either.
+    """
+    if shard_id is None:
+        ctx.ledger.halt(ctx.run)
+    chosen = [find(ctx, shard_id)] if shard_id else [p for p in ctx.facts.attempts(ctx.run) if p[1].is_open]
+    done = []
+    for shard, attempt in chosen:
+        ctx.ledger.cancel(shard, attempt)
+        if attempt.batch is not None:
+            ctx.host(shard).cancel(attempt.batch)
+            done.append(f"{shard.id}: {attempt.batch}")
+    return done
+
+
+def retry(ctx: Context, stage: str | None) -> list[str]:
+    """Forget what was given up: it is asked again by the next run, under the same rules."""
+    names = [ctx.project.stage(stage).name] if stage else [s.name for s in ctx.project.stages if s.kind == "ask"]
+    for name in names:
+        ctx.ledger.retry(ctx.run, name)
+    return names
+
+
+def adopt(ctx: Context, shard_id: str, batch: str) -> None:
+    """This batch is that attempt: read its results as such. They are checked against the nonce when they come."""
+    shard, attempt = find(ctx, shard_id)
+    if batch in ctx.facts.batch_ids(shard.realm) - {attempt.batch}:  # its own: look again for its results
+        raise InputError(f"{batch} is recorded as another attempt already", hint=_status(ctx))
+    if not recovery.adopt(ctx, shard, attempt, batch):
+        raise InputError(f"attempt {attempt.number} of {shard_id} was settled meanwhile", hint=_status(ctx))
+
+
+def resend(ctx: Context, shard_id: str) -> None:
+    """No batch was created, or its results shall be ignored: the next run sends the shard again.
+
+    What the first sending may have cost stays *suspected*, unless the provider tells what it was.
+    """
+    shard, attempt = find(ctx, shard_id)
+    if attempt.stand == "submitted":
+        raise InputError(
+            f"{shard_id} is batch {attempt.batch}, which is under way: sending it again would be paid twice",
+            hint=f"chimera-batch cancel {ctx.project.typed} --shard {shard_id}",
+        )
+    recovery.write_off(ctx, shard, attempt, "a person said: resend")
+
+
+def _status(ctx: Context) -> str:
+    return f"chimera-batch status {ctx.project.typed}"
