@@ -41,6 +41,7 @@ class BlockWriter:
         self._path = path
         self._file = path.open("wb")
         self._pool = ThreadPoolExecutor(1)
+        self._compressor = zstandard.ZstdCompressor(level=LEVEL)  # of that one thread
         self._begun: deque[Future[None]] = deque()
         self._blocks: list[Block] = []
         self._at = 0
@@ -69,7 +70,7 @@ class BlockWriter:
     def _write(self, places: Sequence[int], lines: list[bytes]) -> None:
         """In the one thread of the pool, so in the order of the calls."""
         index = array("I", places).tobytes() + array("I", map(len, lines)).tobytes()
-        size = self._file.write(index) + self._file.write(compressed(lines))
+        size = self._file.write(index) + self._file.write(self._compressor.compress(b"".join(lines)))
         self._blocks.append(Block(places[0], places[-1], len(lines), self._at, size - len(index)))
         self._at += size
 

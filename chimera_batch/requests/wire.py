@@ -190,14 +190,25 @@ def build_whole(shard: Path, out: Path, nonce: str) -> Wire:
             file.write(sent)
 
         for data in _whole_lines(read_chunks(shard)):
-            sent = led + data[len(_LEAD) :].replace(b"\n" + _LEAD, b"\n" + led)  # JSON has no line break of its own
+            sent, count = _led(data, led)
             done = [*done[-_AHEAD:], beside.submit(emit, sent)]  # half of the work
-            requests += sent.count(b"\n")
+            requests += count
             size += len(sent)
             done[0].result()
         for last in done:
             last.result()
     return Wire(digest.hexdigest(), requests, size)
+
+
+def _led(data: bytes, led: bytes) -> tuple[bytes, int]:
+    """Whole lines with another beginning each, and how many they are. Replacing in all of it takes six times as long."""
+    lines, at, lead, find = memoryview(data), 0, len(_LEAD), data.find
+    parts: list[bytes | memoryview] = []
+    while at < len(data):
+        end = find(b"\n", at) + 1
+        parts += led, lines[at + lead : end]  # JSON has no line break of its own
+        at = end
+    return b"".join(parts), len(parts) // 2
 
 
 def _whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

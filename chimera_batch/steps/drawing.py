@@ -30,7 +30,7 @@ from chimera_batch.requests.render import Batch, Renderer
 from chimera_batch.requests.wire import NONCE_LENGTH, nonced
 from chimera_batch.steps import adding, fingerprints, leaving
 from chimera_batch.steps.columns import check_rows
-from chimera_batch.warehouse import QUICK, SCRATCH, Rows, Warehouse
+from chimera_batch.warehouse import QUICK, SCRATCH, Rows, Warehouse, in_step
 
 _BATCH = 1_000_000  # bytes of lines rendered at once: what a processor's cache holds
 _FIRST = 100  # rows of the first batch, before it is known how long they are
@@ -172,7 +172,7 @@ def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: Bloc
     key = columns.index("row_key")
     numbers, done = itertools.count(), 0
     counting: deque[tuple[list[int], Batch, Future[list[tuple[int, int]]]]] = deque()
-    with ThreadPoolExecutor(1) as counter:
+    with in_step, ThreadPoolExecutor(1) as counter:
         while values := list(islice(rows, some)):
             places = [row[0] for row in values] if led else list(islice(numbers, len(values)))
             if led:

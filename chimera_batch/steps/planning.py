@@ -21,7 +21,7 @@ from chimera_batch.requests.packing import Limits
 from chimera_batch.steps import drawing
 from chimera_batch.steps.cutting import LEAD, Cut, Elsewhere, cuts, cutter_of, portions
 from chimera_batch.stores.overlap import Uploads
-from chimera_batch.warehouse import QUICK, SCRATCH, Warehouse
+from chimera_batch.warehouse import QUICK, SCRATCH, Warehouse, in_step
 
 CANARY_FROM = 500  # requests; below this a canary costs a turnaround and saves little
 CANARY = 50  # requests of the first, small shard: a random sample of the stage
@@ -60,7 +60,7 @@ def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent:
     warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path, form=SCRATCH)
     warehouse.view("fresh_todo", [path])
     number, lines = extent.lines or (None, _render_again(ctx, stage, warehouse, folder))
-    with suppress(Elsewhere), Uploads(ctx.store) as uploads:
+    with suppress(Elsewhere), in_step, Uploads(ctx.store) as uploads:
         shelf = _Shelf(ctx, stage, uploads, extent.seen)
         cutter = cutter_of(stage, bounds, portions(warehouse, lines, number))
         for place, cut in enumerate(cuts(portions(warehouse, lines, number), cutter)):

@@ -19,7 +19,7 @@ from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import StoreConflict
 from chimera_batch.history.facts import Shard
 from chimera_batch.requests import wire
-from chimera_batch.warehouse import Warehouse
+from chimera_batch.warehouse import Warehouse, in_step
 
 _SENT_COLUMNS = {"request_id": "VARCHAR", "ceiling": "INTEGER"}
 
@@ -117,7 +117,8 @@ def write(ctx: Context, shard: Shard, letter: wire.Letter, path: Path) -> wire.W
     lines = ctx.store.fetch(shard.key)
     if not letter.sends_all(shard.requests):
         return wire.build(lines, path, letter, ENDPOINTS[shard.endpoint].with_ceiling)
-    built = wire.build_whole(lines, path, letter.nonce)
+    with in_step:
+        built = wire.build_whole(lines, path, letter.nonce)
     if built.requests != shard.requests:
         raise StoreConflict(
             f"the shard holds {built.requests} lines, not {shard.requests}",

@@ -7,6 +7,7 @@ this package loads duckdb, so import it where it is used.
 from chimera_batch.warehouse.connection import SqlText
 from chimera_batch.warehouse.core import Rows, Warehouse
 from chimera_batch.warehouse.database import write_database
+from chimera_batch.warehouse.instep import in_step
 from chimera_batch.warehouse.ordering import KEPT, QUICK, SCRATCH, STEADY, Form
 from chimera_batch.warehouse.query import Later, Query, open_query
 from chimera_batch.warehouse.result import Result
@@ -24,6 +25,7 @@ __all__ = [
     "Rows",
     "SqlText",
     "Warehouse",
+    "in_step",
     "open_query",
     "over",
     "write_database",

@@ -7,11 +7,8 @@ there are.
 
 from __future__ import annotations
 
-import gc
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
 from typing import Any
 
 import duckdb
@@ -20,11 +17,11 @@ from chimera_batch.errors import InputError
 from chimera_batch.warehouse.arrow import Batches, Column, column
 from chimera_batch.warehouse.belt import Belt
 from chimera_batch.warehouse.connection import Connection, message_of
+from chimera_batch.warehouse.instep import in_step
 from chimera_batch.warehouse.scan import quote
 
 _NAME = "streamed"
 _AHEAD = 16 << 20  # bytes made and not yet written: DuckDB takes nothing while it compresses a row group of 8 MB
-_TURN = 0.0005  # seconds
 
 Values = Sequence[Sequence[Any]]
 """Rows, column by column; nothing at all where there are none."""
@@ -41,7 +38,7 @@ def copy(cursor: Connection, columns: Columns, batches: Iterable[Values], into: 
     select = ", ".join(f"{quote(name)}::{final} AS {quote(name)}" for name, (_, final) in columns.items())
     statement = f"COPY (SELECT {select} FROM {_NAME}) {into}"  # noqa: S608 - quoted
     belt = Belt[list[Column]](_AHEAD)
-    with _in_step, ThreadPoolExecutor(1, "copy") as beside:
+    with in_step, ThreadPoolExecutor(1, "copy") as beside:
         copied = beside.submit(_copy, cursor, Batches(kinds, belt.take()), statement, belt)
         try:
             for values in filter(None, batches):
@@ -53,38 +50,6 @@ def copy(cursor: Connection, columns: Columns, batches: Iterable[Values], into: 
             raise
         belt.end()
         return copied.result()
-
-
-class _InStep:
-    """How Python behaves while anything is streamed, by whichever threads.
-
-    The writing thread is let in at once when it wants the next batch: by default it waits 5 ms for Python each time.
-    And no cycles of garbage are looked for: values and columns make none, and looking at them is a tenth of the work.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._streams = Lock(), 0
-        self._before = sys.getswitchinterval(), gc.isenabled()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._streams:
-                self._before = sys.getswitchinterval(), gc.isenabled()
-                sys.setswitchinterval(_TURN)
-                gc.disable()
-            self._streams += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._streams -= 1
-            if not self._streams:
-                turn, collects = self._before
-                sys.setswitchinterval(turn)
-                if collects:
-                    gc.enable()
-
-
-_in_step = _InStep()
 
 
 def _copy(cursor: Connection, scan: Batches, statement: str, belt: Belt[list[Column]]) -> int:
