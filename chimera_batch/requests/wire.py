@@ -201,7 +201,7 @@ def build_whole(shard: Path, out: Path, nonce: str) -> Wire:
 
 
 def _led(data: bytes, led: bytes) -> tuple[bytes, int]:
-    """Whole lines with another beginning each, and how many they are. Replacing in all of it takes six times as long."""
+    """Whole lines with another beginning each, and how many they are: six times as fast as replacing in all of it."""
     lines, at, lead, find = memoryview(data), 0, len(_LEAD), data.find
     parts: list[bytes | memoryview] = []
     while at < len(data):
