@@ -75,6 +75,29 @@ def test_the_packages_are_those_of_pyproject() -> None:
     assert {re.split(r"[<>=\[]", line)[0] for line in required} == set(doctoring.PACKAGES)
 
 
+def test_the_extras_are_those_of_pyproject_that_a_user_wants() -> None:
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = {extra: {re.split(r"[<>=\[]", line)[0] for line in lines} for extra, lines in offered.items()}
+    ours, elsewhere = {"dev", "bench", "slow"}, {"train", "ray"}  # `elsewhere`: of a trainer, and of an engine's Python
+    assert {extra: set(packages) for extra, (packages, _) in doctoring.EXTRAS.items()} == {
+        extra: packages for extra, packages in named.items() if extra not in ours | elsewhere
+    }
+
+
+def test_an_extra_that_is_not_there_is_no_flaw(monkeypatch: pytest.MonkeyPatch, no_server: list[Path]) -> None:
+    def none_of_them(name: str) -> str:
+        if name not in doctoring.PACKAGES:
+            raise metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(metadata, "version", none_of_them)
+    document = doctoring.examine(None, Options())
+    found = checks(document)["extra report"]
+    assert document["ok"]
+    assert (found["state"], found["hint"]) == ("missing", "pip install 'chimera-batch[report]'")
+    assert "vl-convert-python" in found["detail"]
+
+
 def test_a_key_is_named_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     for words in (["doctor"], ["doctor", "--json"]):

