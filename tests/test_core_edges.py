@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import time
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -178,6 +180,50 @@ def test_a_line_longer_than_what_is_read_at_once_is_one_line(tmp_path: Path) -> 
     sent_lines = (tmp_path / "out").read_bytes().splitlines(keepends=True)
     assert sent_lines == [wire.nonced(line, NONCE) for line in lines]
     assert made.requests == 3
+
+
+class Digests:
+    """SHA-256 whose first ``update`` takes its time, or whose second one fails; ``hashlib`` for a module."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self._fails, self._updates, self._real = fails, 0, hashlib.sha256()
+
+    def sha256(self) -> Digests:
+        return self
+
+    def update(self, data: bytes) -> None:
+        self._updates += 1
+        if self._fails and self._updates == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if self._updates == 1 and not self._fails:
+            time.sleep(0.02)
+        self._real.update(data)
+
+    def hexdigest(self) -> str:
+        return self._real.hexdigest()
+
+
+def in_many_pieces(monkeypatch: pytest.MonkeyPatch, digests: Digests) -> tuple[Path, list[bytes]]:
+    lines = [b'{"custom_id":"%032x"}\n' % number for number in range(40)]
+    monkeypatch.setattr(wire, "hashlib", digests)
+    monkeypatch.setattr(wire, "read_chunks", lambda _: iter(lines))
+    return Path("shard"), [wire.nonced(line, NONCE) for line in lines]
+
+
+def test_pieces_of_a_file_that_are_written_beside_keep_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard, lines = in_many_pieces(monkeypatch, Digests(fails=False))
+    made = wire.build_whole(shard, tmp_path / "out", NONCE)
+    assert (tmp_path / "out").read_bytes() == b"".join(lines)
+    assert made.sha256 == hashlib.sha256(b"".join(lines)).hexdigest()
+
+
+def test_a_piece_that_cannot_be_written_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one of the first of many, and those behind it are written."""
+    shard, _ = in_many_pieces(monkeypatch, Digests(fails=True))
+    with pytest.raises(OSError, match="No space left"):
+        wire.build_whole(shard, tmp_path / "out", NONCE)
 
 
 def test_nothing_to_pack_is_no_shard() -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import orjson
 import pytest
 
-from chimera_batch.cost import pricerows, sampling
+from chimera_batch.context import engine_sql
+from chimera_batch.cost import pricerows, prices, sampling
 from chimera_batch.cost.machine_time import MachineTime
 from chimera_batch.cost.tally import Span, Work
 from chimera_batch.endpoints import ENDPOINTS, bodies, lint
@@ -23,7 +26,7 @@ from chimera_batch.history.facts import Asked, Facts, Quoted
 from chimera_batch.pipeline.schemas import canonical, read_schema
 from chimera_batch.pipeline.stage import Source
 from chimera_batch.providers import anthropic_shapes, bedrock_shapes, faults, openai_shapes
-from chimera_batch.records import Problem
+from chimera_batch.records import Problem, Usage
 from chimera_batch.requests.packing import Cutter, Limits, plan
 from chimera_batch.requests.wire import Piece
 from chimera_batch.results import decoding
@@ -217,6 +220,24 @@ def test_the_answers_own_columns() -> None:
     """What the view ``answers`` adds is in docs; a rows query that yields one of them would be overwritten by it."""
     own = "round sample request_id outcome text reasoning answer embedding model"
     assert set(own.split()) == columns.ANSWERS_OWN
+    query = Source("q.sql", Path("one_rows.sql"), "")
+    for name in own.split():
+        rows: Any = SimpleNamespace(describe=lambda *_, name=name: [("row_key", "VARCHAR"), (name.upper(), "VARCHAR")])
+        with pytest.raises(InputError, match=f"column {name.upper()}") as caught:
+            columns.check_columns(query, rows)
+        assert str(caught.value.hint) == f"SELECT {name.upper()} AS one_{name}, …"  # one_text, not one_rows_text
+    free: Any = SimpleNamespace(describe=lambda *_: [("row_key", '"NULL"'), ("texts", "VARCHAR")])
+    assert columns.check_columns(query, free) == [("row_key", '"NULL"'), ("texts", "VARCHAR")]
+
+
+@pytest.mark.slow
+def test_the_view_adds_just_these_columns() -> None:
+    with duckdb.connect() as db:
+        db.execute("CREATE VIEW asked AS SELECT {row_key: 'k'} AS row, 1 AS round, 1 AS sample, 'r' AS request_id")
+        empty = ", ".join(f"NULL AS {name}" for name in sorted(columns.ANSWERS_OWN - {"round", "sample", "answer"}))
+        db.execute(f"CREATE VIEW best AS SELECT {empty}, NULL::JSON AS answer")
+        found = [column[0] for column in db.execute(engine_sql("answers").text).description or []]
+    assert set(found) - {"row_key"} == columns.ANSWERS_OWN
 
 
 @pytest.mark.slow
@@ -388,6 +409,55 @@ def test_the_first_word_of_each_kind_of_trouble_is_kept_for_people() -> None:
     fine = Tally(keep_apart=lambda record: None)
     list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(2))])])], _talkative, to, None, fine))
     assert fine.whys == {}, "what is said beside an answer is no trouble"
+
+
+def test_an_answer_that_does_not_fit_is_said_although_it_came_with_usage() -> None:
+    tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:2])
+    judge = decoding.judge_of('{"type": "object"}')
+    piece = Piece(1, 0, [answered(cid(0), "[]", tokens=(5, 5)), answered(cid(1), "{}", tokens=(5, 5))])
+    list(decoding.landed([File("raw/a", [piece])], openai_shapes.decode, to, judge, tally))
+    assert tally.whys == {"invalid": "the answer does not fit the schema"}
+    assert tally.unbilled == {}
+
+
+def test_an_answer_that_does_not_fit_was_executed() -> None:
+    """Without usage it is suspected at what it can have cost, like any other answer."""
+    tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:1])
+    piece = Piece(1, 0, [answered(cid(0), "[]", tokens=(0, 0))])
+    list(
+        decoding.landed(
+            [File("raw/a", [piece])], openai_shapes.decode, to, decoding.judge_of('{"type": "object"}'), tally
+        )
+    )
+    assert tally.unbilled == {IDS[0]: True}
+
+
+def test_reasoning_alone_is_no_usage() -> None:
+    """It is a part of the output: a host that tells it beside an output of none has told nothing that can be billed."""
+    tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:1])
+
+    def odd(line: bytes) -> Any:
+        return openai_shapes.decode(line)._replace(usage=Usage(reasoning_tokens=7))
+
+    list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(0))])])], odd, to, None, tally))
+    assert tally.unbilled == {IDS[0]: True}
+
+
+@pytest.mark.parametrize(("by_the_hour", "timed", "billed"), [(True, True, True), (True, False, False),
+                                                              (False, True, False), (False, False, False)])  # fmt: skip
+def test_an_answer_without_tokens_is_billed_by_its_time_where_the_machine_is_and_it_has_one(
+    by_the_hour: bool, timed: bool, billed: bool
+) -> None:
+    book = prices.load(None, ["local/gpu=3.07/h@1234.5,77"])
+    tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:1])
+    to = replace(to, price=book.rows[-1]) if by_the_hour else to
+
+    def untold(line: bytes) -> Any:
+        return openai_shapes.decode(line)._replace(usage=None, machine_ns=9_000_000_000 if timed else None)
+
+    list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(0))])])], untold, to, None, tally))
+    assert tally.unbilled == ({} if billed else {IDS[0]: True})
+    assert (tally.usd > 0) == billed
 
 
 def _talkative(line: bytes) -> Any:

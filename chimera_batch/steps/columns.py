@@ -52,7 +52,7 @@ def _check_type(query: Source, what: str, columns: list[tuple[str, str]]) -> Non
     kinds = {name.lower(): kind for name, kind in columns}
     if "row_key" not in kinds:
         raise InputError(f"the {what} yields no column row_key", where=str(query.path), hint="SELECT … AS row_key, …")
-    if kinds["row_key"] not in {"VARCHAR", "STRING", '"NULL"', "NULL"}:
+    if kinds["row_key"] not in {"VARCHAR", '"NULL"'}:  # the latter of a bare NULL, which `check_keys` refuses
         raise InputError(
             f"row_key is of type {kinds['row_key']}; it must be text",
             where=str(query.path),
