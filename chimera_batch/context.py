@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from chimera_batch.warehouse import Warehouse
 
 REHEARSAL = "rehearsal"
+_NOTED, _NOTES = 3600.0, 20  # seconds for which a line about a shard is not said again; lines about it in that time
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +98,20 @@ class Context:
     silences: dict[str, int] = field(default_factory=dict)  # stage -> attempts in a row that its host left unanswered
     notes: dict[str, str] = field(default_factory=dict)  # shard -> why it waits, as far as this process knows
     troubles: dict[tuple[str, str, str], str] = field(default_factory=dict)  # (stage, provider, model) -> what it is
+    _said: dict[str, dict[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _seen: dict[int, Project] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def note(self, shard: Shard, text: str) -> None:
-        """Say why a shard waits, once until it changes."""
-        if self.notes.get(shard.id) != text:
-            self.notes[shard.id] = text
+        """Say why a shard waits, once until it changes; of what goes back and forth, a few lines an hour."""
+        if self.notes.get(shard.id) == text:
+            return
+        self.notes[shard.id] = text
+        now, said = self.clock(), self._said.setdefault(shard.id, {})
+        for old in [line for line, at in said.items() if at <= now - _NOTED]:
+            del said[old]
+        if text not in said and len(said) < _NOTES:
             self.say(f"{shard.id}: {text}")
+            said[text] = now
 
     @property
     def facts(self) -> Facts:

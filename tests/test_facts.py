@@ -13,6 +13,7 @@ from chimera_batch.errors import StoreConflict
 from chimera_batch.history.facts import Asked, Attempt, Ended, Facts, Stand, Table
 from chimera_batch.history.folding import EVENT_TYPES, apply
 from chimera_batch.history.ledger import Ledger
+from chimera_batch.history.sightings import Look
 from tests.support import NOW, REALM, Clock, MemoryStore, claimed, landing, packed
 
 AT = {"realm": REALM, "shard": "s", "attempt": 1}
@@ -434,7 +435,7 @@ def tell(ledger: Ledger, verb: str, name: str, number: int, usd: Decimal) -> Non
     elif verb == "submit":
         ledger.submitted(shard, attempt, f"batch-{name}-{number}-{usd}")
     elif verb == "see":
-        ledger.seen(shard, attempt, "in_progress", 3)
+        ledger.seen(shard, attempt, Look("in_progress", 3))
     elif verb == "stick":
         ledger.stuck(shard, attempt, "why")
     elif verb in {"land", "part"}:

@@ -15,6 +15,7 @@ import pytest
 from chimera_batch.errors import InputError, NotFinished
 from chimera_batch.history.facts import Asked, Attempt, Facts, Shard, Table
 from chimera_batch.history.ledger import Ledger, money
+from chimera_batch.history.sightings import Look
 from chimera_batch.records import Usage
 from chimera_batch.rules.admission import Caps, Wish, admit
 from chimera_batch.stores import open_store
@@ -232,7 +233,7 @@ def test_a_long_night_writes_a_count_in_steps_and_its_end() -> None:
     assert isinstance(clock, Clock)
     for done in range(5001):
         clock.sleep(600)
-        writer.seen(shard, attempt, "in_progress", done)
+        writer.seen(shard, attempt, Look("in_progress", done))
     seen = [event["done"] for event in map(orjson.loads, store.objects.values()) if event.get("type") == "seen"]
     assert seen == [0, *range(50, 5001, 50)]
 
@@ -240,14 +241,14 @@ def test_a_long_night_writes_a_count_in_steps_and_its_end() -> None:
 def test_what_is_seen_is_written_when_it_is_news() -> None:
     store = MemoryStore()
     writer, shard, attempt = one_claim(store)
-    writer.seen(shard, attempt, "in_progress", 1)  # not submitted: nothing to see
+    writer.seen(shard, attempt, Look("in_progress", 1))  # not submitted: nothing to see
     SUBMIT(writer, shard, attempt)
     events = len(list(store.list("journal/")))
     clock = writer.clock
     assert isinstance(clock, Clock)
     for done, late in ((1, 0), (1, 400), (2, 0), (2, 299), (3, 2), (4, 299), (4, 2)):
         clock.sleep(late)
-        writer.seen(shard, attempt, "in_progress", done)
+        writer.seen(shard, attempt, Look("in_progress", done))
     assert [event["done"] for event in map(orjson.loads, store.objects.values()) if event.get("type") == "seen"] == [
         1,
         2,
@@ -389,7 +390,7 @@ def _script(writer: Ledger) -> list[Callable[[], Any]]:
         lambda: claim(writer, "s") if not writer.shard(REALM, "s").attempts else None,
         lambda: writer.uploaded(*attempt(), "file-1", NOW),
         lambda: writer.submitted(*attempt(), "batch-1"),
-        lambda: writer.seen(*attempt(), "in_progress", 5),
+        lambda: writer.seen(*attempt(), Look("in_progress", 5)),
         lambda: writer.landed(*attempt(), landing()),
         lambda: writer.cleaned(*attempt()),
         lambda: writer.table("tiny", "one", TABLE),

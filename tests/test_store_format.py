@@ -20,6 +20,7 @@ from chimera_batch.history import folding, journal
 from chimera_batch.history.facts import Asked, Ended, Facts, Table
 from chimera_batch.history.journal import FORMAT, Journal, event_key, segment_key
 from chimera_batch.history.ledger import Ledger, doubt
+from chimera_batch.history.sightings import Look
 from chimera_batch.opening import Options
 from chimera_batch.pipeline.stage import Stage
 from chimera_batch.providers import calling
@@ -390,7 +391,7 @@ def _written() -> dict[str, set[str]]:
         ledger.submitted(shard, attempt, f"other-{number}", adopted=True)
         ledger.disowned(shard, attempt, f"other-{number}")
         ledger.submitted(shard, attempt, f"batch-{number}")
-        ledger.seen(shard, attempt, "in_progress", 1)
+        ledger.seen(shard, attempt, Look("in_progress", 1))
         ledger.cancel(shard, attempt)
         ledger.stuck(shard, attempt, "why")
         ledger.stray(shard, attempt, f"stray-{number}")

@@ -39,7 +39,11 @@ class Attempt:
     submitted_at: float | None = None
     status: str = "claimed"
     done: int = 0
-    seen_at: float | None = None  # when status and done last changed
+    seen_at: float | None = None  # when status and done were last written down
+    over: bool = False  # the batch had ended then, without all of its results
+    words: set[str] = field(default_factory=set)  # the provider's for the batch so far
+    most: int = 0  # the highest count that it told so far
+    repeats: int = 0  # how often something was written down that had been told before
     reason: str | None = None
     answers: list[str] = field(default_factory=list)
     raw: list[str] = field(default_factory=list)  # keys of the provider's files, as they came

@@ -6,7 +6,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from chimera_batch.errors import StoreConflict
+from chimera_batch.history import sightings
 from chimera_batch.history.facts import Asked, Attempt, Ended, Facts, Quoted, Shard, Switched, Table, shard_name
+from chimera_batch.history.sightings import Look
 
 
 def apply(facts: Facts, event: dict[str, Any]) -> None:
@@ -148,12 +150,13 @@ def _submitted(facts: Facts, event: dict[str, Any]) -> None:
     attempt.stand, attempt.batch, attempt.submitted_at = "submitted", event["batch"], event["at"]
     attempt.adopted = event.get("adopted", False)
     attempt.status = "submitted"
+    attempt.over, attempt.words, attempt.most, attempt.repeats = False, set(), 0, 0
     attempt.reason = None
 
 
 def _seen(facts: Facts, event: dict[str, Any]) -> None:
     attempt = _attempt(facts, event)
-    attempt.status, attempt.done, attempt.seen_at = event["status"], event["done"], event["at"]
+    sightings.note(attempt, Look(event["status"], event["done"], event.get("over", False)), event["at"])
 
 
 def _stuck(facts: Facts, event: dict[str, Any]) -> None:

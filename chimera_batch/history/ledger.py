@@ -16,13 +16,9 @@ from typing import Any
 from chimera_batch.history.facts import Asked, Attempt, Ended, Facts, Shard, Stand, Table, shard_name
 from chimera_batch.history.folding import apply
 from chimera_batch.history.journal import Event, Journal
+from chimera_batch.history.sightings import Look, news
 from chimera_batch.records import Usage
 from chimera_batch.stores.base import Store
-
-SEEN_EVERY = 300.0
-"""Seconds between two records of a batch's count."""
-SEEN_STEPS = 100
-"""Records of a batch's count at the most, however long it works."""
 
 Decide = Callable[[Facts], Mapping[str, Any] | None]
 
@@ -194,15 +190,10 @@ class Ledger:
 
         return self._move(shard, attempt, {"type": "submitted", "batch": batch, "adopted": adopted}, when=free)
 
-    def seen(self, shard: Shard, attempt: Attempt, status: str, done: int) -> None:
-        """A batch's word for itself; its count only now and then, in steps, or long nights would fill the journal."""
-
-        def news(now: Attempt) -> bool:
-            recent = now.seen_at is not None and self.clock() - now.seen_at < SEEN_EVERY
-            moved = abs(done - now.done) * SEEN_STEPS >= now.requests or (now.done != done == now.requests)
-            return now.stand == "submitted" and (now.status != status or (moved and done != now.done and not recent))
-
-        self._move(shard, attempt, {"type": "seen", "status": status, "done": done}, when=news)
+    def seen(self, shard: Shard, attempt: Attempt, look: Look) -> None:
+        """What its provider says of a batch, where it is news."""
+        payload = {"type": "seen", "status": look.status, "done": look.done, **({"over": True} if look.over else {})}
+        self._move(shard, attempt, payload, when=lambda now: now.stand == "submitted" and news(now, look, self.clock()))
 
     def stuck(self, shard: Shard, attempt: Attempt, reason: str) -> None:
         self._move(shard, attempt, {"type": "stuck", "reason": reason}, when=lambda now: now.stand != "stuck")

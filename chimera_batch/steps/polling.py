@@ -12,6 +12,7 @@ from chimera_batch.calls import asking
 from chimera_batch.context import Context
 from chimera_batch.errors import EngineWhy, ProviderDown, ProviderError, ProviderRefused
 from chimera_batch.history.facts import Attempt, Shard
+from chimera_batch.history.sightings import Look
 from chimera_batch.records import BatchState
 from chimera_batch.steps import collecting, recovery
 from chimera_batch.steps.recovery import intent_of
@@ -89,8 +90,8 @@ def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
 def _settled(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:
     """Whether a batch has been over without all of its files for long enough to believe it: what no file holds is
     asked, and paid, again, and a host may be slow to show a file."""
-    ctx.ledger.seen(shard, attempt, state.status, state.done)
-    if ctx.clock() - (attempt.seen_at or attempt.at) >= ctx.timing.settle:
+    ctx.ledger.seen(shard, attempt, Look(state.status, state.done, over=True))
+    if attempt.over and attempt.seen_at is not None and ctx.clock() - attempt.seen_at >= ctx.timing.settle:
         return True
     lacks = "lacks some" if state.files else "has no"
     ctx.note(shard, f"{attempt.batch} is {state.status!r} and {lacks} results; waiting in case they show late")
@@ -101,7 +102,7 @@ def _look(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> No
     """Note how far a batch is, and say what is not as usual."""
     if state.status.lower() not in _ORDINARY:
         ctx.note(shard, f"{shard.provider} says {state.status!r}, a word we do not know: taken for still working")
-    ctx.ledger.seen(shard, attempt, state.status, state.done)
+    ctx.ledger.seen(shard, attempt, Look(state.status, state.done))
     waited = ctx.clock() - (attempt.submitted_at or attempt.at)
     if waited > ctx.timing.overdue:
         ctx.note(shard, f"{attempt.batch} is {state.status!r} after {waited / 3600:.0f} hours")

@@ -10,9 +10,10 @@ import ctypes
 import gc
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +22,7 @@ import pytest
 
 from chimera_batch.context import Timing
 from chimera_batch.errors import StoreDown
+from chimera_batch.records import BatchState
 from chimera_batch.stores.local import FolderStore
 from tests.faults.sim import fates
 from tests.faults.sim.host import SimHost
@@ -109,6 +111,33 @@ def test_three_days_of_polling_cost_nothing_that_grows() -> None:
         assert len(waiting) <= 2 * (100 + 5), "a count in steps of a hundredth, and the words"
         assert len("\n".join(ended.said)) < 72 * 2 * 100 + 4000, "a line an hour for a batch that is overdue"
         assert not list((folder / "disk" / ".part").iterdir())
+
+
+def test_three_days_of_words_that_change_at_every_look_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is over without results, then it goes on, then nobody knows the word; and each time for two batches."""
+    looks = Counter[str]()
+
+    def fickle(self: SimHost, batch_id: str) -> BatchState:
+        found = state(self, batch_id)
+        if found.phase == "ended":
+            return found
+        looks[batch_id] += 1
+        said = ("in_progress", "completed", "paused")[looks[batch_id] % 3]
+        return replace(found, status=said, phase="ended" if said == "completed" else "working", files=())
+
+    state, scene = SimHost.state, Small(rows=3)
+    with batches_that_take(NIGHTS), placed(scene, SEED, []) as (desk, folder):
+        store = FolderStore(folder / "disk")
+        desk.stores, desk.timing = lambda _: store, Timing(poll=300.0)
+        monkeypatch.setattr(SimHost, "state", fickle)
+        ended = night(desk)
+        assert ended.error is None and ended.document["state"] == "done"
+        assert len(looks) == 2 and min(looks.values()) > 71 * 12
+        seen = [key for key in store.list("journal/") if b'"seen"' in store.read(key)]
+        assert len(seen) <= 2 * (3 + 2 * (72 + 4)), "twice an hour, when it says what it said before"
+        assert len(ended.said) <= 2 * 4 * 73, "some lines an hour and batch"
+        executed = [one.request for one in desk.hosts["north"].bill()]
+        assert len(executed) == len(set(executed)), "what goes on after all was never believed to be over"
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
