@@ -460,6 +460,47 @@ def test_an_answer_without_tokens_is_billed_by_its_time_where_the_machine_is_and
     assert (tally.usd > 0) == billed
 
 
+def test_what_an_answer_without_usage_says_is_no_trouble_and_neither_is_an_error_that_says_nothing() -> None:
+    tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:2])
+
+    def odd(line: bytes) -> Any:
+        reply = openai_shapes.decode(line)
+        return reply._replace(usage=None, message="all is well" if reply.outcome == "ok" else None)
+
+    lines = [answered(cid(0)), failed(cid(1), 400, "bad")]
+    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], odd, to, None, tally))
+    assert (tally.outcomes, tally.whys) == ({"ok": 1, "error": 1}, {})
+
+
+def test_what_is_kept_apart_is_counted_by_kind_and_the_first_reason_is_told() -> None:
+    """Lines of others may disown an adopted batch, and any line that is none may have been one of ours."""
+    apart: list[dict[str, Any]] = []
+    tally, to = Tally(keep_apart=apart.append), sent(IDS[:2])
+    foreign, half, blank = answered("0123abcd-" + "f" * 32), b'{"custom', b"  \n"
+    lines = [foreign + b"\n", half + b"\n", blank, half, foreign, answered(cid(0)), answered(cid(0))]
+    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], openai_shapes.decode, to, None, tally))
+    assert (tally.quarantined, tally.foreign, tally.malformed) == (5, 2, 2)
+    assert tally.apart == apart[0]["reason"] == "an id that this attempt did not send"
+    assert [one["bytes"] for one in apart[:2]] == [foreign.decode("latin-1"), half.decode("latin-1")]
+
+
+def test_a_usable_answer_behind_one_without_usage_is_billed_and_the_first_is_not_suspected() -> None:
+    tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:1])
+    lines = [answered(cid(0), finish="length", tokens=(0, 0)), answered(cid(0), tokens=(5, 5))]
+    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], openai_shapes.decode, to, None, tally))
+    assert (tally.outcomes, tally.unbilled) == ({"ok": 1, "truncated": 0}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [("```{}```", True), ("```json\n{}\n```", True), ("```{}xyz", False), ("xyz{}```", False), ("``````", False)],
+)
+def test_only_a_whole_fence_is_taken_off(text: str, fits: bool) -> None:
+    judge = decoding.judge_of('{"type": "object"}')
+    assert judge is not None
+    assert judge(text) == ("{}" if fits else None)
+
+
 def _talkative(line: bytes) -> Any:
     return openai_shapes.decode(line)._replace(message="all is well")
 

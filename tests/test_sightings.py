@@ -92,7 +92,7 @@ def test_a_word_is_written_when_it_is_first_heard() -> None:
     said = ["validating", "in_progress", "paused", "finalizing"]
     assert [watched.look(word) for word in said] == [1, 2, 3, 4]
     assert [event["status"] for event in watched.events] == said
-    assert not any("over" in event for event in watched.events)
+    assert not any(event["over"] for event in watched.events)
 
 
 def test_what_was_said_before_waits_longer_each_time() -> None:

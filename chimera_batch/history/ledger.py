@@ -192,7 +192,7 @@ class Ledger:
 
     def seen(self, shard: Shard, attempt: Attempt, look: Look) -> None:
         """What its provider says of a batch, where it is news."""
-        payload = {"type": "seen", "status": look.status, "done": look.done, **({"over": True} if look.over else {})}
+        payload = {"type": "seen", **look._asdict()}
         self._move(shard, attempt, payload, when=lambda now: now.stand == "submitted" and news(now, look, self.clock()))
 
     def stuck(self, shard: Shard, attempt: Attempt, reason: str) -> None:

@@ -34,7 +34,8 @@ SELECT printf('note-%03d', i) AS row_key, i AS n FROM range($rows) AS t (i) ORDE
 
 KILLED = """\
 import os, signal
-from chimera_batch import api, ledger
+from chimera_batch import api
+from chimera_batch.history import ledger
 from chimera_batch.context import Timing
 from chimera_batch.opening import Options
 
