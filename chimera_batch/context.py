@@ -5,6 +5,7 @@ Made once per command by ``api``; the steps take it as their first argument and 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ from chimera_batch.requests.drawn import Drawings
 from chimera_batch.rules.fallback import present
 from chimera_batch.rules.routing import Ranked
 from chimera_batch.stores.base import Store
+from chimera_batch.stores.keys import MAX_SEGMENT
 
 if TYPE_CHECKING:
     from chimera_batch.warehouse import Warehouse
@@ -211,7 +213,10 @@ def realm_of(profile: Profile, *, rehearse: bool) -> str:
         return f"{profile.name}@{REHEARSAL}"
     nowhere = "local" if profile.local else "unknown"  # an engine that we start has no address of its own
     host = urlsplit(profile.base_url).hostname or nowhere  # without the port: a local server may come back on another
-    return re.sub(r"[^A-Za-z0-9._@=-]", "-", f"{profile.name}@{host}")
+    realm = re.sub(r"[^A-Za-z0-9._@=-]", "-", f"{profile.name}@{host}")
+    if len(realm) <= MAX_SEGMENT:
+        return realm
+    return f"{realm[: MAX_SEGMENT - 17]}-{hashlib.sha256(host.encode()).hexdigest()[:16]}"
 
 
 def prices_of(book: PriceBook, stage: Stage, today: date) -> dict[tuple[str, str], Price]:

@@ -413,6 +413,16 @@ def test_estimate_as_csv(stand_in: Callable[..., Recorder]) -> None:
     assert (rows[0]["sync_usd"], rows[0]["basis"]) == ("4.0", "assumed")
 
 
+def test_estimate_as_csv_runs_no_name_as_a_formula(stand_in: Callable[..., Recorder]) -> None:
+    """A manifest may be somebody else's, and the model's name is any text in it."""
+    document = estimate_document()
+    document["stages"][0] |= {"model": "=cmd|' /C calc'!A0", "basis": "@SUM(1)"}
+    stand_in("plan", document)
+    (row, _) = csv.DictReader(io.StringIO(call("estimate", "m.yaml", "--csv").out))
+    assert (row["model"], row["basis"]) == ("'=cmd|' /C calc'!A0", "'@SUM(1)")
+    assert (row["requests"], row["usd_low"]) == ("10", "1.0")
+
+
 # -- pilot
 
 

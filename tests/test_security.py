@@ -6,11 +6,19 @@ import ast
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from chimera_batch.context import realm_of
+from chimera_batch.errors import InputError
+from chimera_batch.pipeline import manifest
+from chimera_batch.providers import calling, profiles
+from chimera_batch.stores.keys import is_segment
 from tests.cli_kit import Called, call
 from tests.conftest import ROOT
 from tests.end_to_end import provider
@@ -149,3 +157,71 @@ def _nothing_is_open_to_others(folder: Path) -> None:
 
 def _a_spreadsheet_runs_nothing(printed: Called) -> None:
     assert printed.out.splitlines() == ["f", *["'=1+1"] * 40]
+
+
+# -- names that others give
+
+CLIMBING = [
+    "..",
+    ".",
+    "",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "a/../../b",
+    "..\\..\\b",
+    "C:\\b",
+    "a\x00b",
+    "~",
+    "%2e%2e",
+    "x" * 999,
+]
+
+
+@pytest.mark.parametrize("handle", CLIMBING)
+def test_a_provider_s_id_is_one_name_in_its_folder(handle: str, tmp_path: Path) -> None:
+    name = calling.safe_name(handle)
+    for path in (tmp_path / name, tmp_path / f"{name}.jsonl", tmp_path / f"{name}_results.jsonl"):
+        path.write_bytes(b"x")
+        assert path.resolve().parent == tmp_path.resolve()
+
+
+@given(st.sets(st.text(max_size=8) | st.sampled_from(CLIMBING), min_size=2))
+def test_different_ids_have_different_names(handles: set[str]) -> None:
+    """A second file of a batch must not replace the first."""
+    assert len({calling.safe_name(handle) for handle in handles}) == len(handles)
+
+
+def test_an_ordinary_id_is_its_own_name() -> None:
+    for handle in ("file-B0nmmGWWcsfNhMcoFGS7Fr", "msgbatch_01HkcTjaV5uDC8jWR4ZsDV8d", "job.1", "a" * 120):
+        assert calling.safe_name(handle) == handle
+
+
+PLACES: dict[str, Callable[[str], str]] = {
+    "run": lambda name: MANIFEST.replace("run: nasty", f"run: {name}"),
+    "stage": lambda name: MANIFEST.replace("name: one", f"name: {name}"),
+    "profile": lambda name: f"{MANIFEST}providers: {{{name}: {{dialect: openai, base_url: 'https://h.example'}}}}\n",
+    "prompt": lambda name: MANIFEST.replace("n/ask.md", name),
+    "schema": lambda name: MANIFEST.replace("n/one.json", name),
+    "table": lambda name: MANIFEST.replace("n/one.sql", name),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_name_of_a_manifest_climbs(place: str, tmp_path: Path) -> None:
+    """Runs, stages and profiles are folders of the store; prompts, schemas and SQL are files of the project."""
+    path = tmp_path / "nasty.yaml"
+    inside = {"~", "%2e%2e", "x" * 999} if place in {"prompt", "schema", "table"} else set()  # names like any other
+    for name in set(CLIMBING) - inside:
+        path.write_text(PLACES[place](json.dumps(name)), encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            manifest.load(path)
+        assert caught.value.exit_code == 2, name
+
+
+def test_a_host_s_name_is_one_folder_of_the_store() -> None:
+    """However long it is, and whatever stands in it; two of them are two realms."""
+    openai = profiles.builtin()["openai"]
+    hosts = ["..", "h" * 400, "h" * 401, "a%2f..%2fb", "[::1]", "ä.example"]
+    realms = [realm_of(replace(openai, base_url=f"https://{host}/v1"), rehearse=False) for host in hosts]
+    assert all(is_segment(realm) for realm in realms), realms
+    assert len(set(realms)) == len(hosts)

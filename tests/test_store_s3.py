@@ -477,6 +477,31 @@ def test_names_that_are_no_keys_are_passed_over(store: S3Store, bucket: Bucket) 
     assert list(store.list("a")) == ["a/b"]
 
 
+HOSTILE = (
+    f"{PREFIX}/schemas/../journal/1", f"{PREFIX}/../../x", "../../x", "/etc/passwd", f"{PREFIX}//etc/passwd",
+    f"{PREFIX}/schemas/a\x00.json", f"{PREFIX}/schemas/C:\\x", f"{PREFIX}/schemas/%2e%2e/x",
+    f"{PREFIX}/journal/000000000001.json", f"{'x' * len(PREFIX)}/schemas/other.json",
+)  # fmt: skip
+
+
+def test_a_listing_names_nothing_that_was_not_asked_for(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the server says is there: what a listing names is read, and by ``prune`` deleted."""
+    told = [{"Key": key} for key in (*HOSTILE, f"{PREFIX}/schemas/ours.json")]
+    pages = SimpleNamespace(paginate=lambda **_: [{"Contents": told}])
+    monkeypatch.setattr(store._client, "get_paginator", lambda _: pages)
+    assert list(store.list("schemas/")) == ["schemas/ours.json"]
+
+
+def test_no_object_is_written_for_others_to_read(store: S3Store, big: Path) -> None:
+    """No ACL is sent, neither with a put nor with parts: who may read is the bucket's own policy."""
+    sent: list[dict[str, Any]] = []
+    for operation in ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"):
+        on(store, f"before-parameter-build.s3.{operation}", lambda params, **_: sent.append(dict(params)))
+    assert store.create("a", b"x") and store.create_file("b", big)
+    assert len(sent) > 4
+    assert not [name for params in sent for name in params if name == "ACL" or name.startswith("Grant")]
+
+
 def test_keys_are_deleted_by_the_thousand(store: S3Store) -> None:
     calls = Script(store, "DeleteObjects")
     store.delete(f"k/{n}" for n in range(2001))

@@ -269,11 +269,19 @@ def test_no_cell_is_a_formula(value: Any, cell: str) -> None:
     assert csv_cell(value) == cell
 
 
+@pytest.mark.parametrize("start", ["", " ", "\t", "\n", "\r\n", "\u00a0", "\ufeff", "\u200b", " \n "])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+def test_nothing_that_stands_before_a_formula_makes_it_one(start: str, sign: str) -> None:
+    """Spreadsheets pass over blanks in front; the full-width signs are those of East Asian keyboards."""
+    formula = f"{start}{sign}cmd|' /C calc'!A0"
+    assert csv_cell(formula) == f"'{formula}"
+
+
 @given(st.text())
 def test_no_text_becomes_a_formula(text: str) -> None:
     cell = csv_cell(text)
     assert cell.removeprefix("'") == text or cell == text
-    assert cell[:1] not in {"=", "@", "\t", "\r"}
+    assert cell[:1] not in {"=", "@", "\t", "\r", "\n"}
     if cell[:1] in {"+", "-"}:
         float(cell)
 

@@ -62,13 +62,15 @@ def _csv(found: Mapping[str, Any]) -> None:
     """One line a stage, every amount a plain number."""
     import csv
 
+    from chimera_batch.warehouse.result import csv_cell
+
     out = csv.writer(sys.stdout, lineterminator="\n")
     counts = ("requests", "input_tokens", "output_tokens")
     usd = ("low", "likely", "high", "ceiling")
     out.writerow(("stage", "provider", "model", *counts, *(f"usd_{name}" for name in usd), "sync_usd", "basis"))
     for stage in found["stages"]:
         names, amounts = (stage[n] for n in ("stage", "provider", "model", *counts)), (stage["usd"][n] for n in usd)
-        out.writerow((*names, *amounts, stage["sync_usd"], stage["basis"]))
+        out.writerow(map(csv_cell, (*names, *amounts, stage["sync_usd"], stage["basis"])))
 
 
 def _notes(found: Mapping[str, Any]) -> Iterator[str]:

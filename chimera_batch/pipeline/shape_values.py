@@ -32,7 +32,7 @@ def _inside(name: Any) -> Any:
     if not isinstance(name, str):
         return name
     parts = name.split("/")
-    if not name or "\\" in name or ":" in name or any(part in {"", ".", ".."} for part in parts):
+    if not name or set(name) & {"\\", ":", "\0"} or any(part in {"", ".", ".."} for part in parts):
         raise PydanticCustomError("path", "must be a path below prompts/ or sql/, such as chimera/topics.md")
     return name
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import anthropic
 import httpx2
@@ -154,7 +155,7 @@ class AnthropicProvider:
         @contextmanager
         def opening(at: int) -> Iterator[httpx2.Response]:
             options: Any = {"timeout": calling.DOWNLOAD, "headers": {"Accept": "application/binary"}}
-            path = f"/v1/messages/batches/{calling.safe_name(batch_id)}/results"
+            path = f"/v1/messages/batches/{quote(batch_id, safe='')}/results"
             got = self._client.get(
                 path, cast_to=httpx2.Response, stream=True, stream_cls=anthropic.Stream, options=options
             )

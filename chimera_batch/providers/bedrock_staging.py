@@ -52,7 +52,8 @@ class Staging:
         """The addresses of all objects whose own begin so, in order."""
         bucket, prefix = parts(uri)
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        return sorted(f"s3://{bucket}/{item['Key']}" for page in pages for item in page.get("Contents", []))
+        keys = (item["Key"] for page in pages for item in page.get("Contents", []))
+        return sorted(f"s3://{bucket}/{key}" for key in keys if key.startswith(prefix))  # they are read, and deleted
 
     def read(self, uri: str) -> bytes:
         """A small object in memory."""

@@ -6,6 +6,7 @@ retries are off (they would send a create twice, and sleep where a test cannot l
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -27,6 +28,9 @@ ORDINARY = httpx2.Timeout(120.0, connect=_CONNECT)
 UPLOAD = httpx2.Timeout(300.0, connect=_CONNECT)  # per read or write, not for the whole of 190 MB
 DOWNLOAD = httpx2.Timeout(60.0, connect=_CONNECT)
 ASK = httpx2.Timeout(1200.0, connect=_CONNECT)  # a long answer arrives as one reply, all at the end
+
+_LONGEST_ID = 120  # characters of an id as a file's name; file systems take 255 bytes, endings included
+_ID = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{0,{_LONGEST_ID - 1}}}")
 
 TRIES = 5
 LONGEST_WAIT = 60.0  # a longer retry-after is the caller's to sleep through
@@ -171,5 +175,8 @@ def realm(profile: Profile) -> str:
 
 
 def safe_name(handle: str) -> str:
-    """A provider's id as a path segment; ids are opaque, and a path is not."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", handle)
+    """A provider's id as a path segment; ids are opaque, and a path is not. Different ids have different names."""
+    if _ID.fullmatch(handle):
+        return handle
+    digest = hashlib.sha256(handle.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', handle)[: _LONGEST_ID - 17]}-{digest}"

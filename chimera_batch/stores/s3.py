@@ -216,15 +216,15 @@ class S3Store:
         return {name.lower(): value for name, value in found["Metadata"].items()}.get(NONCE, "")
 
     def _listed(self, prefix: str, start: str) -> Iterator[str]:
-        cut = len(self._full(""))
+        cut, wanted = len(self._full("")), self._full(prefix)
         with self._explained(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._full(prefix), StartAfter=self._full(start) if start else ""
+                Bucket=self._bucket, Prefix=wanted, StartAfter=self._full(start) if start else ""
             )
             for page in pages:
                 for item in page.get("Contents", []):
                     key = item["Key"][cut:]
-                    if is_key(key):
+                    if item["Key"].startswith(wanted) and is_key(key):  # a listing is a server's word
                         yield key
 
     def _getter(self, key: str) -> Getter:

@@ -124,6 +124,7 @@ def json_value(value: Any) -> Any:  # noqa: PLR0911 - one line per type
     return str(value)
 
 
+_FORMULA = re.compile(r"[\s\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -144,8 +145,11 @@ def text_cell(value: Any) -> str:
 
 
 def csv_cell(value: Any) -> str:
-    """A cell that no spreadsheet runs as a formula: text that starts like one gets a leading apostrophe."""
+    """A cell that no spreadsheet runs as a formula: text that starts like one gets a leading apostrophe.
+
+    Spreadsheets pass over blanks in front of it, and read the full-width signs of East Asian keyboards.
+    """
     cell = text_cell(value)
-    if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} and not _NUMBER.fullmatch(cell):
+    if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell):
         return "-inf" if value == -math.inf else "'" + cell
     return cell
