@@ -158,6 +158,8 @@ def test_what_cannot_be_quoted_goes_on_without(
         quoted.at_start(one.ctx, None)
         quoted.after_samples(one.ctx, ["one"])
     assert not one.ctx.facts.quotes
+    told = [line for line in one.said if line == f"no quote was kept, so the bill will stand alone: {error}"]
+    assert bool(told) is not isinstance(error, InputError), "the run ends with that one"
     quoted.at_start(one.ctx, None)  # as soon as it can be
     assert len(quotes(one)) == 1
 

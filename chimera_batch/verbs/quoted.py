@@ -9,7 +9,7 @@ from typing import Any
 
 from chimera_batch.context import Context
 from chimera_batch.cost.measured import BASES
-from chimera_batch.errors import ChimeraError
+from chimera_batch.errors import ChimeraError, InputError
 from chimera_batch.history.facts import Quoted
 from chimera_batch.history.ledger import money
 from chimera_batch.pipeline.project import Source, Stage
@@ -70,10 +70,13 @@ def _spent(ctx: Context, stage: Mapping[str, Any]) -> Decimal:
 
 
 def take(ctx: Context) -> Entries | None:
-    """Quote the run now. None where that cannot be done: a run that can go on without a quote goes on."""
+    """Quote the run now. None where that cannot be done: a run that can go on without a quote goes on, and says so."""
     try:
         return entries(ctx, quoting.quote(ctx))
-    except (ChimeraError, ArithmeticError):  # whatever is really in the way, the run itself will say
+    except InputError:  # if it is really in the way, the run itself ends with it
+        return None
+    except (ChimeraError, ArithmeticError) as error:  # a store that failed once, say: nobody else would tell
+        ctx.say(f"no quote was kept, so the bill will stand alone: {error}")
         return None
 
 

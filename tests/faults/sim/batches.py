@@ -100,15 +100,19 @@ class SimBatch:
         wanted = [
             row for row in self.rows if which == "all" or row.error == (which == "err") or row.at > self.plan.stops
         ]
-        lines: list[bytes] = []
-        for row in wanted:
-            if row.at <= self.plan.stops:
-                lines += row.lines
-            elif which != "out" and self.plan.word in {"expired", "cancelled"}:
-                lines.append(answers.ended_of(self.dialect, row.custom_id, self.plan.word))
+        told = [list(self._told(row, which)) for row in wanted]
+        order = [number for number, lines in enumerate(told) for _ in lines]
         if "rows_shuffled" in self.kinds:
-            random.Random(self.id).shuffle(lines)
-        return b"".join(line + b"\n" for line in lines)
+            random.Random(self.id).shuffle(order)
+        turns = [iter(lines) for lines in told]  # of two answers to one request the host's first stays the first
+        return b"".join(next(turns[number]) + b"\n" for number in order)
+
+    def _told(self, row: Row, which: str) -> Iterator[bytes]:
+        """The lines of one request."""
+        if row.at <= self.plan.stops:
+            yield from row.lines
+        elif which != "out" and self.plan.word in {"expired", "cancelled"}:
+            yield answers.ended_of(self.dialect, row.custom_id, self.plan.word)
 
     def odd_lines(self) -> int:
         """How many lines of its results are no first line of a request of its own."""
