@@ -57,9 +57,13 @@ class BlockWriter:
             self._pool.shutdown(cancel_futures=True)
             self._file.close()
 
-    def add(self, places: Sequence[int], lines: list[bytes]) -> None:
+    def add(self, places: Sequence[int], lines: Sequence[bytes]) -> None:
         """One block: lines that end with a newline, and their places, which rise from block to block."""
-        self._begun.append(self._pool.submit(self._write, places, lines))
+        self.add_joined(places, b"".join(lines), list(map(len, lines)))
+
+    def add_joined(self, places: Sequence[int], block: bytes, sizes: Sequence[int]) -> None:
+        """The same for lines that are one already. ``sizes``: of each of them."""
+        self._begun.append(self._pool.submit(self._write, places, block, sizes))
         while len(self._begun) > _AHEAD:
             self._begun.popleft().result()
 
@@ -67,11 +71,11 @@ class BlockWriter:
     def blocks(self) -> Blocks:
         return Blocks(self._path, self._blocks)
 
-    def _write(self, places: Sequence[int], lines: list[bytes]) -> None:
+    def _write(self, places: Sequence[int], block: bytes, sizes: Sequence[int]) -> None:
         """In the one thread of the pool, so in the order of the calls."""
-        index = array("I", places).tobytes() + array("I", map(len, lines)).tobytes()
-        size = self._file.write(index) + self._file.write(self._compressor.compress(b"".join(lines)))
-        self._blocks.append(Block(places[0], places[-1], len(lines), self._at, size - len(index)))
+        index = array("I", places).tobytes() + array("I", sizes).tobytes()
+        size = self._file.write(index) + self._file.write(self._compressor.compress(block))
+        self._blocks.append(Block(places[0], places[-1], len(places), self._at, size - len(index)))
         self._at += size
 
 

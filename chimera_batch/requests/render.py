@@ -16,6 +16,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -25,6 +26,7 @@ from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import ChimeraError, InputError
 from chimera_batch.pipeline.stage import Source
 from chimera_batch.records import Call, Message
+from chimera_batch.requests import weaving
 
 if TYPE_CHECKING:
     from chimera_batch.requests.template import MessageTemplate
@@ -81,8 +83,14 @@ class Batch:
     """
 
     ids: list[str]
-    lines: list[bytes]  # each ends with a newline, and its custom_id is the request's id
+    block: bytes  # all lines; each ends with a newline, and its custom_id is the request's id
+    sizes: list[int]  # of the lines, newlines included
     texts: list[list[str]]
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The block's lines one by one, which takes as long again as making it."""
+        return [self.block[end - size : end] for end, size in zip(accumulate(self.sizes), self.sizes, strict=True)]
 
 
 class Renderer:
@@ -127,7 +135,7 @@ class Renderer:
         """One request for one row."""
         batch = self.batch(tuple(row), [tuple(row.values())], [sample])
         ((expected, most),) = self.count(batch)
-        return Rendered(batch.ids[0], batch.lines[0], expected, most)
+        return Rendered(batch.ids[0], batch.block, expected, most)
 
     def batch(self, columns: Sequence[str], rows: Sequence[tuple[object, ...]], samples: Sequence[int] = (1,)) -> Batch:
         """Every sample of every row. ``columns`` should hold ``row_key``: errors (InputError) name the row by it."""
@@ -136,10 +144,10 @@ class Renderer:
             filled = [[text for text in column for _ in samples] for column in filled]
         ids = self._identities(filled, list(samples) * len(rows))
         named = [(f'"{identity}"' if self._whole else identity).encode() for identity in ids]
-        lines = _joined(self._line, [*filled, named], len(ids))
-        if not self._checked and lines:
-            self._check(ids[0], [column[0] for column in texts], lines[0])
-        return Batch(ids, lines, texts)
+        block, sizes = weaving.block(self._line, [*filled, named], len(ids))
+        if not self._checked and ids:
+            self._check(ids[0], [column[0] for column in texts], block[: sizes[0]])
+        return Batch(ids, block, sizes, texts)
 
     def count(self, batch: Batch) -> list[tuple[int, int]]:
         """(tokens to expect, tokens at most) of each row's requests."""
@@ -148,7 +156,9 @@ class Renderer:
     def _counter(self) -> tokens.PromptCounter:
         fixed = [_text(message) for message in self._messages if message.constant]
         format_only = 0 if self._call.endpoint == _EMBEDDINGS else tokens.overhead(len(self._messages))
-        return tokens.PromptCounter(tokens.counter(self._call.model), fixed, self._call.schema or "", format_only)
+        seams = [message.seam for message in self._varying]
+        counter = tokens.counter(self._call.model)
+        return tokens.PromptCounter(counter, fixed, self._call.schema or "", format_only, seams)
 
     def _texts(
         self, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
@@ -182,7 +192,7 @@ class Renderer:
         # Whole JSON strings are filled in, or their insides where an endpoint joins all messages into one text.
         strings = re.compile(rb'"%b\d{6}"' % mark.encode())
         self._whole = all(len(strings.findall(data)) == data.count(mark.encode()) for data in (line, body))
-        return _split(line, mark, whole=self._whole), _split(body, mark, whole=self._whole)
+        return weaving.split(line, mark, whole=self._whole), weaving.split(body, mark, whole=self._whole)
 
     def _filled(self, texts: Sequence[str]) -> list[Message]:
         """All messages, given the texts of those that vary."""
@@ -193,7 +203,8 @@ class Renderer:
 
     def _identities(self, filled: list[list[bytes]], samples: Sequence[int]) -> list[str]:
         ids = []
-        for sample, rest in zip(samples, _joined(self._body, filled, len(samples)), strict=True):
+        rests = map(b"".join, weaving.woven(self._body, filled, len(samples)))  # one at a time, so in one place
+        for sample, rest in zip(samples, rests, strict=True):
             start = self._starts.get(sample)
             if start is None:
                 before, first = self._before
@@ -229,21 +240,6 @@ class Renderer:
             where=self._prompt.where(),
             hint="repair the text in the rows query or where it was read",
         )
-
-
-def _split(data: bytes, mark: str, *, whole: bool) -> list[bytes | int]:
-    """Constant pieces and, at every second place, the number of what is filled in: whole JSON strings or insides."""
-    quote = b'"' if whole else b""
-    pieces = re.split(quote + mark.encode() + rb"(\d{6})" + quote, data)
-    return [int(piece) if place % 2 else piece for place, piece in enumerate(pieces)]
-
-
-def _joined(pieces: Sequence[bytes | int], filled: Sequence[Sequence[bytes]], count: int) -> list[bytes]:
-    """``count`` times the pieces, each time with what belongs in between."""
-    if not pieces:
-        return [b""] * count
-    columns = [filled[piece] if isinstance(piece, int) else itertools.repeat(piece, count) for piece in pieces]
-    return list(map(b"".join, zip(*columns, strict=True)))
 
 
 def _text(message: MessageTemplate) -> str:

@@ -17,7 +17,7 @@ from chimera_batch.requests.wire import NONCE_LENGTH
 from chimera_batch.warehouse import Warehouse
 
 LEAD = NONCE_LENGTH + 1  # bytes that an attempt adds to each line
-_PORTION = 2_000  # requests that are cut at once
+_PORTION = 20_480  # requests that are cut at once
 
 
 class Elsewhere(Exception):

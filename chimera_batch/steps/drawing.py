@@ -181,14 +181,19 @@ def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: Bloc
             lint(ctx, stage, batch, lambda line: values[line // len(samples)][key])  # noqa: B023 - called at once
             counting.append((places, batch, counter.submit(make.count, batch)))
             if kept is not None:
-                kept.add([place * stage.samples + n for place in places for n in range(stage.samples)], batch.lines)
+                kept.add_joined(_requests(places, stage.samples), batch.block, batch.sizes)
             if len(counting) > _AHEAD:
                 out.writelines(_noted(*counting.popleft(), len(samples)))
-            some = next_size(some, batch.lines)
-            done += len(batch.lines)
+            some = next_size(some, len(batch.block))
+            done += len(batch.ids)
             ctx.doing([Doing("rendering", stage.name, done, most * len(samples))])
         while counting:
             out.writelines(_noted(*counting.popleft(), len(samples)))
+
+
+def _requests(places: Sequence[int], samples: int) -> Sequence[int]:
+    """Where the requests of rows at these places are."""
+    return places if samples == 1 else [place * samples + n for place in places for n in range(samples)]
 
 
 def _noted(places: Sequence[int], batch: Batch, counted: Future[list[tuple[int, int]]], samples: int) -> list[str]:
@@ -215,12 +220,12 @@ def render_again(ctx: Context, stage: Stage, asked: Iterable[tuple[Any, ...]], k
             lines |= zip((place for place, _, _, _ in mine), batch.lines, strict=True)
         places = sorted(lines)
         kept.add(places, [lines[place] for place in places])
-        some = next_size(some, list(lines.values()))
+        some = next_size(some, sum(map(len, lines.values())))
 
 
-def next_size(some: int, lines: Sequence[bytes]) -> int:
-    """How many rows make a batch of the wanted size, going by the lines of the last one."""
-    return max(1, min(_MOST, some * _BATCH // max(1, sum(map(len, lines)))))
+def next_size(some: int, size: int) -> int:
+    """How many rows make a batch of the wanted size, going by the bytes of the last one."""
+    return max(1, min(_MOST, some * _BATCH // max(1, size)))
 
 
 def lint(ctx: Context, stage: Stage, batch: Batch, key_of: Callable[[int], object]) -> None:
@@ -230,11 +235,11 @@ def lint(ctx: Context, stage: Stage, batch: Batch, key_of: Callable[[int], objec
     its length.
     """
     profile, endpoint = ctx.profile(stage), ENDPOINTS[stage.calls[0].endpoint]
-    problems, first = endpoint.problems(orjson.loads(nonced(batch.lines[0], _NONCE))), 0
+    problems, first = endpoint.problems(orjson.loads(nonced(batch.block[: batch.sizes[0]], _NONCE))), 0
     most = profile.max_line_bytes - len(_NONCE) - 1
-    if max(map(len, batch.lines)) > most:
-        first, line = next((n, line) for n, line in enumerate(batch.lines) if len(line) > most)
-        size = len(line) + len(_NONCE) + 1
+    if max(batch.sizes) > most:
+        first, long = next((n, size) for n, size in enumerate(batch.sizes) if size > most)
+        size = long + len(_NONCE) + 1
         problems.append(f"is {size:,} bytes; {profile.name} takes {profile.max_line_bytes:,} a request")
     if problems:
         raise _refused(stage, key_of(first), f"{profile.name} would refuse the request: {'; '.join(problems)}")

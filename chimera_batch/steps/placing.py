@@ -13,7 +13,7 @@ from chimera_batch.pipeline.project import Stage
 from chimera_batch.requests.drawn import Placed
 from chimera_batch.steps.fingerprints import digest
 from chimera_batch.stores.overlap import prefetch
-from chimera_batch.warehouse import SCRATCH, Warehouse
+from chimera_batch.warehouse import NARROW, Warehouse
 
 
 def place(
@@ -26,7 +26,7 @@ def place(
     """
     if stage.left:  # what it keeps of models that it left may grow too: worked out anew each time
         path = folder / f"{stage.name}.placed.parquet"
-        warehouse.write(engine_sql("placed_ids"), {}, path, form=SCRATCH)
+        warehouse.write(engine_sql("placed_ids"), {}, path, form=NARROW)
         warehouse.view("placed_ids", [path])
         return int(warehouse.scalar(engine_sql("wanted"), {}))
     rounds, shards = tuple(map(str, asked)), tuple(members)
@@ -34,14 +34,14 @@ def place(
     known = ctx.drawings.placed.get(stage.name) if ctx.drawings else None
     if known is None or known.asked != rounds or known.members != shards[: len(known.members)]:
         if not path.exists():
-            warehouse.write(engine_sql("placed_ids"), {}, path, form=SCRATCH)
+            warehouse.write(engine_sql("placed_ids"), {}, path, form=NARROW)
         wanted = int(warehouse.scalar(engine_sql("wanted"), {}))
     elif known.members == shards:
         path, wanted = known.path, known.wanted
     else:
         warehouse.view("placed_before", [known.path])
         warehouse.view("fresh_members", list(prefetch(ctx.store, shards[len(known.members) :])))
-        warehouse.write(engine_sql("placed_further"), {}, path, form=SCRATCH)
+        warehouse.write(engine_sql("placed_further"), {}, path, form=NARROW)
         wanted = known.wanted
     found = Placed(rounds, shards, path, wanted)
     if ctx.drawings:

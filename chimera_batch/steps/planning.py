@@ -21,7 +21,7 @@ from chimera_batch.requests.packing import Limits
 from chimera_batch.steps import drawing
 from chimera_batch.steps.cutting import LEAD, Cut, Elsewhere, cuts, cutter_of, portions
 from chimera_batch.stores.overlap import Uploads
-from chimera_batch.warehouse import QUICK, SCRATCH, Warehouse, in_step
+from chimera_batch.warehouse import NARROW, QUICK, SCRATCH, Warehouse, in_step
 
 CANARY_FROM = 500  # requests; below this a canary costs a turnaround and saves little
 CANARY = 50  # requests of the first, small shard: a random sample of the stage
@@ -57,7 +57,7 @@ def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent:
     """
     bounds, sample = _sampled(ctx, stage, warehouse, extent)
     path = folder / f"{stage.name}.todo.parquet"
-    warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path, form=SCRATCH)
+    warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path, form=NARROW)
     warehouse.view("fresh_todo", [path])
     number, lines = extent.lines or (None, _render_again(ctx, stage, warehouse, folder))
     with suppress(Elsewhere), in_step, Uploads(ctx.store) as uploads:

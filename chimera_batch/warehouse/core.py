@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import uuid4
 
 import duckdb
@@ -19,9 +19,11 @@ from chimera_batch.warehouse import connection as edge
 from chimera_batch.warehouse import header, statements, streaming
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
 from chimera_batch.warehouse.loading import load
-from chimera_batch.warehouse.memory import limits
-from chimera_batch.warehouse.ordering import KEPT, SCRATCH, Form, is_ordered, write_in_order
+from chimera_batch.warehouse.memory import least
+from chimera_batch.warehouse.ordering import KEPT, NARROW, SCRATCH, Form, is_ordered, write_in_order
 from chimera_batch.warehouse.scan import literal, quote
+
+_T = TypeVar("_T")
 
 Parameters = Mapping[str, Any]
 
@@ -84,7 +86,7 @@ class Warehouse:
         """Make or replace a view from a file of one statement without parameters; its tables may change later."""
         final = statements.last(source, statements.split(source))
         self._make(name, "VIEW")
-        _execute(self._connection, source, final, f"CREATE OR REPLACE VIEW {quote(name)} AS {final.text}", {})
+        statements.execute(self._connection, source, final, f"CREATE OR REPLACE VIEW {quote(name)} AS {final.text}", {})
 
     def load(self, name: str, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> int:
         """Make or replace a table from Python rows, streamed; returns how many. ``columns``: name to DuckDB type.
@@ -122,7 +124,7 @@ class Warehouse:
         told = header.parse(source.text)
         for flaw in header.flaws(told, reads=read, parameters=final.parameters) if head else ():
             raise InputError(flaw.message, where=f"{source.path}:{flaw.line}", hint=flaw.hint)
-        _bind(source, final, params)
+        statements.bind(source, final, params)
 
     def inputs(self, source: SqlText) -> frozenset[str]:
         """Names of the tables that the file reads, as it spells them. Raises InputError where it does not parse."""
@@ -141,14 +143,17 @@ class Warehouse:
         )
 
     def scalar(self, source: SqlText, params: Parameters) -> Any:
-        """The one value of a file that makes one column; None where it makes no row."""
-        rows = self.rows(source, params)
-        if len(rows.columns) != 1:
-            raise InputError(f"one column is wanted, not {', '.join(rows.columns)}", where=f"{source.path}:1")
-        found = list(rows)
+        """The one value of a file that makes one column; None where it makes no row. Takes little memory."""
+        found = self._least(lambda: self._column(source, params), little=NARROW.little)
         if len(found) > 1:
             raise InputError(f"one row is wanted, not {len(found)}", where=f"{source.path}:1")
         return found[0][0] if found else None
+
+    def _column(self, source: SqlText, params: Parameters) -> list[tuple[Any, ...]]:
+        rows = self.rows(source, params)
+        if len(rows.columns) != 1:
+            raise InputError(f"one column is wanted, not {', '.join(rows.columns)}", where=f"{source.path}:1")
+        return list(rows)
 
     def describe(self, source: SqlText, params: Parameters) -> list[tuple[str, str]]:
         """Columns and DuckDB types of the rows that a file makes, without making them."""
@@ -195,27 +200,18 @@ class Warehouse:
         with closing(self._connection.cursor()) as cursor:
             return streaming.copy(cursor, columns, batches, into)
 
-    def _copy(self, source: SqlText, params: Parameters, into: str, *, little: bool = False) -> int:
-        """With as little memory as will do."""
-        *some, most = limits(self._memory_limit, little=little)
-        for limit in some:
-            try:
-                return self._copied(source, params, into, limit)
-            except InputError as error:
-                if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
-                    raise
-        return self._copied(source, params, into, most)
+    def _copy(self, source: SqlText, params: Parameters, into: str, *, little: str | None = None) -> int:
+        return self._least(lambda: self._copied(source, params, into), little=little)
 
-    def _copied(self, source: SqlText, params: Parameters, into: str, limit: str) -> int:
-        self._connection.execute("SET memory_limit = $limit", {"limit": limit})
+    def _copied(self, source: SqlText, params: Parameters, into: str) -> int:
+        cursor, final = self._run(source, params, f"COPY ({{}}\n) {_braced(into)}")
         try:
-            cursor, final = self._run(source, params, f"COPY ({{}}\n) {_braced(into)}")
-            try:
-                return int(next(self._stream(cursor, source, final.line))[0])
-            finally:
-                self._release(cursor)
+            return int(next(self._stream(cursor, source, final.line))[0])
         finally:
-            self._connection.execute("SET memory_limit = $limit", {"limit": self._memory_limit})
+            self._release(cursor)
+
+    def _least(self, work: Callable[[], _T], *, little: str | None) -> _T:
+        return least(self._connection, work, self._memory_limit, little=little)
 
     def _copy_in_order(self, source: SqlText, params: Parameters, order: str, into: str, part: Path | None) -> int:
         raw = self._temp / f"unordered-{uuid4().hex}.parquet"
@@ -236,13 +232,13 @@ class Warehouse:
         """Run a file on a cursor of its own, its last statement put in place of ``{}``."""
         parsed = statements.split(source)
         final = statements.last(source, parsed)
-        bound = _bind(source, final, params)
+        bound = statements.bind(source, final, params)
         cursor = self._connection.cursor()
         self._open.add(cursor)
         try:
             for statement in parsed[:-1]:
-                _execute(cursor, source, statement, statement.text, {})
-            _execute(cursor, source, final, wrap.format(final.text), bound)
+                statements.execute(cursor, source, statement, statement.text, {})
+            statements.execute(cursor, source, final, wrap.format(final.text), bound)
         except BaseException:
             self._release(cursor)
             raise
@@ -260,25 +256,6 @@ class Warehouse:
     def _release(self, cursor: Connection) -> None:
         self._open.discard(cursor)
         cursor.close()
-
-
-def _execute(
-    cursor: Connection, source: SqlText, statement: statements.Statement, text: str, bound: Parameters
-) -> None:
-    try:
-        cursor.execute(text, dict(bound))
-    except (duckdb.Error, UnicodeEncodeError, RuntimeError) as error:  # the last: "std::bad_cast", of an odd key
-        raise edge.input_error(error, source, statement.line) from error
-
-
-def _bind(source: SqlText, statement: statements.Statement, params: Parameters) -> dict[str, Any]:
-    """The parameters that a statement uses. Compared first: an unbound $name would silently take a SET VARIABLE."""
-    given = {name.casefold(): value for name, value in params.items()}
-    for name, line in statement.parameters.items():
-        if name.casefold() not in given:
-            hint = f"give it: params: {{{name}: …}}" + (f" (given: {', '.join(sorted(params))})" if params else "")
-            raise InputError(f"parameter ${name} has no value", where=f"{source.path}:{line}", hint=hint)
-    return {name: given[name.casefold()] for name in statement.parameters}
 
 
 def _braced(text: str) -> str:

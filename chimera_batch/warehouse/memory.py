@@ -8,17 +8,25 @@ so such a statement is run once more with up to half of the machine.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
-_LITTLE = "96MB"
+import duckdb
+
+from chimera_batch.errors import InputError
+from chimera_batch.warehouse.connection import Connection
+
+_T = TypeVar("_T")
+
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
-def limits(usual: str, *, little: bool) -> list[str]:
-    """The limits to try, one after the other, in DuckDB's words."""
-    return [*([_LITTLE] if little else []), usual, *([f"{half}B"] if (half := half_of_the_machine()) else [])]
+def limits(usual: str, little: str | None) -> list[str]:
+    """The limits to try, one after the other, in DuckDB's words. ``little``: what will often do."""
+    return [*([little] if little else []), usual, *([f"{half}B"] if (half := half_of_the_machine()) else [])]
 
 
 @cache
@@ -30,3 +38,24 @@ def half_of_the_machine() -> int | None:
     with suppress(ValueError, OSError):
         told.append(int(_CONTAINER.read_text()))
     return min(told) // 2 if told else None
+
+
+def least(connection: Connection, work: Callable[[], _T], usual: str, *, little: str | None) -> _T:
+    """Do what runs one statement within one limit after the other, until one suffices; ``usual`` holds afterwards."""
+    *some, most = limits(usual, little)
+    for limit in some:
+        try:
+            return _within(connection, limit, work, usual)
+        except InputError as error:
+            if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                raise
+    return _within(connection, most, work, usual)
+
+
+def _within(connection: Connection, limit: str, work: Callable[[], _T], usual: str) -> _T:
+    with suppress(duckdb.OutOfMemoryException):  # more is held already: then within the limit that holds
+        connection.execute("SET memory_limit = $limit", {"limit": limit})
+    try:
+        return work()
+    finally:
+        connection.execute("SET memory_limit = $limit", {"limit": usual})

@@ -30,7 +30,7 @@ _SCRATCH = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 10240, ROW_GROUP_
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a Parquet file is written. ``little``: with little memory, and with all of it only if need be.
+    """How a Parquet file is written. ``little``: with so little memory, and with all of it only if need be.
 
     COPY fills whatever memory it is given with rows that wait to be written, so what only streams gets little.
     ``steady``: the query reads nothing but files whose bytes are fixed. What it makes in the wanted order is then left
@@ -38,7 +38,7 @@ class Form:
     """
 
     options: str
-    little: bool = False
+    little: str | None = None
     synced: bool = True
     steady: bool = False
 
@@ -50,10 +50,12 @@ class Form:
 
 KEPT = Form(OPTIONS)
 STEADY = Form(OPTIONS, steady=True)
-QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1", little=True)
+QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1", little="96MB")
 """For large objects that one step writes and a few read: a quarter less work for a tenth more bytes."""
-SCRATCH = Form(_SCRATCH, little=True, synced=False)
+SCRATCH = Form(_SCRATCH, little="96MB", synced=False)
 """For files that are read a few times and thrown away."""
+NARROW = Form(_SCRATCH, little="64MB", synced=False)
+"""The same for ids and numbers of many requests, with nothing of their texts."""
 
 
 _SORTED = (

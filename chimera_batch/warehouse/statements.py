@@ -161,3 +161,20 @@ def lines_of(source: SqlText, read: set[str]) -> dict[str, int]:
         if name and token.kind in {"word", "name"} and name not in found:
             found[name] = line_at(source.text, token.start)
     return {name: found.get(name, 1) for name in sorted(read)}
+
+
+def execute(cursor: Connection, source: SqlText, statement: Statement, text: str, bound: Mapping[str, Any]) -> None:
+    try:
+        cursor.execute(text, dict(bound))
+    except (duckdb.Error, UnicodeEncodeError, RuntimeError) as error:  # the last: "std::bad_cast", of an odd key
+        raise input_error(error, source, statement.line) from error
+
+
+def bind(source: SqlText, statement: Statement, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that a statement uses. Compared first: an unbound $name would silently take a SET VARIABLE."""
+    given = {name.casefold(): value for name, value in params.items()}
+    for name, line in statement.parameters.items():
+        if name.casefold() not in given:
+            hint = f"give it: params: {{{name}: …}}" + (f" (given: {', '.join(sorted(params))})" if params else "")
+            raise InputError(f"parameter ${name} has no value", where=f"{source.path}:{line}", hint=hint)
+    return {name: given[name.casefold()] for name in statement.parameters}
