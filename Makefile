@@ -25,9 +25,7 @@ docs: .venv/.ready          ## docs/reference/, built from the code; a test says
 	$(BIN)/python -m scripts.build_docs
 
 audit:                      ## before a release: what a user would install, against the advisory databases
-	$(PYTHON) -m venv --clear build/audit
-	build/audit/bin/pip install --quiet '.[embed]' 'pip-audit>=2.9,<3'
-	build/audit/bin/pip-audit --strict --skip-editable
+	$(PYTHON) scripts/release_check.py --audit
 
 release-check:              ## builds, installs and tries what a release would be; `ARGS="--tag v0.2.0"` before one
 	$(PYTHON) scripts/release_check.py $(ARGS)

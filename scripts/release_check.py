@@ -3,12 +3,14 @@
     python scripts/release_check.py                    # builds into dist/, installs, runs the quickstart, audits
     python scripts/release_check.py --tag v0.2.0       # also: tag, version and CHANGELOG.md agree
     python scripts/release_check.py --offline          # without the advisory databases
+    python scripts/release_check.py --audit            # nothing but them
 
 1. Version, CHANGELOG.md and tag agree.
 2. The sdist is built, and the wheel from the sdist; both hold every prompt, SQL file, manifest and data file.
 3. The wheel is installed into an empty environment; in an empty folder `init`, the whole quickstart in a rehearsal, a
    query. What is imported there is the wheel and not this checkout.
-4. What was installed is held against the advisory databases (pip-audit).
+4. What was installed, and what the extras of AUDITED would install, is held against the advisory databases (pip-audit).
+   An advisory is no release; neither is a package that no database knows, or a database that does not answer.
 
 Nothing but Python and a package index is needed: the tools that it takes are installed into build/.
 """
@@ -16,6 +18,7 @@ Nothing but Python and a package index is needed: the tools that it takes are in
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -30,6 +33,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ("prompts", "sql", "manifests")
 TOOLS = ("build>=1.2,<2", "pip-audit>=2.9,<3")
+AUDITED = ("embed", "local", "notebook", "ray", "report")
+"""Extras that users install; the others are for developers, or name what a trainer has anyway."""
 
 
 class Unfit(Exception):
@@ -111,8 +116,8 @@ def build(tools: Path) -> tuple[Path, Path]:
     return wheel, sdist
 
 
-def try_out(wheel: Path, version: str) -> Path:
-    """Install the wheel and use it as a newcomer would. Returns the bin folder of its environment."""
+def try_out(wheel: Path, version: str) -> None:
+    """Install the wheel and use it as a newcomer would. Raises Unfit."""
     home = environment(ROOT / "build" / "release")
     run(home / "pip", "install", "--quiet", wheel)
     program = home / "chimera-batch"
@@ -125,7 +130,39 @@ def try_out(wheel: Path, version: str) -> Path:
         rows = run(program, "query", "--format", "csv", "SELECT subject FROM dataset GROUP BY 1", cwd=here).split("\n")
         if len([row for row in rows if row]) != 9:  # eight subjects and the head
             raise Unfit(f"the quickstart's data set has other subjects than its manifest: {rows}")
-    return home
+
+
+def pinned(report: str) -> list[str]:
+    """``name==version`` of everything that pip would install, from its installation report; ourselves left out."""
+    found = (one["metadata"] for one in json.loads(report)["install"])
+    return sorted(f"{one['name']}=={one['version']}" for one in found if one["name"] != "chimera-batch")
+
+
+def audit(tools: Path, exact: Sequence[str], *service: str) -> None:
+    """Hold exact versions against the advisory databases. ``service``: pip-audit's own words for which.
+
+    Raises Unfit for an advisory, for a package that the database does not know, and where it does not answer: what
+    could not be looked up is not known to be safe.
+    """
+    listed = ROOT / "build" / "release.txt"
+    listed.parent.mkdir(exist_ok=True)
+    listed.write_text("".join(f"{line}\n" for line in exact), encoding="utf-8")
+    words = ("--strict", "--no-deps", "--disable-pip", "--progress-spinner", "off")
+    run(tools / "pip-audit", *words, *service, "--requirement", listed)
+
+
+def versions(tools: Path, what: str | Path) -> list[str]:
+    """What pip would install now of a wheel or a checkout with the extras of AUDITED."""
+    wanted = f"{what}[{','.join(AUDITED)}]"
+    said = run(tools / "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-", wanted)
+    return pinned(said)
+
+
+def toolbox() -> Path:
+    """An environment with what a release takes; its bin folder."""
+    tools = environment(ROOT / "build" / "tools")
+    run(tools / "pip", "install", "--quiet", *TOOLS)
+    return tools
 
 
 def check(tag: str | None, *, offline: bool) -> None:
@@ -133,15 +170,12 @@ def check(tag: str | None, *, offline: bool) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     if found := disagreements(version, (ROOT / "CHANGELOG.md").read_text("utf-8"), tag):
         raise Unfit("\n".join(found))
-    tools = environment(ROOT / "build" / "tools")
-    run(tools / "pip", "install", "--quiet", *TOOLS)
+    tools = toolbox()
     wheel, sdist = build(tools)
     check_archives(ROOT, wheel, sdist)
-    home = try_out(wheel, version)
+    try_out(wheel, version)
     if not offline:
-        frozen = ROOT / "build" / "release.txt"  # without ourselves, whom no database knows yet
-        frozen.write_text(run(home / "pip", "freeze", "--exclude", "chimera-batch"), encoding="utf-8")
-        run(tools / "pip-audit", "--strict", "--no-deps", "--disable-pip", "--requirement", frozen)
+        audit(tools, versions(tools, wheel))
     sys.stdout.write(f"fit to be released: {wheel.name}, {sdist.name}\n")
 
 
@@ -149,10 +183,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 fit, 1 not."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tag", help="the tag that is released, such as v0.2.0")
-    parser.add_argument("--offline", action="store_true", help="leave out the advisory databases")
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument("--offline", action="store_true", help="leave out the advisory databases")
+    alone.add_argument("--audit", action="store_true", help="nothing but the advisory databases, for this checkout")
     said = parser.parse_args(argv)
     try:
-        check(said.tag, offline=said.offline)
+        if said.audit:
+            tools = toolbox()
+            audit(tools, versions(tools, ROOT))
+        else:
+            check(said.tag, offline=said.offline)
     except Unfit as reason:
         sys.stdout.write(f"not fit to be released:\n{reason}\n")
         return 1

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tarfile
+import threading
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -98,6 +104,113 @@ def test_a_command_that_fails_ends_it_with_what_it_said(capsys: pytest.CaptureFi
     with pytest.raises(Unfit, match=r"ended with 3\s+why"):
         release_check.run(sys.executable, "-c", "import sys; sys.stderr.write('why'); sys.exit(3)")
     assert capsys.readouterr().out.startswith("+ ")
+
+
+REPORT = {
+    "install": [
+        {"metadata": {"name": "orjson", "version": "3.12.1"}},
+        {"metadata": {"name": "chimera-batch", "version": "0.2.0"}},
+        {"metadata": {"name": "click", "version": "8.3.0"}},
+    ]
+}
+
+
+def test_what_would_be_installed_is_pinned_but_for_ourselves() -> None:
+    """No database knows a version that is not released yet."""
+    assert release_check.pinned(json.dumps(REPORT)) == ["click==8.3.0", "orjson==3.12.1"]
+
+
+def test_every_extra_that_a_user_installs_is_audited() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    ours = {"dev", "slow", "bench", "train"}  # of developers; of what reads an export
+    assert set(release_check.AUDITED) == set(extras) - ours
+
+
+def test_the_audit_alone_looks_at_what_this_checkout_would_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed: list[list[str]] = []
+
+    def run(*command: str | Path, cwd: Path = ROOT) -> str:
+        typed.append([str(word) for word in command])
+        return json.dumps(REPORT) if "--report" in command else ""
+
+    monkeypatch.setattr(release_check, "run", run)
+    monkeypatch.setattr(release_check, "ROOT", tmp_path)
+    assert release_check.main(["--audit"]) == 0
+    assert f"{tmp_path}[{','.join(release_check.AUDITED)}]" in typed[-2]
+    assert typed[-1][0].endswith("pip-audit") and "--strict" in typed[-1]
+    assert (tmp_path / "build" / "release.txt").read_text("utf-8") == "click==8.3.0\norjson==3.12.1\n"
+    assert "release_check.py --audit" in (ROOT / "Makefile").read_text("utf-8")
+
+
+class Advisories(BaseHTTPRequestHandler):
+    """An advisory database in OSV's protocol, that knows something of one version of one package."""
+
+    asked: list[dict[str, Any]]
+    status: int
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(asked)
+        package = {"name": "jinja2", "ecosystem": "PyPI"}
+        ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3.1.6"}]}]
+        affected = [{"package": package, "ranges": ranges}]
+        known = {"id": "PYSEC-2025-1", "summary": "sandbox breakout", "affected": affected}
+        struck = asked["package"]["name"] == "jinja2" and asked["version"] == "3.1.5"
+        body = json.dumps({"vulns": [known]} if struck else {}).encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def advisories(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    handler = type("Database", (Advisories,), {"asked": [], "status": status})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1/query", handler.asked  # type: ignore[attr-defined]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def audited(url: str, *versions: str) -> None:
+    tools = Path(sys.executable).parent
+    if not (tools / "pip-audit").exists():
+        pytest.skip("pip-audit is not installed: pip install 'pip-audit>=2.9,<3'")
+    release_check.audit(tools, versions, "--vulnerability-service", "osv", "--osv-url", url)
+
+
+@pytest.mark.slow
+def test_an_advisory_is_no_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_check, "ROOT", tmp_path)
+    with advisories() as (url, asked):
+        audited(url, "click==8.3.0", "jinja2==3.1.6")
+        assert sorted((one["package"]["name"], one["version"]) for one in asked) == [
+            ("click", "8.3.0"),
+            ("jinja2", "3.1.6"),
+        ]
+        with pytest.raises(Unfit, match=r"(?s)jinja2 3\.1\.5 +PYSEC-2025-1 +3\.1\.6.*Found 1 known vulnerability"):
+            audited(url, "click==8.3.0", "jinja2==3.1.5")
+
+
+@pytest.mark.slow
+def test_a_database_that_does_not_answer_is_no_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_check, "ROOT", tmp_path)
+    with advisories(status=503) as (url, asked):
+        with pytest.raises(Unfit, match="pip-audit ended with 1"):
+            audited(url, "click==8.3.0")
+        assert asked
+    with pytest.raises(Unfit, match="pip-audit ended with 1"):
+        audited(url, "click==8.3.0")  # nobody listens there any more
 
 
 def test_unfit_is_exit_1_and_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
