@@ -183,9 +183,9 @@ def test_a_line_longer_than_what_is_read_at_once_is_one_line(tmp_path: Path) -> 
 
 
 class Digests:
-    """SHA-256 whose first ``update`` takes its time, or whose second one fails; ``hashlib`` for a module."""
+    """SHA-256 whose second ``update`` takes its time, or one of which fails (``fails``); ``hashlib`` for a module."""
 
-    def __init__(self, *, fails: bool) -> None:
+    def __init__(self, *, fails: int = 0) -> None:
         self._fails, self._updates, self._real = fails, 0, hashlib.sha256()
 
     def sha256(self) -> Digests:
@@ -193,9 +193,9 @@ class Digests:
 
     def update(self, data: bytes) -> None:
         self._updates += 1
-        if self._fails and self._updates == 2:
+        if self._updates == self._fails:
             raise OSError(errno.ENOSPC, "No space left on device")
-        if self._updates == 1 and not self._fails:
+        if self._updates == 2:
             time.sleep(0.02)
         self._real.update(data)
 
@@ -213,17 +213,28 @@ def in_many_pieces(monkeypatch: pytest.MonkeyPatch, digests: Digests) -> tuple[P
 def test_pieces_of_a_file_that_are_written_beside_keep_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shard, lines = in_many_pieces(monkeypatch, Digests(fails=False))
+    shard, lines = in_many_pieces(monkeypatch, Digests())
     made = wire.build_whole(shard, tmp_path / "out", NONCE)
     assert (tmp_path / "out").read_bytes() == b"".join(lines)
     assert made.sha256 == hashlib.sha256(b"".join(lines)).hexdigest()
 
 
-def test_a_piece_that_cannot_be_written_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is one of the first of many, and those behind it are written."""
-    shard, _ = in_many_pieces(monkeypatch, Digests(fails=True))
+@pytest.mark.parametrize("which", [1, 2, 39, 40], ids=["first", "second", "last but one", "last"])
+def test_a_piece_that_cannot_be_written_is_not_passed_over(
+    which: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of the forty it is; those behind it may be written."""
+    shard, _ = in_many_pieces(monkeypatch, Digests(fails=which))
     with pytest.raises(OSError, match="No space left"):
         wire.build_whole(shard, tmp_path / "out", NONCE)
+
+
+def test_a_file_compressed_in_pieces_is_read_to_its_end(tmp_path: Path) -> None:
+    """Compressed files that were put one behind the other are one, as every other tool reads them."""
+    for name, line in (("a", b"one\n"), ("b", b"two\n")):
+        wire.compress([line], tmp_path / name)
+    (tmp_path / "both.zst").write_bytes((tmp_path / "a").read_bytes() + (tmp_path / "b").read_bytes())
+    assert list(wire.read_lines(tmp_path / "both.zst")) == [b"one", b"two"]
 
 
 def test_nothing_to_pack_is_no_shard() -> None:
