@@ -62,6 +62,7 @@ class HostWorld:
     profile: Profile
     totals: bool
     files: dict[str, tuple[str, bytes, float]] = field(default_factory=dict)
+    uploads: int = 0  # ever: an id is never given twice, though its file may be gone
     batches: dict[str, SimBatch] = field(default_factory=dict)
     calls: list[Execution] = field(default_factory=list)
     late: list[Late] = field(default_factory=list)
@@ -127,7 +128,8 @@ class SimHost:
         if not self.profile.deletes_files:
             return None
         with self._call("upload"):
-            file = f"file-{self._name}-{len(self._host.files) + 1}"
+            self._host.uploads += 1
+            file = f"file-{self._name}-{self._host.uploads}"
             self._host.files[file] = (intent.file_name, path.read_bytes(), self._now)
         return file
 
