@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -15,9 +15,9 @@ from chimera_batch.cost import prices
 from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.history.ledger import Ledger
 from chimera_batch.pipeline import project
-from chimera_batch.providers import openai_shapes
+from chimera_batch.providers import openai_plain, openai_shapes
 from chimera_batch.providers.base import Profile, Provider
-from chimera_batch.records import BatchState, Reply
+from chimera_batch.records import BatchState, Plain, Reply
 from chimera_batch.steps import polling
 from chimera_batch.steps.standing import MEMBER_COLUMNS
 from chimera_batch.stores import open_store
@@ -51,6 +51,9 @@ class _Host:
 
     def decode(self, line: bytes) -> Reply:
         return openai_shapes.decode(line)
+
+    def plain(self, lines: Sequence[bytes]) -> Plain:
+        return openai_plain.plain(lines)
 
     def state(self, batch_id: str) -> BatchState:
         return BatchState(batch_id, "completed", "ended", files=(self.files[batch_id],))

@@ -98,6 +98,21 @@ def test_an_answer_with_a_schema_is_json(tmp_path: Path) -> None:
     assert [row["twice"] for row in one.table()] == [42, 42, 42]
 
 
+def test_an_answer_that_is_its_text_is_kept_once_and_shown_twice(tmp_path: Path) -> None:
+    said = {"0": '{"n":21}', "1": '{"n": 21}', "2": '{"n":-300}'}
+    one = made(tmp_path, stage=", schema: tiny/n.json")
+    run(one, lambda line: answered(line["custom_id"], said[line["body"]["messages"][0]["content"][-1]]))
+    assert [row["text"] for row in one.table()] == [*said.values()]
+    assert [row["answer"] for row in one.table()] == ['{"n":21}', '{"n":21}', said["2"]]
+    (key,) = one.pairs[0][1].answers
+    kept = one.parquet(one.ctx.store.fetch(key), "SELECT text, answer FROM t ORDER BY length(answer), text")
+    assert kept == [
+        {"text": '{"n": 21}', "answer": '{"n":21}'},
+        {"text": None, "answer": '{"n":21}'},
+        {"text": None, "answer": said["2"]},
+    ]
+
+
 def test_a_table_is_ordered_by_its_key_and_marked(tmp_path: Path) -> None:
     sql = "-- reads: answers\nSELECT md5(row_key) AS row_key, q FROM answers ORDER BY q DESC"
     one = run(made(tmp_path, table=sql, stage=TABLE))

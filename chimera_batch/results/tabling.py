@@ -7,20 +7,21 @@ put together by hand take seconds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from chimera_batch.cost.metering import Meter
 from chimera_batch.cost.prices import Price
-from chimera_batch.records import Outcome, Reply, Usage
+from chimera_batch.records import Outcome, Plain, Reply, Usage
 from chimera_batch.results import reconciling
 
 Columns = list[Sequence[Any]]
 """Landed rows in the columns of ``standing.LANDED_COLUMNS``; ``usd`` in units of the attempt's ``Sent.meter``."""
 
 _FREE = Usage()
+_UNTOLD = Reply("", "ok")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,17 @@ class Tally:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + by
 
 
-@dataclass(slots=True)
 class Found:
-    """Replies of one file that became rows, in step: whose, its answer as JSON, and its line there."""
+    """Replies of one file that became rows, in step: whose, its answer as JSON, its line there, and what it said."""
 
-    file: str | None
-    identities: list[str] = field(default_factory=list)
-    replies: list[Reply] = field(default_factory=list)
-    answers: list[str | None] = field(default_factory=list)
-    lines: list[int | None] = field(default_factory=list)
+    def __init__(self, file: str | None) -> None:
+        self.file = file
+        self.identities: list[str] = []
+        self.answers: list[str | None] = []
+        self.lines: list[int | None] = []
+        self.replies: list[Reply] = []  # the last of them; those before lie in columns
+        self._fields: tuple[list[Any], ...] = tuple([] for _ in Reply._fields)
+        self._tokens: tuple[list[int], ...] = tuple([] for _ in Usage._fields)
 
     def add(self, identity: str, reply: Reply, line: int | None) -> None:
         """A row without an answer that was held against a schema."""
@@ -82,21 +85,49 @@ class Found:
         self.answers.append(None)
         self.lines.append(line)
 
+    def extend(self, identities: Sequence[str], answers: Sequence[str | None], plain: Plain, first: int) -> None:
+        """As many of the plain replies as there are identities. ``first``: the line of the first of them."""
+        self._set_down()
+        rows = len(identities)
+        self.identities += identities
+        self.answers += answers
+        self.lines += range(first, first + rows)
+        _, texts, reasonings, finish, models, tiers, tokens = plain
+        told: dict[int, Sequence[Any]] = {1: ["ok"] * rows, 2: texts, 3: reasonings, 5: [finish] * rows}
+        told |= {6: models, 12: tiers}
+        for place, values in enumerate(self._fields):
+            values.extend(told[place][:rows] if place in told else [_UNTOLD[place]] * rows)
+        for counts, more in zip(self._tokens, tokens, strict=True):
+            counts.extend(more[:rows])
+
+    def columns(self) -> tuple[tuple[list[Any], ...], tuple[list[int], ...]]:
+        """By field of ``Reply`` and by field of ``Usage``."""
+        self._set_down()
+        return self._fields, self._tokens
+
+    def _set_down(self) -> None:
+        if self.replies:
+            for values, more in zip(self._fields, zip(*self.replies, strict=True), strict=True):
+                values.extend(more)
+            used = [reply[7] or _FREE for reply in self.replies]
+            for counts, each in zip(self._tokens, zip(*used, strict=True), strict=True):
+                counts.extend(each)
+            self.replies.clear()
+
 
 def columns(found: Found, sent: Sent, tally: Tally, meter: Meter) -> Columns:
     """The rows as columns; adds them to the tally."""
-    rows = len(found.replies)
+    rows = len(found.identities)
     if not rows:
         return []
-    by_field = zip(*found.replies, strict=True)
-    _, outcomes, texts, reasonings, vectors, finishes, models, used, codes, messages, passing, *last = by_field
-    accounts, tiers, took = last
-    usages = [usage or _FREE for usage in used]
-    tokens = list(zip(*usages, strict=True))
-    usd = _usd(usages, tokens, _rates(sent, tiers), meter)
+    by_field, tokens = found.columns()
+    _, outcomes, texts, reasonings, vectors, finishes, models, _, codes, messages, passing, accounts, tiers, took = (
+        by_field
+    )
+    usd = _usd(tokens, _rates(sent, tiers), meter)
     if sent.price.gpu is not None:
         usd = [cost if ns is None else meter.machine(ns) for cost, ns in zip(usd, took, strict=True)]
-    _count(tally, outcomes, usages, tokens)
+    _count(tally, outcomes, tokens)
     if any(usd):
         tally.usd += meter.usd(sum(usd))
     return [
@@ -107,7 +138,7 @@ def columns(found: Found, sent: Sent, tally: Tally, meter: Meter) -> Columns:
         # nothing is wrong with the request of a refused account: mend it and run again
         [a or b for a, b in zip(passing, accounts, strict=True)] if any(accounts) else passing,
         list(map(sent.ceilings.__getitem__, found.identities)),
-        texts,
+        _texts(texts, found.answers),
         reasonings,
         found.answers,
         [list(vector) if vector else None for vector in vectors] if any(vectors) else [None] * rows,
@@ -122,6 +153,13 @@ def columns(found: Found, sent: Sent, tally: Tally, meter: Meter) -> Columns:
     ]
 
 
+def _texts(texts: Sequence[str | None], answers: Sequence[str | None]) -> Sequence[str | None]:
+    """What an answer says letter for letter is not kept a second time."""
+    if not any(answers):
+        return texts
+    return [None if text == answer else text for text, answer in zip(texts, answers, strict=True)]
+
+
 def _rates(sent: Sent, tiers: Sequence[str | None]) -> bool | list[bool]:
     """Whether each row is billed at the batch rates; one word where all are alike."""
     if not sent.batch_price or sent.tier is None:
@@ -129,19 +167,23 @@ def _rates(sent: Sent, tiers: Sequence[str | None]) -> bool | list[bool]:
     return [tier is None or tier == sent.tier for tier in tiers]
 
 
-def _usd(usages: Sequence[Usage], tokens: Sequence[Sequence[int]], rates: bool | list[bool], meter: Meter) -> list[int]:
-    if isinstance(rates, list):
-        return [meter.units(usage, batch=batch) for usage, batch in zip(usages, rates, strict=True)]
+def _usd(tokens: Sequence[Sequence[int]], rates: bool | list[bool], meter: Meter) -> list[int]:
     given, cached, written, long, made, _ = tokens
+    if isinstance(rates, list):
+        return [meter.units(usage, batch=batch) for usage, batch in zip(_usages(tokens), rates, strict=True)]
     if any(cached) or any(written) or any(long) or max(given) > meter.untiered:
-        return [meter.units(usage, batch=rates) for usage in usages]
+        return [meter.units(usage, batch=rates) for usage in _usages(tokens)]
     each_given, each_made = meter.plain(batch=rates)
     return [a * each_given + b * each_made for a, b in zip(given, made, strict=True)]
 
 
-def _count(tally: Tally, outcomes: Sequence[Outcome], usages: Sequence[Usage], tokens: Sequence[Sequence[int]]) -> None:
+def _usages(tokens: Sequence[Sequence[int]]) -> Iterator[Usage]:
+    return map(Usage._make, zip(*tokens, strict=True))
+
+
+def _count(tally: Tally, outcomes: Sequence[Outcome], tokens: Sequence[Sequence[int]]) -> None:
     for outcome, rows in Counter(outcomes).items():
         tally.count(outcome, rows)
     if 0 in tokens[0]:  # a row without tokens counts for nothing, whatever else its usage says
-        tokens = list(zip(_FREE, *(usage for usage in usages if usage[0] or usage[4]), strict=True))
+        tokens = list(zip(_FREE, *(usage for usage in _usages(tokens) if usage[0] or usage[4]), strict=True))
     tally.usage = reconciling.plus(tally.usage, Usage(*map(sum, tokens)))

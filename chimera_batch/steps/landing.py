@@ -19,7 +19,7 @@ from chimera_batch.context import Context
 from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.requests import wire
 from chimera_batch.results import decoding
-from chimera_batch.results.decoding import Columns, File, Sent, Tally
+from chimera_batch.results.decoding import Columns, File, Reader, Sent, Tally
 from chimera_batch.steps.standing import LANDED_COLUMNS
 from chimera_batch.warehouse import QUICK, Warehouse
 
@@ -75,8 +75,9 @@ class Results:
 
     def _batches(self, files: Sequence[File], sent: Sent, tally: Tally) -> Iterator[Columns]:
         schema = self.ctx.store.read(self.shard.schema).decode() if self.shard.schema else None
-        decode = self.ctx.host(self.shard).decode
-        yield from decoding.landed(files, decode, sent, decoding.judge_of(schema), tally)
+        host = self.ctx.host(self.shard)
+        reader = Reader(host.decode, getattr(host, "plain", None))
+        yield from decoding.landed(files, reader, sent, decoding.judge_of(schema), tally)
         yield decoding.absent(sent, tally)
 
     def write(self, batches: Iterable[Columns], sent: Sent) -> Path:

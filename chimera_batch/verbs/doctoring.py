@@ -36,6 +36,7 @@ PACKAGES = (
     "rapidfuzz",
     "orjson",
     "fastjsonschema",
+    "msgspec",
     "zstandard",
     "quicktok-v1",
     "numpy",

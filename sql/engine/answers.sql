@@ -1,4 +1,5 @@
 -- The stage's rows with their answers: what its table query reads.
+-- An answer that is its text letter for letter is kept once.
 -- reads: asked, best
 SELECT
     unnest(a.row),
@@ -6,7 +7,7 @@ SELECT
     a.sample,
     a.request_id,
     coalesce(b.outcome, 'missing') AS outcome,
-    b.text,
+    coalesce(b.text, b.answer) AS text,
     b.reasoning,
     b.answer::JSON AS answer,
     b.embedding,

@@ -7,7 +7,7 @@ SELECT
     coalesce(b.outcome, 'missing') AS outcome,
     to_json(a.row) AS row,
     b.answer::JSON AS answer,
-    b.text
+    coalesce(b.text, b.answer) AS text -- an answer that is its text letter for letter is kept once
 FROM asked AS a
 LEFT JOIN best AS b ON b.request_id = a.request_id
 ORDER BY a.round, a.position

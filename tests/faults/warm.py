@@ -12,6 +12,7 @@ import duckdb  # noqa: F401
 import fastjsonschema  # noqa: F401
 import httpcore2  # noqa: F401
 import jinja2  # noqa: F401
+import msgspec  # noqa: F401
 import numpy  # noqa: F401
 import openai  # noqa: F401
 

@@ -1,0 +1,126 @@
+"""A schema as a type is a short cut: what it takes, the thorough way takes too, and both spell the answer alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chimera_batch.results import judging
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = st.sampled_from(["a", "b", "naïve", "with space", "f0", 'quo"te', "", "a\\b"])
+TEXTS = st.one_of(
+    st.text(max_size=6), st.sampled_from(["yes", "no", "\x7f", "\u2028", "</script>", "\x1f", "\U0001f600"])
+)
+
+
+@st.composite
+def objects(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
+    named = draw(st.dictionaries(NAMES, inner, max_size=3))
+    required = [name for name in named if draw(st.integers(0, 3))]
+    others = draw(st.sampled_from([{}, {"additionalProperties": False}, {"additionalProperties": True}]))
+    return {"type": "object", "properties": named, "required": required, **others}
+
+
+LEAVES = st.sampled_from(
+    [
+        {"type": "string"},
+        {"type": "string", "minLength": 1, "maxLength": 3},
+        {"type": "string", "enum": ["yes", "no", "é"]},
+        {"enum": ["yes"]},
+        {"enum": [1, "yes"]},
+        {"enum": [1.5, None, True]},
+        {"type": "integer", "enum": [1, 2]},
+        {"type": "string", "enum": [1, "yes"]},
+        {"type": "integer"},
+        {"type": "number"},
+        {"type": "boolean"},
+        {"type": "null"},
+        {"type": ["string", "null"], "description": "perhaps"},
+        {"type": ["integer", "string"]},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        {"anyOf": [{"type": "string"}, {"type": "string", "enum": ["yes"]}]},
+        {"type": "integer", "minimum": 3},
+    ]
+)
+SIZES = st.sampled_from([{}, {"maxItems": 1}, {"minItems": 1, "maxItems": 2}])
+
+
+@st.composite
+def lists(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
+    return {"type": "array", "items": draw(inner), **draw(SIZES)}
+
+
+SCHEMAS = objects(st.recursive(LEAVES, lambda inner: st.one_of(objects(inner), lists(inner))))
+VALUES = st.recursive(
+    st.one_of(TEXTS, st.integers(), st.booleans(), st.none(), st.sampled_from([1.0, 2**64, 1e400, -0.0, 0, 3])),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(NAMES, inner, max_size=3)),
+)
+
+
+@st.composite
+def fitting(draw: st.DrawFn, schema: dict[str, Any]) -> Any:
+    """A value that mostly fits."""
+    if not draw(st.integers(0, 19)):
+        return draw(VALUES)
+    if "anyOf" in schema:
+        return draw(fitting(draw(st.sampled_from(schema["anyOf"]))))
+    if "enum" in schema:
+        return draw(st.sampled_from(schema["enum"]))
+    kind = schema["type"] if isinstance(schema["type"], str) else draw(st.sampled_from(schema["type"]))
+    if kind == "object":
+        named = schema["properties"].items()
+        return {name: draw(fitting(inner)) for name, inner in named if draw(st.integers(0, 9))}
+    if kind == "array":
+        return draw(st.lists(fitting(schema["items"]), max_size=3))
+    kinds = {"string": TEXTS, "integer": st.integers(), "number": st.floats(allow_nan=False, allow_infinity=False)}
+    return draw({**kinds, "boolean": st.booleans(), "null": st.none()}[kind])
+
+
+@st.composite
+def judged(draw: st.DrawFn) -> tuple[str, str]:
+    schema = draw(SCHEMAS)
+    value = draw(fitting(schema))
+    text = json.dumps(
+        value, ensure_ascii=draw(st.booleans()), separators=draw(st.sampled_from([(",", ":"), (", ", ": ")]))
+    )
+    if not draw(st.integers(0, 9)):  # a field twice, a fence, half of it
+        text = draw(st.sampled_from([text.replace('"a"', '"b"'), f"```json\n{text}\n```", text[:-1], f"{text} "]))
+    return json.dumps(schema), text
+
+
+@pytest.mark.slow
+@given(judged())
+def test_the_short_cut_says_what_the_thorough_way_says(one: tuple[str, str]) -> None:
+    schema, text = one
+    judge = judging.judge_of(schema)
+    assert judge is not None
+    assert judge(text) == judging._thorough(schema)(text)
+
+
+@pytest.mark.parametrize("text", ['{"n":"x","m":1}', '{"m":null,"n":"y"}', '{"n":"x"}'])
+def test_an_answer_without_needless_space_is_its_own_json(text: str) -> None:
+    """The very same text: then it is not kept a second time."""
+    schema = {
+        "type": "object",
+        "properties": {"m": {"type": ["integer", "null"]}, "n": {"type": "string", "enum": ["x", "y"]}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    judge = judging.judge_of(json.dumps(schema))
+    assert judge is not None
+    assert judge(text) == text
+    for other in ('{"n":"z"}', '{"n":"x","o":1}', '{"m":1}', '{"m":1.5,"n":"x"}', "[]", "{"):
+        assert judge(other) is None
+    assert judge('{"n":"x","n":"y"}') == '{"n":"y"}', "of a field that stands twice, the last one is judged and kept"
+
+
+def test_the_schemas_of_the_shipped_pipelines_take_the_short_cut() -> None:
+    for path in (ROOT / "prompts").glob("*/*.json"):
+        judging._type_of(orjson.loads(path.read_bytes()))
