@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,12 +130,12 @@ def _write_shard(stage: Stage, warehouse: Warehouse, folder: Path, cut: Cut, lin
     told = f"{call.max_output_tokens} {call.cache is True} {''.join(cut.ids)}"
     name = f"{stage.name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
     path, ids = folder / f"{name}.jsonl.zst", folder / f"{name}.ids.parquet"
-    with path.open("wb") as out:
-        size = lines.copy(cut.lines, out)
     count = len(cut.ids)
-    warehouse.write(
-        engine_sql("packed"), {"shard": name, "first": cut.first, "end": cut.first + count}, ids, form=QUICK
-    )
+    told_of = {"shard": name, "first": cut.first, "end": cut.first + count}
+    with path.open("wb") as out, ThreadPoolExecutor(1) as beside:
+        copied = beside.submit(lines.copy, cut.lines, out)
+        warehouse.write(engine_sql("packed"), told_of, ids, form=QUICK)
+        size = copied.result()
     return _Packed(name, path, ids, count, size + count * LEAD)
 
 
