@@ -127,7 +127,11 @@ class Provider(Protocol):
         ...
 
     def decode(self, line: bytes) -> Reply:
-        """One result line. Raises ValueError for a line that is not a result (the caller quarantines it)."""
+        """One result line. Raises ValueError for a line that is not a result (the caller quarantines it).
+
+        An adapter may also have ``plain(lines) -> records.Plain``, which reads as many of the first lines as need no
+        decision, and says of them what this would say.
+        """
         ...
 
     def cancel(self, batch_id: str) -> None: ...
