@@ -57,7 +57,7 @@ class Noted:
 def test_shards_that_are_added_are_added(one: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     noted = Noted(monkeypatch)
     finish(one)
-    assert noted.written == ["placed_ids", "placed_further"], "once, and once more for the shards of this stage"
+    assert noted.written == ["placed_ids", "placed_first"], "once, and once more for the shards of this stage"
     more = with_rows(one, many(8))
     finish(more)
     assert noted.written[2:] == ["placed_ids", "placed_further"]
@@ -102,11 +102,11 @@ def test_what_a_quote_worked_out_serves_the_run(one: Bench, monkeypatch: pytest.
         step.walk(step.stand, keep=False)
     with one.step() as step:
         counts = step.walk(lambda rounds: runner.packed(step, rounds)[0], keep=True).standing
-    assert noted.written == ["placed_ids", "placed_further"]
+    assert noted.written == ["placed_ids", "placed_first"]
     assert counts.states["packed"] == 5
     finish(one)
     assert len(one.table()) == 5
-    assert noted.written == ["placed_ids", "placed_further"]
+    assert noted.written == ["placed_ids", "placed_first"]
 
 
 def test_what_a_quote_worked_out_of_other_rows_does_not(one: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_what_a_quote_worked_out_of_other_rows_does_not(one: Bench, monkeypatch:
     other = with_rows(one, many(7))
     with other.step() as step:
         counts = step.walk(lambda rounds: runner.packed(step, rounds)[0], keep=True).standing
-    assert noted.written == ["placed_ids", "placed_ids", "placed_further"]
+    assert noted.written == ["placed_ids", "placed_ids", "placed_first"]
     assert counts.states["packed"] == 7
 
 

@@ -19,11 +19,11 @@ from chimera_batch.pipeline.shape_values import Strict
 from chimera_batch.pipeline.yamldoc import Document, Loc, parse, report
 
 _ENGINE = """
-    answers asked attempts batches best charged choices closed_ids closed_rounds costs drawn fates flying forgiven
-    fresh_asked fresh_keys fresh_known fresh_landed fresh_members fresh_packed fresh_rows fresh_todo history
-    hosts_left ids ids_at_left kept keys landed landed_here landed_left later_table left_ids made_rows marked
-    members offers ok_at_left outcomes params picked placed_before placed_ids previous quotes sent sent_left
-    stage_table stages standing standings traced whole_shards
+    answers asked attempts batches best charged choices closed_ids closed_rounds costs drawn fates flying
+    flying_shards forgiven fresh_asked fresh_keys fresh_known fresh_landed fresh_members fresh_packed fresh_rows
+    fresh_todo history hosts_left ids ids_at_left kept keys landed landed_here landed_left later_table left_ids
+    made_rows marked members offers ok_at_left outcomes params picked placed_before placed_ids previous quotes
+    sent sent_left stage_table stages standing standing_before standings traced whole_shards
 """
 RESERVED = frozenset(_ENGINE.split())
 """Table names that the warehouse gives its own views, so no stage may have them."""

@@ -139,6 +139,7 @@ def _step(ctx: Context, stage: Stage, warehouse: Warehouse, stem: Path) -> _Step
     view_or_empty(warehouse, "landed_all", list(prefetch(ctx.store, keys)), LANDED_COLUMNS)
     warehouse.write(report_sql("sampled_landed"), {}, landed)
     warehouse.view("landed", [landed])
+    warehouse.load("whole_shards", {"shard": "VARCHAR"}, ())  # few answers: none is left out of the comparison
     warehouse.define("best", engine_sql("best"))
     warehouse.write(report_sql("evidence"), {}, whole)
     return _Step(stage, whole, Prompts(ctx, stage))

@@ -17,7 +17,7 @@ from chimera_batch.pipeline.project import Stage
 from chimera_batch.pipeline.stage import Source
 from chimera_batch.steps import fingerprints
 from chimera_batch.steps.columns import check_columns, check_keys
-from chimera_batch.warehouse import SCRATCH, Warehouse, over
+from chimera_batch.warehouse import NARROW, SCRATCH, Warehouse, over
 
 FROM = 20_000  # rows of a round; a smaller one is written whole, as fewer objects are simpler
 MOST = 16  # objects of a round; then it is written whole once more
@@ -47,11 +47,10 @@ def added(ctx: Context, stage: Stage, number: int, warehouse: Warehouse, stem: P
         return None
     _write(stage.rows, "row_digests", told, warehouse, stem)
     warehouse.view("fresh_rows", [_path(stem, "row_digests")])
-    check_keys(stage.rows, warehouse)
-    if warehouse.scalar(engine_sql("gone_rows"), {}):
-        return None
-    warehouse.write(engine_sql("fresh_keys"), {}, _path(stem, "fresh_keys"), form=SCRATCH)
+    warehouse.write(engine_sql("fresh_keys"), {}, _path(stem, "fresh_keys"), form=NARROW)
     warehouse.view("fresh_keys", [_path(stem, "fresh_keys")])
+    if not warehouse.scalar(engine_sql("only_gained"), {}):
+        return None
     count = _write(stage.rows, "further_rows", told, warehouse, stem)
     warehouse.view("fresh_rows", [_path(stem, "further_rows")])
     check_keys(stage.rows, warehouse)

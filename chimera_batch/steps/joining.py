@@ -108,7 +108,7 @@ def build(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Mad
         form = KEPT if stage.kind == "ask" else STEADY  # answers may lie in other files after a crash
         rows = warehouse.write(query, ctx.project.params, path, order_by="row_key", metadata=ctx.marks, form=form)
         warehouse.view("fresh_rows", [path])
-        check_keys(query, warehouse)
+        check_keys(query, warehouse, ordered=True)
     except InputError as error:
         if not stage.files:
             raise

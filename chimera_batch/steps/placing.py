@@ -41,7 +41,8 @@ def place(
     else:
         warehouse.view("placed_before", [known.path])
         warehouse.view("fresh_members", list(prefetch(ctx.store, shards[len(known.members) :])))
-        warehouse.write(engine_sql("placed_further"), {}, path, form=NARROW)
+        name = "placed_further" if warehouse.scalar(engine_sql("placed_count"), {}) else "placed_first"
+        warehouse.write(engine_sql(name), {}, path, form=NARROW)
         wanted = known.wanted
     found = Placed(rounds, shards, path, wanted)
     if ctx.drawings:

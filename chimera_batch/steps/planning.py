@@ -58,7 +58,9 @@ def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent:
     """
     bounds, sample = _sampled(ctx, stage, warehouse, extent)
     path = folder / f"{stage.name}.todo.parquet"
-    warehouse.write(engine_sql("todo"), {"upto": extent.upto, "sample": sample}, path, form=NARROW)
+    whole = extent.upto == ALL and warehouse.scalar(engine_sql("nothing_packed"), {})
+    told = {"upto": extent.upto, "sample": sample}
+    warehouse.write(engine_sql("todo_whole" if whole else "todo"), told, path, form=NARROW)
     warehouse.view("fresh_todo", [path])
     number, lines = extent.lines or (None, _render_again(ctx, stage, warehouse, folder))
     with suppress(Elsewhere), in_step, Uploads(ctx.store) as uploads:

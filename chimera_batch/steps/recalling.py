@@ -7,9 +7,9 @@ and runs do meanwhile makes nothing here out of date.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.history.counts import NOTHING as NO_REQUESTS
@@ -17,16 +17,12 @@ from chimera_batch.history.counts import Standing, last_asked
 from chimera_batch.history.facts import Asked, Attempt, Shard
 from chimera_batch.pipeline.project import Stage
 from chimera_batch.rules.fallback import name_of
-from chimera_batch.steps.fingerprints import digest
-from chimera_batch.steps.remembering import code, recall, remember
+from chimera_batch.steps.basis import basis
+from chimera_batch.steps.remembering import recall, remember
 from chimera_batch.stores.overlap import prefetch
 
 if TYPE_CHECKING:
     from chimera_batch.warehouse import Warehouse
-
-_PLACED = ("placed_ids", "placed_further", "held_shards")
-_LEFT = ("closed_ids", "shards_of_asked", "picked", "picked_members", "landed_all", "orphaned_left")
-_SQL = (*_PLACED, *_LEFT, "history", "unanswered", "standing", "standing_few", "standing_counts", "lengths", "orphaned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,32 +97,6 @@ def _shards(ctx: Context, stage: Stage, names: Sequence[str] | None) -> list[Sha
     known = set(names)
     mine = [shard for shard in realm if shard.id in known or any(_sent(ctx, stage, one) for one in shard.attempts)]
     return mine + left
-
-
-def basis(ctx: Context, stage: Stage, asked: Iterable[Asked], shards: Iterable[Shard]) -> str:
-    """The digest of everything that a standing rests on."""
-    mark = (ctx.run, stage.name)
-    seen = [
-        [one.realm, one.id, one.members, one.requests, [_told(attempt, mark) for attempt in one.attempts]]
-        for one in shards
-    ]
-    rules = {name: asdict(rule) for name, rule in stage.retry.items()}
-    rounds = [[one.keys, one.switches] for one in asked]
-    where = [ctx.realm(stage), ctx.left_realms(stage), stage.switches, ctx.profile(stage).min_requests]
-    return digest([code(*_SQL), where, rounds, rules, _paying(ctx, stage), seen])
-
-
-def _paying(ctx: Context, stage: Stage) -> list[Any]:
-    if not stage.longer_if_it_pays:
-        return []
-    from chimera_batch.steps import paying  # noqa: PLC0415 - it takes what renders prompts with it
-
-    return paying.basis(ctx, stage)
-
-
-def _told(one: Attempt, mark: tuple[str, str]) -> list[Any]:
-    told = [one.number, one.run, one.stage, one.stand, one.requests, one.ids, one.answers, one.outcomes]
-    return [*told, mark in one.forgiven]
 
 
 def _sent(ctx: Context, stage: Stage, attempt: Attempt) -> bool:

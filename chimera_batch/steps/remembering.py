@@ -46,5 +46,10 @@ def code(*names: str) -> list[str]:
     return [__version__, *(engine_sql(name).text for name in names)]
 
 
+def folder_of(ctx: Context) -> Path:
+    """Where it is kept; may not be there yet."""
+    return ctx.work / "remembered"
+
+
 def _path(ctx: Context, name: str) -> Path:
-    return ctx.work / "remembered" / f"{digest([ctx.store.url, ctx.run, name])}.json"
+    return folder_of(ctx) / f"{digest([ctx.store.url, ctx.run, name])}.json"

@@ -109,5 +109,5 @@ def _new(ctx: Context, drawn: Drawn, asked: Sequence[Path], warehouse: Warehouse
     path = folder / "wave.parquet"
     warehouse.write(engine_sql("new_asked"), {}, path, metadata=ctx.marks)
     warehouse.view("drawn", [path])
-    rows, requests = next(iter(warehouse.rows(engine_sql("new_counts"), {})))
+    ((rows, requests),) = warehouse.few(engine_sql("new_counts"), {})
     return Drawn(path, rows, requests, drawn.rendering)

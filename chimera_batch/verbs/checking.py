@@ -129,6 +129,6 @@ def _render(ctx: Context) -> list[dict[str, Any]]:
 
 
 def _counted(stage: Stage, warehouse: Warehouse) -> dict[str, Any]:
-    requests, distinct = next(iter(warehouse.rows(engine_sql("asked_counts"), {})))
+    ((requests, distinct),) = warehouse.few(engine_sql("asked_counts"), {})
     asked = {"provider": stage.calls[0].provider, "window": stage.window}
     return {"stage": stage.name, **asked, "requests": requests, "distinct": distinct}

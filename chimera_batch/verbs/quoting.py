@@ -183,7 +183,7 @@ def _answered(ctx: Context, stage: Stage, known: Mapping[str, Any]) -> StageFact
 
 def _counted(ctx: Context, stage: Stage, known: Mapping[str, Any], walked: Walked, warehouse: Warehouse) -> StageFacts:
     """A stage whose requests are counted one by one."""
-    asked, different = next(iter(warehouse.rows(engine_sql("asked_counts"), {})))
+    asked = int(warehouse.scalar(engine_sql("asked_number"), {}))
     tally = tally_of(warehouse, known["terms"], known["ceiling"])
     states = walked.standing.states
     return StageFacts(
@@ -191,7 +191,7 @@ def _counted(ctx: Context, stage: Stage, known: Mapping[str, Any], walked: Walke
         rounds=_rounds_left(ctx, stage, walked),
         waves=_waves(ctx, stage, tally, states["answered"]),
         tally=tally,
-        wanted=different,
+        wanted=walked.standing.wanted,
         asked=asked,
         in_flight=states["in_flight"],
         measured=measuring.measure(warehouse, known["terms"]),

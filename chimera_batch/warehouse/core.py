@@ -149,6 +149,10 @@ class Warehouse:
             raise InputError(f"one row is wanted, not {len(found)}", where=f"{source.path}:1")
         return found[0][0] if found else None
 
+    def few(self, source: SqlText, params: Parameters) -> list[tuple[Any, ...]]:
+        """The rows of a file that makes few of many, all at once. Takes little memory."""
+        return self._least(lambda: list(self.rows(source, params)), little=NARROW.little)
+
     def _column(self, source: SqlText, params: Parameters) -> list[tuple[Any, ...]]:
         rows = self.rows(source, params)
         if len(rows.columns) != 1:

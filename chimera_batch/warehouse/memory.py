@@ -21,12 +21,15 @@ from chimera_batch.warehouse.connection import Connection
 
 _T = TypeVar("_T")
 
+_BETWEEN = "96MB"
+"""What ids of ten million requests are grouped and joined in, spilling; a million need two thirds of it."""
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 def limits(usual: str, little: str | None) -> list[str]:
     """The limits to try, one after the other, in DuckDB's words. ``little``: what will often do."""
-    return [*([little] if little else []), usual, *([f"{half}B"] if (half := half_of_the_machine()) else [])]
+    some = [little, _BETWEEN] if little else []
+    return list(dict.fromkeys([*some, usual, *([f"{half}B"] if (half := half_of_the_machine()) else [])]))
 
 
 @cache

@@ -2,15 +2,17 @@
 -- given up when it is too little.
 -- reads: standing
 -- $least: requests of a batch at least
+WITH of_shard AS (
+    SELECT
+        shard,
+        count(*) FILTER (state = 'in_flight') AS flying,
+        count(*) FILTER (state IN ('packed', 'retryable')) AS open
+    FROM standing
+    GROUP BY shard
+)
 SELECT
-    * REPLACE (
-        if(
-            state IN ('packed', 'retryable')
-            AND count(*) FILTER (state = 'in_flight') OVER of_shard = 0
-            AND count(*) FILTER (state IN ('packed', 'retryable')) OVER of_shard < $least,
-            'given_up',
-            state
-        ) AS state
+    s.* REPLACE (
+        if(s.state IN ('packed', 'retryable') AND o.flying = 0 AND o.open < $least, 'given_up', s.state) AS state
     )
-FROM standing
-WINDOW of_shard AS (PARTITION BY shard)
+FROM standing AS s
+JOIN of_shard AS o ON o.shard IS NOT DISTINCT FROM s.shard

@@ -1,6 +1,6 @@
 -- Requests that no shard of the realm holds yet, each once: those of the sample first, then in the order in which they
 -- were asked.
--- reads: asked, members
+-- reads: asked, placed_ids
 -- $upto: the last id that is wanted
 -- $sample: the last id of the sample
 WITH first_asked AS (
@@ -10,7 +10,7 @@ WITH first_asked AS (
         any_value(input_tokens) AS input_tokens,
         max(input_bound) AS input_bound
     FROM asked
-    WHERE request_id <= $upto AND request_id NOT IN (SELECT request_id FROM members)
+    WHERE request_id <= $upto AND request_id IN (SELECT request_id FROM placed_ids WHERE shard IS NULL)
     GROUP BY request_id
 )
 SELECT
