@@ -37,6 +37,7 @@ class Progress:
     unfinished: list[str] = field(default_factory=list)  # stages without a current table
     in_flight: int = 0  # requests of this run that a provider has, whichever run sent them
     waits: list[str] = field(default_factory=list)
+    until: list[float] = field(default_factory=list)  # of those waits that a moment ends: when
     over: list[Over] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     piloted: list[str] = field(default_factory=list)  # stages whose sample is in: may the rest be sent?
@@ -51,6 +52,13 @@ class Progress:
     def out_of_money(self) -> bool:
         """Whether a budget is all that is in the way: nothing is waited for that would go on or make room."""
         return bool(self.over) and not self.in_flight and not self.waits
+
+    def due(self, now: float) -> bool:
+        """Whether planning could find something new although nothing has moved: a wait is over, or its end is not
+        known and nobody works whose end would tell."""
+        if any(now >= until for until in self.until):
+            return True
+        return not self.in_flight and len(self.until) < len(self.waits)
 
 
 def converge(ctx: Context, *, until: str | None = None) -> Progress:
@@ -72,7 +80,7 @@ def _anything_new(ctx: Context, progress: Progress) -> bool:
         underway.tell(ctx)
         ctx.sleep(ctx.timing.poll)
         try:
-            if polling.poll(ctx) or _position(ctx) != progress.position or not progress.in_flight:
+            if polling.poll(ctx) or _position(ctx) != progress.position or progress.due(ctx.clock()):
                 return True
         except StoreDown as error:  # in a long night it comes back before a person does; what is polled again is safe
             if ctx.clock() - answered > _STORE_DOWN:
@@ -244,6 +252,7 @@ def _sent(step: Step, paths: list[Round], counts: Standing, progress: Progress) 
     except ProviderDown as error:
         switching.failed(ctx, stage, error)
     progress.waits += sender.waits
+    progress.until += sender.until
     progress.over += sender.over
     counts = step.stand(paths) if sender.sent else counts
     left = counts.states["packed"] + counts.states["retryable"]

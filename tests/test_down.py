@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from chimera_batch import runner
 from chimera_batch.context import Timing
@@ -46,6 +49,42 @@ def test_a_dead_host_fills_no_journal(tmp_path: Path) -> None:
     said = [line for line in one.said if "HTTP 503" in line]
     assert len(said) == 1, one.said
     assert all(attempt.stand == "dropped" and not attempt.suspected for _, attempt in one.pairs)
+
+
+def test_a_dead_host_is_planned_for_when_it_may_be_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass over a large stage is seconds of SQL; one for each look of two hours was 360 of them."""
+    passes, advance = [], runner.advance
+    monkeypatch.setattr(runner, "advance", lambda ctx, **more: passes.append(ctx.clock()) or advance(ctx, **more))
+    one = night(tmp_path, "upload", ProviderDown("openai: HTTP 503"), hours=2, poll=20.0)
+    tries = len(one.host.called("upload"))
+    assert 6 <= tries <= 7
+    assert len(passes) <= 2 * tries + 1, "one that tries, and one that finds that it has to wait"
+
+
+def test_what_a_dead_host_holds_back_is_sent_while_others_work(tmp_path: Path) -> None:
+    """A batch under way takes a day; the host that was down for a quarter of an hour isn't left alone until then."""
+    one = bench(write_project(tmp_path, head="providers: {openai: {max_requests: 2}}"))
+    one.host.trouble["create"] = []
+    uploads = iter([None, *[ProviderDown("openai: HTTP 503")] * 3])
+    upload = one.host.upload
+
+    def sometimes(*given: Any) -> Any:
+        if (error := next(uploads, None)) is not None:
+            raise error
+        return upload(*given)
+
+    one.host.upload = sometimes  # type: ignore[method-assign]
+    begun = one.clock()
+
+    def sleep(seconds: float) -> None:
+        one.clock.sleep(seconds)
+        if one.clock() >= begun + 3600:
+            raise Morning
+
+    object.__setattr__(one.ctx, "sleep", sleep)
+    with pytest.raises(Morning):
+        runner.converge(one.ctx)
+    assert len(one.host.batches) == 2, "none has ended, and both were made"
 
 
 def test_what_the_host_asks_for_is_kept(tmp_path: Path) -> None:

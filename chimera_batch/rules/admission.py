@@ -53,6 +53,7 @@ class Wish:
 class Ruling:
     verdict: Verdict
     reason: str = ""
+    until: float | None = None  # of a wait that is over by itself: when to ask again, in seconds since the epoch
 
 
 Limit = Literal["run", "stage", "day"]
@@ -160,13 +161,16 @@ def _must_wait(facts: Facts, shard: Shard, wish: Wish, caps: Caps) -> Ruling | N
     if shard.synchronous:
         return None
     batches = [other for other in facts.in_realm(wish.realm) if not other.synchronous]
-    recent = sum(a.stand != "dropped" and a.at > wish.now - 3600 for other in batches for a in other.attempts)
-    if caps.batches_per_hour is not None and recent >= caps.batches_per_hour:
-        return Ruling("wait", f"{recent} batches in the last hour is what {shard.provider} allows")
-    if max(_free_at(_full(batches, shard.model), caps.queue_wait), default=0.0) > wish.now:
-        return Ruling("wait", f"the queue of {shard.provider} for {shard.model} was full; trying again later")
-    if max(_free_at(_down(batches, caps.since), caps.queue_wait), default=0.0) > wish.now:
-        return Ruling("wait", f"{shard.provider} was down; trying again later")
+    recent = sorted(a.at for b in batches for a in b.attempts if a.stand != "dropped" and a.at > wish.now - 3600)
+    if caps.batches_per_hour is not None and len(recent) >= caps.batches_per_hour:
+        said = f"{len(recent)} batches in the last hour is what {shard.provider} allows"
+        return Ruling("wait", said, recent[len(recent) - max(1, caps.batches_per_hour)] + 3600)
+    full = max(_free_at(_full(batches, shard.model), caps.queue_wait), default=0.0)
+    if full > wish.now:
+        return Ruling("wait", f"the queue of {shard.provider} for {shard.model} was full; trying again later", full)
+    down = max(_free_at(_down(batches, caps.since), caps.queue_wait), default=0.0)
+    if down > wish.now:
+        return Ruling("wait", f"{shard.provider} was down; trying again later", down)
     open_ones = [other.current for other in batches if other.model == shard.model]
     enqueued = sum(attempt.input_tokens for attempt in open_ones if attempt is not None)
     most = caps.enqueued_tokens

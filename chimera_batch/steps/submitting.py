@@ -68,6 +68,7 @@ class Sender:
     synchronous: bool = False  # some of it is to be asked now
     marks: bool | None = None  # whether its requests ask for prompt caching; None: not decided yet
     waits: list[str] = field(default_factory=list)
+    until: list[float] = field(default_factory=list)  # of those waits that a moment ends: when
     over: list[Over] = field(default_factory=list)
 
     def send(self) -> None:
@@ -117,6 +118,7 @@ class Sender:
             self.over.append(self._undone(found, ruling.reason))
         else:
             self.waits.append(ruling.reason)
+            self.until += [] if ruling.until is None else [ruling.until]
 
     def _open(self, shard: Shard) -> Open:
         if self.marks is None:
