@@ -16,9 +16,6 @@ from hypothesis import strategies as st
 from chimera_batch.cost import tokens
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
-VOCABULARIES = ["o200k_base", "cl100k_base", "qwen3"]
-_CUTS = ["\n", "\r\n", " ", "  \n", "/", ".", ">", "'s", "\u0301", "\u2028", "1234", "word", "Ａ", "字"]
-PROSE = st.lists(st.sampled_from(_CUTS) | TEXTS, max_size=5).map("".join)  # rich in what decides where words are cut
 
 
 @pytest.mark.parametrize(
@@ -169,38 +166,6 @@ def test_lone_surrogates_are_refused(model: str) -> None:
         tokens.counter(model).count("a\ud800b")
     with pytest.raises(ValueError, match="surrogate"):
         tokens.counter(model).bound("a\ud800b")
-
-
-@given(st.sampled_from(VOCABULARIES), PROSE, st.from_regex(r"\A[A-Za-z0-9]"), PROSE)
-def test_a_line_break_before_a_letter_or_digit_parts_a_text(
-    vocabulary: str, before: str, first: str, after: str
-) -> None:
-    """What ``PromptCounter`` rests on where it counts a beginning once."""
-    count = tokens.Counter(vocabulary, "").count
-    assert count(f"{before}\n{first}{after}") == count(f"{before}\n") + count(f"{first}{after}")
-
-
-@given(
-    st.sampled_from(["gpt-6-luna", "gpt-4", "qwen3-8b", "claude-haiku-5.5"]),
-    st.sampled_from(["<text>\n", "\n", "a\n", " \n\n", "no line break", ""]),
-    st.lists(st.tuples(st.sampled_from(["", "x ", "\n", "one\n", "é/\n\r\n"]), PROSE), max_size=6),
-)
-def test_a_beginning_that_is_known_changes_no_count(model: str, seam: str, parts: list[tuple[str, str]]) -> None:
-    counter = tokens.counter(model)
-    prompts = tokens.PromptCounter(counter, [], "", 0, [seam])
-    texts = [f"{head}{seam}{tail}" for head, tail in parts]
-    whole = [counter.count(text) for text in texts]
-    for _ in range(2):  # the second time they are known
-        assert [likely for likely, _ in prompts.count([texts], len(texts))] == whole
-
-
-def test_beginnings_that_never_repeat_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "_HEADS", 3)
-    counter = tokens.counter("gpt-6-luna")
-    prompts = tokens.PromptCounter(counter, [], "", 0, [":\n"])
-    for start in range(0, 12, 4):
-        texts = [f"the beginning number {n}:\nand its end" for n in range(start, start + 4)]
-        assert [likely for likely, _ in prompts.count([texts], 4)] == list(map(counter.count, texts))
 
 
 def test_overhead_grows_with_messages() -> None:

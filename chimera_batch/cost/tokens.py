@@ -11,17 +11,13 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cache, cached_property
-from itertools import zip_longest
 from math import ceil
 from operator import add
 from pathlib import Path
-from string import ascii_letters, digits
 from typing import Any
 from unicodedata import normalize
 
 _THREADS = 1  # besides the one that renders
-_STARTS = frozenset(ascii_letters + digits)
-_HEADS = 20_000  # different beginnings of messages that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +50,11 @@ class Counter:
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """``count`` of each text. Other threads go on meanwhile: the work is done outside of Python."""
-        return self.scaled(self.tokens(texts))
-
-    def tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text in the vocabulary that is counted with, be it the model's own or not."""
         try:
             _, ends = _vocabulary(self.vocabulary).encode_batch(texts, _THREADS)
         except TypeError:  # how the binding refuses a lone surrogate
             raise ValueError("the text holds a lone surrogate") from None
         counted: list[int] = (ends[1:] - ends[:-1]).tolist()
-        return counted
-
-    def scaled(self, counted: list[int]) -> list[int]:
-        """The counts of texts of so many ``tokens`` each."""
         if self.factor is None:
             return counted
         over, under = self.factor.as_integer_ratio()
@@ -99,16 +87,12 @@ class PromptCounter:
     """Tokens of one stage's prompts: what all of them have in common is counted once.
 
     ``schema``: the response schema (JSON text), which hosts put into the prompt in a form of their own, so it is
-    approximate. ``overhead``: tokens of the chat format. ``seams``: of each message that varies, the constant text
-    behind which what rarely repeats begins; '' where there is none.
+    approximate. ``overhead``: tokens of the chat format.
     """
 
-    def __init__(
-        self, counter: Counter, fixed: Sequence[str], schema: str, overhead: int, seams: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, counter: Counter, fixed: Sequence[str], schema: str, overhead: int) -> None:
         self.counter = counter
         self._fixed, self._schema, self._overhead = fixed, schema, overhead
-        self._heads = [_Heads(counter, seam) for seam in seams]
 
     @cached_property
     def _common(self) -> tuple[int, int]:
@@ -120,43 +104,11 @@ class PromptCounter:
     def count(self, texts: Sequence[Sequence[str]], prompts: int) -> list[tuple[int, int]]:
         """(tokens to expect, tokens at most) of each prompt; ``texts``: of each message that varies, one a prompt."""
         expected, most = ([common] * prompts for common in self._common)
-        for column, heads in zip_longest(texts, self._heads):
-            counted = heads.counts(column) if heads else self.counter.counts(column)
+        for column in texts:
+            counted = self.counter.counts(column)
             expected = list(map(add, expected, counted))
             most = list(map(add, most, self.counter.bounds(column, counted)))
         return list(zip(expected, most, strict=True))
-
-
-class _Heads:
-    """Counts texts whose beginnings, up to a seam, are often the same: each of those is counted once.
-
-    A text may be counted in two parts wherever a line break stands before an ASCII letter or digit: all the
-    vocabularies cut words there first, whatever else is in the text, and no token is longer than such a word.
-    """
-
-    def __init__(self, counter: Counter, seam: str) -> None:
-        self._counter, self._seam = counter, seam if seam.endswith("\n") else ""
-        self._known: dict[str, int] = {"": 0}
-
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """``Counter.counts`` of each text."""
-        if not self._seam:
-            return self._counter.counts(texts)
-        heads, tails = list[str](), list[str]()
-        for text in texts:
-            at = text.find(self._seam) + len(self._seam)
-            if at < len(self._seam) or text[at : at + 1] not in _STARTS:
-                at = 0
-            heads.append(text[:at])
-            tails.append(text[at:])
-        known = self._known
-        new = list(set(heads) - known.keys())
-        known |= zip(new, self._counter.tokens(new), strict=True)
-        counted = map(add, map(known.__getitem__, heads), self._counter.tokens(tails))
-        if len(known) > _HEADS:  # they do not repeat
-            self._seam = ""
-            self._known = {}
-        return self._counter.scaled(list(counted))
 
 
 def overhead(messages: int) -> int:

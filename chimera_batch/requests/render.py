@@ -156,9 +156,7 @@ class Renderer:
     def _counter(self) -> tokens.PromptCounter:
         fixed = [_text(message) for message in self._messages if message.constant]
         format_only = 0 if self._call.endpoint == _EMBEDDINGS else tokens.overhead(len(self._messages))
-        seams = [message.seam for message in self._varying]
-        counter = tokens.counter(self._call.model)
-        return tokens.PromptCounter(counter, fixed, self._call.schema or "", format_only, seams)
+        return tokens.PromptCounter(tokens.counter(self._call.model), fixed, self._call.schema or "", format_only)
 
     def _texts(
         self, columns: Sequence[str], rows: Sequence[tuple[object, ...]]

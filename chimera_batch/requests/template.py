@@ -63,13 +63,6 @@ class MessageTemplate:
         return not any(isinstance(part, Hole) for part in self.parts)
 
     @property
-    def seam(self) -> str:
-        """The constant text before the last hole: what comes before it is more often the same than what fills that."""
-        last = max((place for place, part in enumerate(self.parts) if isinstance(part, Hole)), default=0)
-        before = self.parts[last - 1] if last else ""
-        return before if isinstance(before, str) else ""
-
-    @property
     def may_be_blank(self) -> bool:
         return not any(isinstance(part, str) and part.strip() for part in self.parts)
 
