@@ -1,12 +1,15 @@
-"""A person sends a shard again whose batch could not be read, and is at work all the same."""
+"""A person sends a shard again whose batch could not be read or does not end, and is at work all the same."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from chimera_batch.errors import ProviderRefused
+import pytest
+
+from chimera_batch import runner
+from chimera_batch.errors import InputError, ProviderRefused
 from chimera_batch.verbs import deciding
-from tests.support import bench, write_project
+from tests.support import Bench, answered, bench, write_project
 
 
 def test_a_batch_that_is_given_up_while_it_works_is_cancelled(tmp_path: Path) -> None:
@@ -20,3 +23,47 @@ def test_a_batch_that_is_given_up_while_it_works_is_cancelled(tmp_path: Path) ->
     assert one.host.called("cancel") == ["batch-1"], "what it has not begun is saved"
     assert attempt.stand == "dropped"
     assert attempt.suspected == attempt.usd, "what it had begun is not known"
+
+
+def cancelled(tmp_path: Path) -> Bench:
+    """A batch that was cancelled and goes on."""
+    one = bench(write_project(tmp_path))
+    one.go()
+    one.host.cancel = lambda batch: None  # type: ignore[method-assign]  # the provider takes note, and that is all
+    deciding.cancel(one.ctx, one.pairs[0][0].id)
+    return one
+
+
+def test_a_batch_under_way_is_not_sent_again(tmp_path: Path) -> None:
+    one = bench(write_project(tmp_path))
+    one.go()
+    with pytest.raises(InputError, match="paid twice") as caught:
+        deciding.resend(one.ctx, one.pairs[0][0].id)
+    assert "cancel" in (caught.value.hint or "")
+    one = cancelled(tmp_path / "other")
+    with pytest.raises(InputError, match=r"asked to stop: .* 26 hours after"):
+        deciding.resend(one.ctx, one.pairs[0][0].id)
+    assert one.pairs[0][1].stand == "submitted"
+
+
+def test_a_cancelled_batch_that_never_ends_can_be_given_up(tmp_path: Path) -> None:
+    """Or its reservation would stand in the way of every later request, and nothing could be typed."""
+    one = cancelled(tmp_path)
+    one.clock.now += 27 * 3600
+    (shard, attempt) = one.pairs[0]
+    deciding.resend(one.ctx, shard.id)
+    assert (attempt.stand, attempt.written_off) == ("dropped", True)
+    assert attempt.suspected == attempt.usd, "what it did is not known"
+    assert one.ctx.facts.reserved("tiny") == 0
+    runner.advance(one.ctx)
+    assert one.pairs[1][1].stand == "submitted", "its requests are asked again"
+
+
+def test_a_cancelled_batch_that_ended_after_all_is_not_thrown_away(tmp_path: Path) -> None:
+    one = cancelled(tmp_path)
+    one.clock.now += 27 * 3600
+    one.host.answer("batch-1", lambda line: answered(line["custom_id"]))
+    with pytest.raises(InputError, match="has ended") as caught:
+        deciding.resend(one.ctx, one.pairs[0][0].id)
+    assert "advance" in (caught.value.hint or "")
+    assert one.pairs[0][1].stand == "submitted"

@@ -55,15 +55,32 @@ def adopt(ctx: Context, shard_id: str, batch: str) -> None:
 def resend(ctx: Context, shard_id: str) -> None:
     """No batch was created, or its results shall be ignored: the next run sends the shard again.
 
-    What the first sending may have cost stays *suspected*, unless the provider tells what it was.
+    What the first sending may have cost stays *suspected*, unless the provider tells what it was. A batch that is under
+    way is given up only where it was cancelled long ago and does not end.
     """
     shard, attempt = find(ctx, shard_id)
     if attempt.stand == "submitted":
-        raise InputError(
-            f"{shard_id} is batch {attempt.batch}, which is under way: sending it again would be paid twice",
-            hint=f"chimera-batch cancel {ctx.project.typed} --shard {shard_id}",
-        )
+        _must_hang(ctx, shard, attempt)
+        ctx.ledger.stuck(shard, attempt, f"{attempt.batch} was cancelled and does not end")
     recovery.write_off(ctx, shard, attempt, "a person said: resend")
+
+
+def _must_hang(ctx: Context, shard: Shard, attempt: Attempt) -> None:
+    """Raises InputError for a batch that may still end by itself, or has ended."""
+    assert attempt.batch is not None  # noqa: S101 - that is what submitted means
+    long = ctx.timing.overdue
+    if not attempt.cancel_asked:
+        why = "which is under way: sending it again would be paid twice"
+        hint = f"chimera-batch cancel {ctx.project.typed} --shard {shard.id}"
+    elif ctx.clock() - (attempt.submitted_at or attempt.at) <= long:
+        hours = f"{long / 3600:.0f} hours after it was submitted"
+        why = f"which was asked to stop: it can be sent again if it still has not, {hours}"
+        hint = _status(ctx)
+    elif ctx.host(shard).state(attempt.batch).phase != "working":
+        why, hint = "which has ended: what it did can be collected", f"chimera-batch advance {ctx.project.typed}"
+    else:
+        return
+    raise InputError(f"{shard.id} is batch {attempt.batch}, {why}", hint=hint)
 
 
 def _status(ctx: Context) -> str:

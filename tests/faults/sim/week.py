@@ -180,10 +180,12 @@ class Week:
             self._play("adopt", act=lambda manifest: api.adopt(manifest, shard, chosen))
 
     def _cancel_overdue(self) -> None:
+        """Batches that do not end are cancelled; those that do not end then either are given up."""
         for shard, attempt in truth.facts_of(self.desk.objects).attempts():
             since = attempt.submitted_at or attempt.at
-            if attempt.stand == "submitted" and self.world.clock.now - since > OVERDUE and not attempt.cancel_asked:
-                self._play("cancel one", act=lambda manifest, shard=shard.id: api.cancel(manifest, shard))
+            if attempt.stand == "submitted" and self.world.clock.now - since > OVERDUE:
+                word, act = ("resend", api.resend) if attempt.cancel_asked else ("cancel one", api.cancel)
+                self._play(word, act=lambda manifest, shard=shard.id, act=act: act(manifest, shard))
 
     # -- the end
 
