@@ -67,3 +67,16 @@ def test_a_cancelled_batch_that_ended_after_all_is_not_thrown_away(tmp_path: Pat
         deciding.resend(one.ctx, one.pairs[0][0].id)
     assert "advance" in (caught.value.hint or "")
     assert one.pairs[0][1].stand == "submitted"
+
+
+def test_a_batch_that_takes_too_long_is_told_with_the_line_to_type(tmp_path: Path) -> None:
+    one = bench(write_project(tmp_path))
+    one.go()
+    one.clock.now += 27 * 3600
+    one.go()
+    assert any("after 27 hours: chimera-batch cancel " in line and "--shard" in line for line in one.said)
+    one.host.cancel = lambda batch: None  # type: ignore[method-assign]
+    deciding.cancel(one.ctx, one.pairs[0][0].id)
+    one.clock.now += 3600
+    one.go()
+    assert any("after 28 hours: chimera-batch resend " in line for line in one.said)
