@@ -172,8 +172,9 @@ def estimate_document(**changes: Any) -> dict[str, Any]:
 
 
 def as_from_a_terminal() -> None:
-    """For ``preexec_fn``: a suite in the background hands on that SIGINT is ignored.
+    """For ``preexec_fn``: a suite in the background, or under nohup, hands on that SIGINT or SIGHUP is ignored.
 
-    It sets one signal and takes no lock, so threads of this process cannot hang it.
+    It sets two signals and takes no lock, so threads of this process cannot hang it.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
