@@ -49,6 +49,7 @@ class Timing:
     lease: float = 900.0
     settle: float = 120.0
     queue: float = 60.0  # after a host was full or down, doubled each time in a row, an hour at most
+    stopping: float = 3600.0  # a host may take so long to stop a batch; what it finished is collected then
     overdue: float = 26 * 3600.0  # a batch still working this long after its submission is reported
 
 

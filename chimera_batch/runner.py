@@ -98,7 +98,12 @@ def _position(ctx: Context) -> tuple[int, ...]:
     facts = ctx.ledger.refresh()
     stands = [attempt.stand for _, attempt in facts.attempts()]
     switches = sum(map(len, facts.switches.values()))
-    return (*(stands.count(stand) for stand in ("stuck", "landed", "dropped")), sum(facts.retries.values()), switches)
+    return (
+        *(stands.count(stand) for stand in ("stuck", "landed", "dropped")),
+        sum(facts.retries.values()),
+        switches,
+        ctx.run in facts.halted,
+    )
 
 
 def advance(ctx: Context, *, until: str | None = None) -> Progress:

@@ -202,7 +202,7 @@ def _count(value: Any) -> int:
         return int(value) if value.strip().isascii() and value.strip().isdigit() else 0
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
-    return int(value) if 0 <= value < 1e18 else 0
+    return int(value) if 0 <= value < 10**12 else 0
 
 
 def _answer(text: str, schema: str) -> str | None:

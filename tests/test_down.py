@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,23 @@ def test_a_dead_host_is_planned_for_when_it_may_be_asked_again(tmp_path: Path, m
     tries = len(one.host.called("upload"))
     assert 6 <= tries <= 7
     assert len(passes) <= 2 * tries + 1, "one that tries, and one that finds that it has to wait"
+
+
+def test_a_cancel_is_heard_at_the_next_look(tmp_path: Path) -> None:
+    """And not when the host may be asked again: by then somebody may have begun the run anew, and two would send."""
+    one = bench(write_project(tmp_path))
+    one.host.trouble["upload"] = [ProviderDown("openai: HTTP 503")] * 1000
+    begun, halted = one.clock(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        one.clock.sleep(seconds)
+        if one.clock() > begun + 4000 and not halted:
+            halted.append(one.clock())
+            one.ctx.ledger.halt(one.ctx.run)
+        assert one.clock() < begun + 40_000
+
+    assert runner.converge(replace(one.ctx, sleep=sleep)).halted
+    assert one.clock() - halted[0] <= 2 * one.ctx.timing.poll
 
 
 def test_what_a_dead_host_holds_back_is_sent_while_others_work(tmp_path: Path) -> None:

@@ -271,6 +271,11 @@ def test_usage_in_one_convention(of: Any, given: Any, expected: Usage | None) ->
         (None, 0),
         ([], 0),
         (1e30, 0),
+        (10**12 - 1, 10**12 - 1),
+        (10**12, 0),  # its price would fit no column, and the whole batch would not land
+        (1e12, 0),
+        ("9" * 13, 0),
+        ("9" * 5000, 0),
     ],
 )
 def test_counts(value: Any, expected: int) -> None:

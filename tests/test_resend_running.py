@@ -46,6 +46,23 @@ def test_a_batch_under_way_is_not_sent_again(tmp_path: Path) -> None:
     assert one.pairs[0][1].stand == "submitted"
 
 
+def test_a_batch_has_an_hour_to_stop(tmp_path: Path) -> None:
+    """Providers take minutes for it, and what was finished by then is paid and comes."""
+    one = bench(write_project(tmp_path))
+    one.go()
+    one.clock.now += 27 * 3600
+    one.host.cancel = lambda batch: None  # type: ignore[method-assign]
+    deciding.cancel(one.ctx, one.pairs[0][0].id)
+    one.clock.now += 5
+    with pytest.raises(InputError, match="within the last hour"):
+        deciding.resend(one.ctx, one.pairs[0][0].id)
+    one.go()
+    assert not any("resend" in line for line in one.said)
+    one.clock.now += 3600
+    deciding.resend(one.ctx, one.pairs[0][0].id)
+    assert one.pairs[0][1].stand == "dropped"
+
+
 def test_a_cancelled_batch_that_never_ends_can_be_given_up(tmp_path: Path) -> None:
     """Or its reservation would stand in the way of every later request, and nothing could be typed."""
     one = cancelled(tmp_path)
@@ -77,6 +94,16 @@ def test_a_batch_that_takes_too_long_is_told_with_the_line_to_type(tmp_path: Pat
     assert any("after 27 hours: chimera-batch cancel " in line and "--shard" in line for line in one.said)
     one.host.cancel = lambda batch: None  # type: ignore[method-assign]
     deciding.cancel(one.ctx, one.pairs[0][0].id)
-    one.clock.now += 3600
+    one.clock.now += 3601
     one.go()
     assert any("after 28 hours: chimera-batch resend " in line for line in one.said)
+
+
+def test_what_was_settled_meanwhile_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bench(write_project(tmp_path))
+    one.go()
+    one.host.trouble["state"] = [ProviderRefused("not found", status=404)]
+    one.go()
+    monkeypatch.setattr(one.ctx.ledger, "written_off", lambda *_: False)  # another command landed it
+    with pytest.raises(InputError, match="settled meanwhile"):
+        deciding.resend(one.ctx, one.pairs[0][0].id)

@@ -137,7 +137,12 @@ def test_whatever_comes_it_stands_as_if_all_were_counted(
     assert any(twice.kept), "something was gone on with"
 
 
-@pytest.mark.parametrize("broken", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PAR1")])
+def zeros(path: Path) -> None:
+    """What a machine that lost its power may leave: as long as it was."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("broken", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PAR1"), zeros])
 def test_what_is_lost_or_broken_is_counted_again(one: Bench, monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
     twice = Twice(monkeypatch)
     finish(one)

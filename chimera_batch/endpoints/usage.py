@@ -10,16 +10,20 @@ from chimera_batch.records import Usage
 _new = tuple.__new__  # of a named tuple: a third of the time, as there is one for every result line
 
 
+MOST = 10**12
+"""More tokens are no count: no request has a millionth of it, and its price would not fit the column of dollars."""
+
+
 def count(value: object) -> int:
     """A token or row count as hosts write it: a number, or a string of digits. Anything else counts as 0."""
     if type(value) is int:  # which a bool is not; first, because it is nearly always so
-        return value if 0 <= value < 10**18 else 0
+        return value if 0 <= value < MOST else 0
     if isinstance(value, bool):
         return 0
     if isinstance(value, int | float):
-        return int(value) if 0 <= value < 1e18 else 0  # NaN and infinity are no counts
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        return int(value)
+        return int(value) if 0 <= value < MOST else 0  # NaN and infinity are no counts
+    if isinstance(value, str) and len(text := value.strip()) < 20 and text.isascii() and text.isdigit():
+        return count(int(text))
     return 0
 
 

@@ -57,6 +57,7 @@ class Attempt:
     quarantined: int = 0
     cleaned: bool = False
     cancel_asked: bool = False
+    cancel_at: float | None = None  # when
     cancel_reason: str | None = None  # None: a person asked
     taken_from: list[str] = field(default_factory=list)  # owners that fell silent, one after the other
     doubted_at: float | None = None  # since when it is not known whether the provider made a batch

@@ -13,9 +13,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
+from chimera_batch.endpoints.usage import MOST
 from chimera_batch.records import Plain
 
-_Count = Annotated[int, Meta(ge=0, lt=10**18)]
+_Count = Annotated[int, Meta(ge=0, lt=MOST)]
 
 
 class _Given(Struct, gc=False):
@@ -29,7 +30,7 @@ class _Made(Struct, gc=False):
 
 
 class _Usage(Struct, gc=False):
-    prompt_tokens: Annotated[int, Meta(ge=1, lt=10**18)]
+    prompt_tokens: Annotated[int, Meta(ge=1, lt=MOST)]
     completion_tokens: _Count
     prompt_tokens_details: _Given | None = None
     completion_tokens_details: _Made | None = None

@@ -4,6 +4,9 @@ Nearly every schema is of few kinds: objects of which every field is named, of t
 and a host that holds a model to it answers without needless space. Such an answer is read into a type made of the
 schema and written again: if it comes out letter for letter, it fits and is its own JSON. All others go the way that
 knows every rule of JSON Schema and takes three times as long.
+
+Either way equal answers become equal text, whatever order a model names its fields in, since people group by it: fields
+stand as in the schema, and sorted where it is of no such kind.
 """
 
 from __future__ import annotations
@@ -44,12 +47,12 @@ def judge_of(schema: str | None) -> Judge | None:
     """A compiled judge for a response schema (JSON text)."""
     if schema is None:
         return None
-    thorough = _thorough(schema)
+    rules = orjson.loads(schema)
     try:
-        decode = Decoder(_type_of(orjson.loads(schema))).decode
-    except (_BeyondError, TypeError, ValueError):  # msgspec's, for a type that it cannot tell from another
-        return thorough
-    encode = Encoder().encode
+        decode = Decoder(_type_of(rules)).decode
+    except (_BeyondError, TypeError, ValueError, NotImplementedError):  # msgspec's, for types that it does not do
+        return _thorough(schema, None)
+    encode, thorough = Encoder().encode, _thorough(schema, rules)
 
     def judge(text: str) -> str | None:
         try:
@@ -62,18 +65,34 @@ def judge_of(schema: str | None) -> Judge | None:
     return judge
 
 
-def _thorough(schema: str) -> Judge:
+def _thorough(schema: str, rules: Any) -> Judge:
+    """``rules``: the same as data, for the order of fields; None: sorted."""
     validate = validator(schema)
 
     def judge(text: str) -> str | None:
         try:
             value = orjson.loads(_unfenced(text))
             validate(value)
-            return orjson.dumps(value).decode()  # the order of keys is the model's, and so the schema's
+            if rules is None:
+                return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+            return orjson.dumps(_ordered(value, rules)).decode()
         except (ValueError, TypeError, RecursionError):  # orjson's and the validator's; nested too deep to be written
             return None
 
     return judge
+
+
+def _ordered(value: Any, rules: Any) -> Any:
+    """The same value, the fields of its objects in the order of the schema, then those that it does not name."""
+    rules = rules if isinstance(rules, dict) else {}
+    if isinstance(value, list):
+        return [_ordered(one, rules.get("items")) for one in value]
+    if not isinstance(value, dict):
+        return value
+    choices = [choice for choice in (rules, *rules.get("anyOf", ())) if isinstance(choice, dict)]
+    named = {name: inner for choice in choices for name, inner in choice.get("properties", {}).items()}
+    order = [*(name for name in named if name in value), *sorted(value.keys() - named.keys())]
+    return {name: _ordered(value[name], named.get(name)) for name in order}
 
 
 def _unfenced(text: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chimera_batch import digests
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.history.counts import Standing, last_asked
 from chimera_batch.pipeline.project import Stage
@@ -63,7 +64,7 @@ def keep(
         return  # some are drawn and not asked yet: their files will be gone
     with suppress(OSError):
         earlier = known.files if known else dict.fromkeys(VIEWS, ())
-        files = {view: [[path.name, path.stat().st_size] for path in earlier[view]] for view in VIEWS}
+        files = {view: [[path.name, digests.of_file(path)] for path in earlier[view]] for view in VIEWS}
         for view in VIEWS:
             files[view].append(_put(ctx, folder / f"{view}.parquet"))
         told = {"asked": rounds, "shards": sorted(counts.placed), "wanted": counts.wanted, "files": files}
@@ -80,7 +81,9 @@ def _kept(ctx: Context, stage: Stage, asked: Sequence[Path], folder: Path) -> Se
         known = tuple(value["asked"])
         if len(known) >= len(rounds) or known != rounds[: len(known)] or not _holds(ctx, stage, *last):
             return None
-        files = {view: tuple(_lent(ctx, name, size, folder) for name, size in value["files"][view]) for view in VIEWS}
+        files = {
+            view: tuple(_lent(ctx, name, sha256, folder) for name, sha256 in value["files"][view]) for view in VIEWS
+        }
         return Settled(known, frozenset(value["shards"]), int(value["wanted"]), files)
     except (KeyError, TypeError, ValueError, OSError):  # of another version, or broken
         return None
@@ -110,15 +113,15 @@ def _put(ctx: Context, path: Path) -> list[Any]:
     name = f"{digest([ctx.store.url, ctx.run, path.stem])}-{secrets.token_hex(8)}.parquet"
     folder_of(ctx).mkdir(parents=True, exist_ok=True)
     os.link(path, folder_of(ctx) / name)
-    return [name, path.stat().st_size]
+    return [name, digests.of_file(path)]
 
 
-def _lent(ctx: Context, name: str, size: int, folder: Path) -> Path:
+def _lent(ctx: Context, name: str, sha256: str, folder: Path) -> Path:
     """A kept file under a name of this step's own: another command may delete the one that it is kept under."""
     path = folder / Path(name).name
     if not path.exists():
         os.link(folder_of(ctx) / path.name, path)
-    if path.stat().st_size != size:
+    if digests.of_file(path) != sha256:  # a machine that lost its power leaves files of zeros, as long as they were
         raise ValueError(name)
     return path
 

@@ -62,7 +62,8 @@ def resend(ctx: Context, shard_id: str) -> None:
     if attempt.stand == "submitted":
         _must_hang(ctx, shard, attempt)
         ctx.ledger.stuck(shard, attempt, f"{attempt.batch} was cancelled and does not end")
-    recovery.write_off(ctx, shard, attempt, "a person said: resend")
+    if not recovery.write_off(ctx, shard, attempt, "a person said: resend"):
+        raise InputError(f"attempt {attempt.number} of {shard_id} was settled meanwhile", hint=_status(ctx))
 
 
 def _must_hang(ctx: Context, shard: Shard, attempt: Attempt) -> None:
@@ -76,6 +77,8 @@ def _must_hang(ctx: Context, shard: Shard, attempt: Attempt) -> None:
         hours = f"{long / 3600:.0f} hours after it was submitted"
         why = f"which was asked to stop: it can be sent again if it still has not, {hours}"
         hint = _status(ctx)
+    elif ctx.clock() - (attempt.cancel_at or 0.0) < ctx.timing.stopping:
+        why, hint = "which was asked to stop within the last hour: what it did by then will be collected", _status(ctx)
     elif ctx.host(shard).state(attempt.batch).phase != "working":
         why, hint = "which has ended: what it did can be collected", f"chimera-batch advance {ctx.project.typed}"
     else:
