@@ -144,8 +144,22 @@ def test_equal_answers_are_equal_text_in_whatever_order_they_came(more: dict[str
     assert (text or "").startswith(f'{{"{first}":')
 
 
+@pytest.mark.parametrize(
+    ("schema", "fits", "breaks"),
+    [
+        ('{"type":"array","items":true}', "[1]", "1"),  # a rule that is no object
+        ('{"type":"object","properties":{},"required":["a"]}', '{"a":1}', "{}"),  # a field that is not named
+    ],
+)
+def test_schemas_beyond_types_are_held_to_all_their_rules(schema: str, fits: str, breaks: str) -> None:
+    judge = judging.judge_of(schema)
+    assert judge is not None
+    assert judge(fits) == fits
+    assert judge(breaks) is None
+
+
 def test_a_schema_that_no_type_can_be_made_of_is_judged_all_the_same() -> None:
-    """Before anything of a paid batch was read it was refused only when its results were landed."""
+    """It was found out when the results of a paid batch were to be landed, and none could be."""
     judge = judging.judge_of('{"type":"object","properties":{"a":{"enum":[9223372036854775808]}}}')
     assert judge is not None
     assert judge('{"a":9223372036854775808}') == '{"a":9223372036854775808}'

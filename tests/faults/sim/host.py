@@ -83,13 +83,15 @@ class HostWorld:
                 found.append(Execution(request, head, row.at, usd, row.usable, delivered, row.priced, batch))
         return sorted(found, key=lambda one: one.at)
 
-    def begin(self, intent: Intent, sent: bytes, file: str | None, *kinds: str) -> SimBatch:
-        """A batch comes to be; the faults that are due for it strike it."""
+    def begin(self, intent: Intent, sent: bytes, file: str | None, *kinds: str, at: float | None = None) -> SimBatch:
+        """A batch comes to be, now or ``at`` a time before; the faults that are due for it strike it."""
         due = self.world.due(f"{self.name}.batch")
         found = {fault.kind: fault for fault in due if self.dialect == "openai" or fault.kind not in fates.OPENAI_ONLY}
         for fault in found.values():
             self.world.strike(fault)
-        batch = fates.batch_of(f"{self.name}-{len(self.batches) + 1}", self.dialect, sent, self.world.clock(), found)
+        batch = fates.batch_of(
+            f"{self.name}-{len(self.batches) + 1}", self.dialect, sent, at or self.world.clock(), found
+        )
         batch.kinds |= set(kinds)
         batch.nonce, batch.file_id, batch.totals = intent.nonce, file, self.totals
         batch.metadata = intent.metadata if self.profile.keeps_metadata else None
@@ -97,12 +99,12 @@ class HostWorld:
         return batch
 
     def arrive(self) -> None:
-        """Creates that were on their way for so long take effect now, if the file is still there."""
+        """Creates that were on their way for so long took effect then, if the file is there: nobody called since."""
         due = [one for one in self.late if one.at <= self.world.clock()]
         self.late = [one for one in self.late if one not in due]
         for one in due:
             if one.file is None or one.file in self.files:
-                self.begin(one.intent, one.sent, one.file, "late")
+                self.begin(one.intent, one.sent, one.file, "late", at=one.at)
 
 
 class SimHost:
