@@ -116,5 +116,5 @@ def test_a_batch_that_a_person_stopped_says_nothing_of_how_long_one_takes() -> N
     facts = landed(1)
     shard, attempt = under_way(facts)
     for other in facts.shards.values():
-        other.attempts[0].cancel_asked = True
+        other.attempts[0].cancel_at = 1.0
     assert Forecasts(facts, 6000.0).of(shard, attempt) == Expected(None, "no history")

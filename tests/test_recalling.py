@@ -301,7 +301,7 @@ def test_an_attempt_is_told_whole(tmp_path: Path) -> None:
     matters = {"number", "run", "stage", "stand", "requests", "ids", "answers", "outcomes", "forgiven"}
     money = {"usd", "billed", "suspected", "reported", "price", "input_tokens", "bytes", "cache"}
     word = {"nonce", "sha256", "owner", "lease_until", "at", "file", "batch", "submitted_at", "status", "done"}
-    word |= {"seen_at", "reason", "landed_at", "queue_full_at", "quarantined", "cleaned", "cancel_asked", "taken_from"}
+    word |= {"seen_at", "reason", "landed_at", "queue_full_at", "quarantined", "cleaned", "cancel_at", "taken_from"}
     word |= {"doubted_at", "adopted", "disowned", "strays", "strays_over", "written_off", "blind", "raw"}
     word |= {"cancel_reason", "down", "over", "words", "most", "repeats"}
     assert set(Attempt.__dataclass_fields__) == matters | money | word

@@ -56,8 +56,7 @@ class Attempt:
     down: tuple[float, float] | None = None  # when the host took nothing, and until when it asked to be left alone
     quarantined: int = 0
     cleaned: bool = False
-    cancel_asked: bool = False
-    cancel_at: float | None = None  # when
+    cancel_at: float | None = None  # when somebody asked the provider to stop it
     cancel_reason: str | None = None  # None: a person asked
     taken_from: list[str] = field(default_factory=list)  # owners that fell silent, one after the other
     doubted_at: float | None = None  # since when it is not known whether the provider made a batch
@@ -72,6 +71,10 @@ class Attempt:
     price: dict[str, Any] | None = None  # the price row it was claimed at
     cache: bool | None = None  # its requests ask for prompt caching; None: as the shard's own bytes do
     forgiven: set[tuple[str, str]] = field(default_factory=set)  # (run, stage) whose `retry` forgets this attempt
+
+    @property
+    def cancel_asked(self) -> bool:
+        return self.cancel_at is not None
 
     @property
     def is_open(self) -> bool:

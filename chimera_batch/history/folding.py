@@ -198,7 +198,7 @@ def _cleaned(facts: Facts, event: dict[str, Any]) -> None:
 
 def _cancel(facts: Facts, event: dict[str, Any]) -> None:
     attempt = _attempt(facts, event)
-    attempt.cancel_asked, attempt.cancel_reason, attempt.cancel_at = True, event.get("reason"), event["at"]
+    attempt.cancel_at, attempt.cancel_reason = event["at"], event.get("reason")
 
 
 def _table(facts: Facts, event: dict[str, Any]) -> None:

@@ -105,7 +105,7 @@ def _look(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> No
     ctx.ledger.seen(shard, attempt, Look(state.status, state.done))
     waited = ctx.clock() - (attempt.submitted_at or attempt.at)
     if waited > ctx.timing.overdue:
-        if attempt.cancel_asked and ctx.clock() - (attempt.cancel_at or 0.0) < ctx.timing.stopping:
+        if attempt.cancel_at is not None and ctx.clock() - attempt.cancel_at < ctx.timing.stopping:
             return
         verb, what = ("resend", "give it up") if attempt.cancel_asked else ("cancel", "stop it")
         command = f"chimera-batch {verb} {ctx.project.typed} --shard {shard.id}   # {what}"

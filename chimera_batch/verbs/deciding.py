@@ -70,14 +70,14 @@ def _must_hang(ctx: Context, shard: Shard, attempt: Attempt) -> None:
     """Raises InputError for a batch that may still end by itself, or has ended."""
     assert attempt.batch is not None  # noqa: S101 - that is what submitted means
     long = ctx.timing.overdue
-    if not attempt.cancel_asked:
+    if attempt.cancel_at is None:
         why = "which is under way: sending it again would be paid twice"
         hint = f"chimera-batch cancel {ctx.project.typed} --shard {shard.id}"
     elif ctx.clock() - (attempt.submitted_at or attempt.at) <= long:
         hours = f"{long / 3600:.0f} hours after it was submitted"
         why = f"which was asked to stop: it can be sent again if it still has not, {hours}"
         hint = _status(ctx)
-    elif ctx.clock() - (attempt.cancel_at or 0.0) < ctx.timing.stopping:
+    elif ctx.clock() - attempt.cancel_at < ctx.timing.stopping:
         why, hint = "which was asked to stop within the last hour: what it did by then will be collected", _status(ctx)
     elif ctx.host(shard).state(attempt.batch).phase != "working":
         why, hint = "which has ended: what it did can be collected", f"chimera-batch advance {ctx.project.typed}"
