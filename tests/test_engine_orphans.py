@@ -21,6 +21,7 @@ from tests.engine_kit import eventually, runs
 
 SLEEP = "import time; time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); {SLEEP}"
+OURS = f"ours {os.getpid()}"  # not that of the tests that run beside these
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
@@ -50,7 +51,7 @@ def command(pid: int) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def record_of(pid: int = 0, mark: str = "ours") -> Record:
+def record_of(pid: int = 0, mark: str = OURS) -> Record:
     seen = kernel.look(pid) if pid else None
     return Record(mark, boot(), 1, "m", "d", "somebody", pid=pid, start=seen.start if seen else "", ready=True)
 
@@ -59,8 +60,20 @@ def quiet(_line: str) -> None:
     """Says nothing."""
 
 
+def test_one_whose_threads_are_still_dying_has_not_ended(start: Start) -> None:
+    """Its leader is a zombie at once; its memory, its ports and its GPU are free when the last thread has gone."""
+    threads = "[threading.Thread(target=time.sleep, args=(600,), daemon=True).start() for _ in range(20)]"
+    for _ in range(8):
+        dying = start(f"import threading, time; {threads}; held = bytearray(100_000_000); time.sleep(600)")
+        eventually(lambda pid=dying.pid: len(list(Path(f"/proc/{pid}/task").iterdir())) == 21)  # type: ignore[misc]
+        dying.kill()
+        while kernel.look(dying.pid):
+            pass
+        assert dying.poll() is not None
+
+
 def test_the_mark_finds_them_wherever_they_went(start: Start) -> None:
-    leader, elsewhere = start(mark="ours"), start(mark="ours", process_group=None, start_new_session=True)
+    leader, elsewhere = start(mark=OURS), start(mark=OURS, process_group=None, start_new_session=True)
     strangers = [start(), start(mark="another"), start(process_group=leader.pid)]
     left = record_of(leader.pid)
     found = {one.pid for one in orphans.left_of(left, boot())}
@@ -72,9 +85,9 @@ def test_the_mark_finds_them_wherever_they_went(start: Start) -> None:
 
 
 def test_a_group_whose_leader_is_gone_is_ours_only_by_the_mark(start: Start) -> None:
-    leader = start(mark="ours")
+    leader = start(mark=OURS)
     left = record_of(leader.pid)
-    marked, unmarked = start(mark="ours", process_group=leader.pid), start(process_group=leader.pid)
+    marked, unmarked = start(mark=OURS, process_group=leader.pid), start(process_group=leader.pid)
     leader.kill()
     leader.wait()
     assert {one.pid for one in orphans.left_of(left, boot())} == {marked.pid}
@@ -82,14 +95,14 @@ def test_a_group_whose_leader_is_gone_is_ours_only_by_the_mark(start: Start) -> 
 
 
 def test_what_was_started_before_its_id_was_written_down_is_found(start: Start) -> None:
-    child, said = start(mark="ours"), list[str]()
+    child, said = start(mark=OURS), list[str]()
     assert orphans.end(record_of(), boot(), said.append)
     assert not runs(child.pid) and said == ["ending 1 processes of the engine that served m (group ?)"]
     assert orphans.end(record_of(), boot(), said.append) and len(said) == 1, "nothing is left: nothing is said"
 
 
 def test_who_does_not_go_is_killed(start: Start) -> None:
-    child = start(STUBBORN, mark="ours")
+    child = start(STUBBORN, mark=OURS)
     assert child.stdout is not None and child.stdout.readline() == b"ready\n"
     assert orphans.end(record_of(), boot(), quiet, grace=0.2)
     assert child.wait() == -signal.SIGKILL
@@ -99,7 +112,7 @@ def test_a_later_process_with_the_same_id_is_a_stranger(start: Start) -> None:
     child = start()
     seen = kernel.look(child.pid)
     assert seen is not None
-    earlier = Record("ours", boot(), 1, "m", "d", "somebody", pid=child.pid, start=str(int(seen.start) - 1), ready=True)
+    earlier = Record(OURS, boot(), 1, "m", "d", "somebody", pid=child.pid, start=str(int(seen.start) - 1), ready=True)
     assert orphans.left_of(earlier, boot()) == ()
     assert orphans.end(earlier, boot(), quiet) and runs(child.pid)
 

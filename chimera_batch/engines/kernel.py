@@ -20,7 +20,7 @@ MARK = "CHIMERA_ENGINE"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One process that is not a zombie. ``start``: ticks since the boot, which tell it from a later one of its id."""
+    """One process that has not ended. ``start``: ticks since the boot, which tell it from a later one of its id."""
 
     pid: int
     group: int
@@ -34,8 +34,8 @@ def look(pid: int) -> Seen | None:
     except OSError:
         return None
     fields = stat.rpartition(")")[2].split()  # the name before it may hold blanks and brackets
-    if len(fields) < 20 or fields[0] in {"Z", "X"}:
-        return None
+    if len(fields) < 20 or (fields[0] in {"Z", "X"} and int(fields[17]) <= 1):
+        return None  # a zombie with threads is dying still: its memory, ports and GPU are not free, nobody can reap it
     return Seen(pid, int(fields[2]), fields[19])
 
 
