@@ -53,7 +53,7 @@ class Point:
 
 def child(folder: Path, requests: int) -> Point:
     """Everything for one size, in this process."""
-    manifest = project(folder, requests, USER, canary=0)
+    manifest = folder / "manifests" / "package.yaml"
     os.environ |= {name: str(folder / name.lower()) for name in ("CHIMERA_CACHE", "CHIMERA_STATE")}
     os.environ["CHIMERA_REHEARSAL_URL"] = "http://127.0.0.1:9"  # no server is started, since none is asked
     with open_run(manifest, options(), write=True) as opened:
@@ -83,6 +83,7 @@ def _mark() -> tuple[float, float, float]:
 def measured(folder: Path, requests: int) -> Point:
     """One size in a process and a folder of its own."""
     here = folder / str(requests)
+    project(here, requests, USER, canary=0)  # here, so that the memory it takes is not the engine's
     command = [sys.executable, "-m", "bench.growth", "--child", str(here), str(requests)]
     try:
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

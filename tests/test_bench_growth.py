@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from bench.growth import Point, flaws, slope
-from tests.conftest import ROOT
+from bench.growth import Point, flaws, measured, slope
 
 pytestmark = pytest.mark.slow
 
@@ -33,9 +29,7 @@ def test_the_bars() -> None:
 
 
 def test_one_size_in_a_process_of_its_own(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench.growth", "--child", str(tmp_path / "one"), "2500"]
-    done = subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-    found = Point(**json.loads(done.stdout.splitlines()[-1]))
+    found = measured(tmp_path, 2500)
     assert found.requests == 2500
     assert found.package > 0 and found.collect > 0
     assert found.collect_mb >= found.package_mb > 50

@@ -40,14 +40,14 @@ def test_little_is_tried_first_and_more_only_if_need_be(connection: duckdb.DuckD
     assert half_of_the_machine(), "this machine tells its memory"
     for times, tried in ((0, 1), (1, 2), (2, 3), (3, 4)):
         seen: list[str] = []
-        assert least(connection, failing(connection, seen, times), "512MB", little="64MB") == "done"
+        assert least(connection, failing(connection, seen, times), "512MB", little=("64MB", "96MB")) == "done"
         assert len(seen) == tried
         assert seen[0] not in {usual, ""}
         assert seen[2:3] in ([], [usual])
         assert limit_of(connection) == usual
     seen = []
     with pytest.raises(InputError):
-        least(connection, failing(connection, seen, 9), "512MB", little="64MB")
+        least(connection, failing(connection, seen, 9), "512MB", little=("64MB", "96MB"))
     assert len(seen) == 4
     assert limit_of(connection) == usual
 
@@ -60,7 +60,7 @@ def test_what_is_wrong_with_the_sql_is_not_tried_twice(connection: duckdb.DuckDB
         raise InputError("no such column")
 
     with pytest.raises(InputError, match="no such column"):
-        least(connection, work, "512MB", little=None)
+        least(connection, work, "512MB", little=())
     assert seen == [limit_of(connection)]
 
 
@@ -74,5 +74,5 @@ def test_what_is_held_already_may_be_more_than_little(connection: duckdb.DuckDBP
         assert limit_of(connection) == usual
         return connection.execute("SELECT count(*) FROM held").fetchone()
 
-    assert least(connection, work, "512MB", little="64MB") == (5_000_000,)
+    assert least(connection, work, "512MB", little=("64MB", "96MB")) == (5_000_000,)
     assert limit_of(connection) == usual

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from chimera_batch.warehouse import KEPT, STEADY, Form, Warehouse, core, ordering
+from chimera_batch.warehouse import KEPT, STEADY, Form, Warehouse, core, memory, ordering
 
 IN_ORDER = "SELECT lpad(i::VARCHAR, 5, '0') AS row_key, repeat('é', i % 90) AS t FROM range(3000) u(i) ORDER BY i"
 CASES = {
@@ -58,3 +59,22 @@ def test_only_large_rows_in_order_are_left_as_they_come(
     monkeypatch.setattr(core, "write_in_order", noting)
     write(tmp_path, CASES[name], STEADY)
     assert len(sorted_) == sorts
+
+
+@pytest.mark.parametrize("sorting", ["1MB", "256MB"])
+def test_slices_are_sorted_in_little_memory_and_in_all_of_it_if_need_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sorting: str
+) -> None:
+    given: list[str] = []
+
+    def noting(connection: duckdb.DuckDBPyConnection, limit: str, work: Callable[[], None], usual: str) -> None:
+        given.append(limit)
+        memory.within(connection, limit, work, usual)
+
+    monkeypatch.setattr(ordering, "SLICE", 20_000_000)
+    monkeypatch.setattr(ordering, "_SORTING", sorting)
+    monkeypatch.setattr(ordering, "within", noting)
+    key = "lpad((40_000 - n)::VARCHAR, 8, '0') AS row_key"
+    found = keys(write(tmp_path, f"SELECT {key}, repeat(md5(n::VARCHAR), 40) AS t FROM range(40_000) u(n)", KEPT))
+    assert found == [f"{n:08}" for n in range(1, 40_001)]
+    assert given == [sorting] * 3, "51 MB of text in slices of 20 MB"

@@ -8,7 +8,7 @@ from chimera_batch.warehouse.connection import SqlText
 from chimera_batch.warehouse.core import Rows, Warehouse
 from chimera_batch.warehouse.database import write_database
 from chimera_batch.warehouse.instep import in_step
-from chimera_batch.warehouse.ordering import KEPT, NARROW, QUICK, SCRATCH, STEADY, Form
+from chimera_batch.warehouse.ordering import KEPT, NARROW, QUICK, ROWS, SCRATCH, STEADY, Form
 from chimera_batch.warehouse.query import Later, Query, open_query
 from chimera_batch.warehouse.result import Result
 from chimera_batch.warehouse.statements import over
@@ -17,6 +17,7 @@ __all__ = [
     "KEPT",
     "NARROW",
     "QUICK",
+    "ROWS",
     "SCRATCH",
     "STEADY",
     "Form",

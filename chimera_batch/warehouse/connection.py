@@ -14,9 +14,12 @@ from duckdb.func import FunctionNullHandling
 
 from chimera_batch.errors import InputError
 from chimera_batch.functions import FUNCTIONS, Function
+from chimera_batch.warehouse.arenas import few_arenas
 from chimera_batch.warehouse.scan import literal, quote
 
 Connection = duckdb.DuckDBPyConnection
+
+_BUFFER = 4 << 20  # bytes of a text file that DuckDB reads at once, per thread; its own 32 MB are kept until the end
 
 
 class SqlText(Protocol):
@@ -45,6 +48,7 @@ def connect(temp: Path, *, memory_limit: str, threads: int) -> Connection:
     ``temp`` is where it spills when ``memory_limit`` is reached. Insertion order is kept: without it the same memory
     does less, and bytes would differ between runs.
     """
+    few_arenas()
     temp.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
         "autoinstall_known_extensions": "false",
@@ -104,7 +108,7 @@ def listed(connection: Connection, name: str, columns: Mapping[str, str], file: 
     """A view over a text file of comma-separated values without quotes, in the order of its lines."""
     typed = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in columns.items())
     form = f"header = false, auto_detect = false, quote = '', escape = '', delim = ',', columns = {{{typed}}}"
-    reader = f"read_csv({literal(str(file))}, {form})"
+    reader = f"read_csv({literal(str(file))}, buffer_size = {_BUFFER}, {form})"
     connection.execute(f"CREATE OR REPLACE VIEW {quote(name)} AS SELECT * FROM {reader}")  # noqa: S608 - quoted
 
 

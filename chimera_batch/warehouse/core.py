@@ -204,7 +204,7 @@ class Warehouse:
         with closing(self._connection.cursor()) as cursor:
             return streaming.copy(cursor, columns, batches, into)
 
-    def _copy(self, source: SqlText, params: Parameters, into: str, *, little: str | None = None) -> int:
+    def _copy(self, source: SqlText, params: Parameters, into: str, *, little: Sequence[str] = ()) -> int:
         return self._least(lambda: self._copied(source, params, into), little=little)
 
     def _copied(self, source: SqlText, params: Parameters, into: str) -> int:
@@ -214,7 +214,7 @@ class Warehouse:
         finally:
             self._release(cursor)
 
-    def _least(self, work: Callable[[], _T], *, little: str | None) -> _T:
+    def _least(self, work: Callable[[], _T], *, little: Sequence[str]) -> _T:
         return least(self._connection, work, self._memory_limit, little=little)
 
     def _copy_in_order(self, source: SqlText, params: Parameters, order: str, into: str, part: Path | None) -> int:
@@ -225,7 +225,7 @@ class Warehouse:
             if part and is_ordered(cursor, part, order):
                 return rows
             raw = part.replace(raw) if part else raw
-            return write_in_order(cursor, raw, order, into)
+            return write_in_order(cursor, raw, order, into, self._memory_limit)
         except duckdb.Error as error:
             raise InputError(f"ordering by {order}: {edge.message_of(error)}", where=f"{source.path}:1") from error
         finally:

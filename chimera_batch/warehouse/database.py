@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,15 @@ from chimera_batch.warehouse import statements
 from chimera_batch.warehouse.connection import Connection, SqlText
 from chimera_batch.warehouse.scan import literal, quote
 
+_OURS = re.compile(r"Function with name (\w+) does not exist")
+
+OLDEST = "v1.0.0"
+"""The oldest DuckDB that opens the file: by default 2.0 writes what no 1.x reads, and its next user may have one."""
+
+
+_IF = 'CREATE MACRO "if"(test, yes, no) AS CASE WHEN test THEN yes ELSE no END'
+"""A view keeps ``if(…)`` as a function by that name, which only DuckDB 2 has; 1.x reads it as CASE while it parses."""
+
 
 def write_database(
     path: Path, tables: Mapping[str, Path], views: Mapping[str, SqlText], *, memory_limit: str = "512MB"
@@ -23,8 +33,10 @@ def write_database(
     parameter, several statements or one of our own functions: DuckDB alone could not run it.
     """
     config: dict[str, Any] = {"memory_limit": memory_limit, "threads": "2", "autoload_known_extensions": "false"}
+    config["storage_compatibility_version"] = OLDEST
     connection = duckdb.connect(str(path), config=config)
     try:
+        connection.execute(_IF)
         rows = {name: _table(connection, name, file) for name, file in tables.items()}
         known = {name.casefold() for name in tables}
         left = {}
@@ -59,5 +71,6 @@ def _view(connection: Connection, name: str, source: SqlText) -> str | None:
     try:
         connection.execute(f"CREATE VIEW {quote(name)} AS {final.text}")
     except duckdb.Error as error:
-        return edge.message_of(error)
+        ours = _OURS.search(message := edge.message_of(error))
+        return f"needs chimera-batch's own function {ours[1]}: `query @{name}` has it" if ours else message
     return None

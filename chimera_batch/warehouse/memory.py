@@ -8,7 +8,7 @@ so such a statement is run once more with up to half of the machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -21,15 +21,12 @@ from chimera_batch.warehouse.connection import Connection
 
 _T = TypeVar("_T")
 
-_BETWEEN = "96MB"
-"""What ids of ten million requests are grouped and joined in, spilling; a million need two thirds of it."""
 _CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
-def limits(usual: str, little: str | None) -> list[str]:
+def limits(usual: str, little: Sequence[str]) -> list[str]:
     """The limits to try, one after the other, in DuckDB's words. ``little``: what will often do."""
-    some = [little, _BETWEEN] if little else []
-    return list(dict.fromkeys([*some, usual, *([f"{half}B"] if (half := half_of_the_machine()) else [])]))
+    return list(dict.fromkeys([*little, usual, *([f"{half}B"] if (half := half_of_the_machine()) else [])]))
 
 
 @cache
@@ -43,19 +40,20 @@ def half_of_the_machine() -> int | None:
     return min(told) // 2 if told else None
 
 
-def least(connection: Connection, work: Callable[[], _T], usual: str, *, little: str | None) -> _T:
+def least(connection: Connection, work: Callable[[], _T], usual: str, *, little: Sequence[str] = ()) -> _T:
     """Do what runs one statement within one limit after the other, until one suffices; ``usual`` holds afterwards."""
     *some, most = limits(usual, little)
     for limit in some:
         try:
-            return _within(connection, limit, work, usual)
+            return within(connection, limit, work, usual)
         except InputError as error:
             if not isinstance(error.__cause__, duckdb.OutOfMemoryException):
                 raise
-    return _within(connection, most, work, usual)
+    return within(connection, most, work, usual)
 
 
-def _within(connection: Connection, limit: str, work: Callable[[], _T], usual: str) -> _T:
+def within(connection: Connection, limit: str, work: Callable[[], _T], usual: str) -> _T:
+    """Do it within this limit; ``usual`` holds afterwards."""
     with suppress(duckdb.OutOfMemoryException):  # more is held already: then within the limit that holds
         connection.execute("SET memory_limit = $limit", {"limit": limit})
     try:

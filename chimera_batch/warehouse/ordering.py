@@ -8,18 +8,21 @@ rows alone, so the same rows give the same bytes on every machine.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
 from chimera_batch.warehouse.connection import Connection
+from chimera_batch.warehouse.memory import within
 from chimera_batch.warehouse.scan import literal, quote
 
 SLICE = 128_000_000
 """Bytes of text that are sorted at once; every slice costs one reading of the file."""
 
+_SORTING = "256MB"
 _GROUPS = "ROW_GROUP_SIZE 20480, ROW_GROUP_SIZE_BYTES '8MB'"
 OPTIONS = f"FORMAT parquet, COMPRESSION zstd, {_GROUPS}"
 """How Parquet is written. Small row groups, for a reader holds whole groups in memory, per thread: with groups of 64 MB
@@ -30,7 +33,7 @@ _SCRATCH = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 10240, ROW_GROUP_
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a Parquet file is written. ``little``: with so little memory, and with all of it only if need be.
+    """How a Parquet file is written. ``little``: with so little memory at first, and with all of it only if need be.
 
     COPY fills whatever memory it is given with rows that wait to be written, so what only streams gets little.
     ``steady``: the query reads nothing but files whose bytes are fixed. What it makes in the wanted order is then left
@@ -38,7 +41,7 @@ class Form:
     """
 
     options: str
-    little: str | None = None
+    little: tuple[str, ...] = ()
     synced: bool = True
     steady: bool = False
 
@@ -50,12 +53,15 @@ class Form:
 
 KEPT = Form(OPTIONS)
 STEADY = Form(OPTIONS, steady=True)
-QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1", little="96MB")
+QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1", little=("96MB",))
 """For large objects that one step writes and a few read: a quarter less work for a tenth more bytes."""
-SCRATCH = Form(_SCRATCH, little="96MB", synced=False)
+SCRATCH = Form(_SCRATCH, little=("96MB",), synced=False)
 """For files that are read a few times and thrown away."""
-NARROW = Form(_SCRATCH, little="64MB", synced=False)
-"""The same for ids and numbers of many requests, with nothing of their texts."""
+NARROW = Form(_SCRATCH, little=("64MB", "96MB"), synced=False)
+"""The same for ids and numbers of many requests, with nothing of their texts: a million are grouped and joined in the
+one, ten million in the other, spilling."""
+ROWS = Form(_SCRATCH, little=("160MB",), synced=False)
+"""The same for what a person's query makes: two threads that read JSON hold more of it than 96 MB."""
 
 
 _SORTED = (
@@ -76,10 +82,10 @@ def is_ordered(connection: Connection, path: Path, order: str) -> bool:
     return not _first(connection, f"SELECT count(*) FROM ({beside} OFFSET 1) WHERE rises IS NOT true")[0]  # noqa: S608 - ours
 
 
-def write_in_order(connection: Connection, raw: Path, order: str, into: str) -> int:
+def write_in_order(connection: Connection, raw: Path, order: str, into: str, usual: str) -> int:
     """Copy the file ``raw`` in the order of the SQL ``order`` into COPY's target ``into``; returns the rows.
 
-    Slices lie beside ``raw`` while it lasts. ``connection`` must be free for temporary tables.
+    Slices lie beside ``raw`` while it lasts. ``connection`` must be free for temporary tables; ``usual``: its limit.
     """
     source = f"read_parquet({literal(str(raw))}, file_row_number = true)"
     size, rows = _first(connection, f"SELECT sum(strlen(COLUMNS(*)::VARCHAR)), count(*) FROM {source}")  # noqa: S608 - ours
@@ -96,7 +102,8 @@ def write_in_order(connection: Connection, raw: Path, order: str, into: str) -> 
     # Cut alike either way: the same rows give the same bytes, in whatever order they came.
     pick = _SORTED if astray else _AS_THEY_ARE
     try:
-        slices = _slices(connection, pick.replace("{source}", source), folder, rows, -(-rows * SLICE // size))
+        cut = partial(_cut, connection, pick.replace("{source}", source), usual)
+        slices = _slices(cut, folder, rows, -(-rows * SLICE // size))
         listed = ", ".join(literal(str(path)) for path in slices)
         return _first(connection, f"COPY (SELECT * FROM read_parquet([{listed}])) {into}")[0]  # noqa: S608 - ours
     finally:
@@ -104,14 +111,13 @@ def write_in_order(connection: Connection, raw: Path, order: str, into: str) -> 
         shutil.rmtree(folder)
 
 
-def _slices(connection: Connection, pick: str, folder: Path, rows: int, step: int) -> list[Path]:
+def _slices(cut: Callable[[int, int, Path], None], folder: Path, rows: int, step: int) -> list[Path]:
     found: list[Path] = []
     begin = 0
     while begin < rows:
         path = folder / f"{len(found):06}.parquet"
         try:
-            stretch = pick.replace("{begin}", str(begin)).replace("{end}", str(begin + step))
-            connection.execute(f"COPY ({stretch}) TO {literal(str(path))} ({_SCRATCH})")
+            cut(begin, begin + step, path)
         except duckdb.OutOfMemoryException:  # a stretch of rows far above the average
             if step == 1:
                 raise
@@ -120,6 +126,19 @@ def _slices(connection: Connection, pick: str, folder: Path, rows: int, step: in
         found.append(path)
         begin += step
     return found
+
+
+def _cut(connection: Connection, pick: str, usual: str, begin: int, end: int, path: Path) -> None:
+    """One slice into a file: sorting takes what it is given, so it is given twice the slice first."""
+    stretch = pick.replace("{begin}", str(begin)).replace("{end}", str(end))
+
+    def copy() -> None:
+        connection.execute(f"COPY ({stretch}) TO {literal(str(path))} ({_SCRATCH})")
+
+    try:
+        within(connection, _SORTING, copy, usual)
+    except duckdb.OutOfMemoryException:  # rows of 60 kB are sorted 2,048 at a time
+        copy()
 
 
 def _first(connection: Connection, sql: str) -> tuple[int, ...]:

@@ -1,0 +1,71 @@
+"""What stays in memory: of what many short-lived threads took, and of text files that are read."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+THREADS = """
+import ctypes, sys, threading
+from pathlib import Path
+from chimera_batch.warehouse import Warehouse
+from chimera_batch.warehouse.connection import Inline
+
+with Warehouse(Path(sys.argv[1])) as warehouse:
+    warehouse.scalar(Inline('SELECT 1'), {})
+    met = threading.Barrier(8)
+    def work():
+        met.wait()  # all at once, so that none takes over what another has given back
+        assert len(bytes(60_000)) == 60_000
+        met.wait()
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    libc = ctypes.CDLL(None)
+    libc.fdopen.restype = ctypes.c_void_p
+    out = libc.fdopen(1, b"w")
+    libc.malloc_info(0, ctypes.c_void_p(out))
+    libc.fflush(ctypes.c_void_p(out))
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "malloc_info"), reason="this machine has another malloc than glibc's"
+)
+def test_many_threads_share_two_arenas(tmp_path: Path) -> None:
+    told = subprocess.run([sys.executable, "-c", THREADS, str(tmp_path)], check=True, capture_output=True, text=True)
+    assert len(re.findall(r"<heap nr=", told.stdout)) == 2, "one of the main thread, and one for all others"
+
+
+IDS = """
+import sys
+from pathlib import Path
+from chimera_batch.warehouse import QUICK, Warehouse
+from chimera_batch.warehouse.connection import Inline
+
+def peak():
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(text.split()[1]) for text in status if text.startswith("VmHWM")) // 1000
+
+here = Path(sys.argv[1])
+with Warehouse(here / "temp") as warehouse:
+    for rows in (100_000, 4_000_000):
+        with (here / "ids.csv").open("w") as out:
+            out.writelines(f"{n},{n:032x}\\n" for n in range(rows))
+        warehouse.listed("ids", {"place": "BIGINT", "ids": "VARCHAR"}, here / "ids.csv")
+        assert warehouse.write(Inline("SELECT ids FROM ids"), {}, here / "ids.parquet", form=QUICK) == rows
+        print(peak())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this machine does not tell a process's peak")
+def test_ids_of_many_requests_are_read_in_as_little_memory_as_those_of_few(tmp_path: Path) -> None:
+    told = subprocess.run([sys.executable, "-c", IDS, str(tmp_path)], check=True, capture_output=True, text=True)
+    few, many = map(int, told.stdout.split())
+    assert many < few + 100, "MB; 320 with the buffers that DuckDB itself would take for text files"
