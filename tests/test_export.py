@@ -211,6 +211,7 @@ def test_one_database(manifest: Path, tmp_path: Path) -> None:
     (queries / "easy.sql").write_text("-- How many.\n-- reads: dataset\nSELECT count(*) AS n FROM dataset\n")
     (queries / "topics.sql").write_text("-- Of a name that a table has.\n-- reads: topics\nSELECT 7 AS n FROM topics\n")
     (queries / "ours.sql").write_text("-- Ours.\n-- reads: dataset\nSELECT text_key(topic) AS k FROM dataset\n")
+    (queries / "either.sql").write_text("-- Or.\n-- reads: dataset\nSELECT if(count(*) > 9, 1, 0) AS n FROM dataset\n")
     (queries / "asks.sql").write_text("-- Asks.\n-- reads: dataset\n-- $n: x\nSELECT $n AS n FROM dataset\n")
     try:
         done = export(manifest, tmp_path / "out", "duckdb", "--json")
@@ -220,13 +221,23 @@ def test_one_database(manifest: Path, tmp_path: Path) -> None:
         queries.rmdir()
     left = done.document["left_out"]
     assert left["@asks"] == "takes parameters"
-    assert "text_key" in left["@ours"]
+    assert left["@ours"] == "needs chimera-batch's own function text_key: `query @ours` has it"
     assert "needs " in left["@funnel"]
     with duckdb.connect(str(tmp_path / "out" / "tables.duckdb"), read_only=True) as found:
         assert found.execute("SELECT n FROM easy").fetchone() == (23,)
+        assert found.execute("SELECT n FROM either").fetchone() == (1,)
+        macros = "SELECT function_name FROM duckdb_functions() WHERE NOT internal"
+        assert found.execute(macros).fetchall() == [("if",)], "1.x has no function by that name, and views ask for it"
         assert found.execute("SELECT DISTINCT n FROM topics_view").fetchall() == [(7,)]
         assert found.execute("SELECT count(*) FROM stages").fetchone() == (3,)
         assert found.execute("SELECT count(*) FROM costs_view").fetchone() is not None  # @costs; costs is a table
+
+
+def test_the_database_is_one_that_older_duckdbs_read(manifest: Path, tmp_path: Path) -> None:
+    """Behind a checksum and the word DUCK stands the version of the storage: 1.0 reads 64, and later ones still do."""
+    export(manifest, tmp_path / "out", "duckdb")
+    head = (tmp_path / "out" / "tables.duckdb").read_bytes()[:20]
+    assert head[8:12] == b"DUCK" and int.from_bytes(head[12:], "little") == 64
 
 
 # -- what holds for all of them

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 import tarfile
 import threading
@@ -218,15 +220,64 @@ def test_unfit_is_exit_1_and_says_why(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "the tag v99.0.0 is not" in capsys.readouterr().out
 
 
+# -- the workflow: it runs where nobody looks on, so all of it that can be is held here
+
+WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
+FLOW = yaml.safe_load(WORKFLOW.read_text("utf-8"))
+CHECK, PUBLISH = FLOW["jobs"]["check"], FLOW["jobs"]["publish"]
+STEPS = [step for job in FLOW["jobs"].values() for step in job["steps"]]
+
+
 def test_the_workflow_publishes_only_what_was_checked() -> None:
-    flow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text("utf-8"))
-    check, publish = flow["jobs"]["check"], flow["jobs"]["publish"]
-    lines = [step["run"] for step in check["steps"] if "run" in step]
-    assert lines == ['make release-check ARGS="--tag $TAG"']
-    assert publish["needs"] == "check"
-    assert not any("run" in step for step in publish["steps"])  # it builds nothing itself
-    assert re_target("release-check") and "${{" not in lines[0]
+    (upload,) = [step for step in CHECK["steps"] if step.get("uses", "").startswith("actions/upload-artifact@")]
+    download, publish = PUBLISH["steps"]
+    assert CHECK["steps"][-1] == upload and CHECK["steps"][-2]["run"], (
+        "after the check, which ends the job where it fails"
+    )
+    assert PUBLISH["needs"] == "check" and publish["uses"].startswith("pypa/gh-action-pypi-publish@")
+    assert download["with"].items() <= upload["with"].items()
+    assert upload["with"]["path"].rstrip("/") == "dist", "where release_check builds, and what the publishing takes"
+    assert set(FLOW["jobs"]) == {"check", "publish"}
+    assert not any("if" in step or "continue-on-error" in step for step in [*STEPS, CHECK, PUBLISH])
 
 
-def re_target(name: str) -> bool:
-    return f"\n{name}:" in (ROOT / "Makefile").read_text("utf-8")
+def test_a_tag_begins_it_and_nothing_else() -> None:
+    assert FLOW[True] == {"push": {"tags": ["v*"]}}  # yaml reads `on` as true
+    assert {job["runs-on"] for job in (CHECK, PUBLISH)} == {"ubuntu-latest"}
+
+
+def test_each_job_may_do_no_more_than_it_must() -> None:
+    assert FLOW["permissions"] == {"contents": "read"} and "permissions" not in CHECK
+    assert PUBLISH["permissions"] == {"id-token": "write"} and PUBLISH["environment"] == "release"
+    (checkout,) = [step for step in STEPS if step.get("uses", "").startswith("actions/checkout@")]
+    assert checkout["with"]["persist-credentials"] is False
+    assert "secrets." not in WORKFLOW.read_text("utf-8")
+
+
+def test_every_action_is_named_by_its_commit() -> None:
+    lines = [line for line in WORKFLOW.read_text("utf-8").splitlines() if "uses:" in line]
+    assert len(lines) == len([step for step in STEPS if "uses" in step]) == 5
+    for line in lines:
+        assert re.search(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+$", line), line
+
+
+@pytest.mark.parametrize("tag", ["v0.1.0", "v1;touch${IFS}here", "v1$(touch${IFS}here)", "v1`id`", "v1|cat", "-v1"])
+def test_a_tag_is_one_word_whatever_its_name(tag: str, tmp_path: Path) -> None:
+    """The step's own line, in the workflow's shell, with a python that says how it was called."""
+    (step,) = [step for step in STEPS if "run" in step]
+    assert step["env"] == {"TAG": "${{ github.ref_name }}"} and "${{" not in step["run"]
+    (tmp_path / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    (tmp_path / "python").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TAG": tag}
+    words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    done = subprocess.run(words, env=path, cwd=tmp_path, capture_output=True, text=True, check=True)
+    script, *said = done.stdout.splitlines()
+    assert (ROOT / script).samefile(release_check.__file__) and said == ["--tag", tag]
+    assert not (tmp_path / "here").exists()
+
+
+def test_the_interpreter_of_the_release_is_one_that_the_project_takes() -> None:
+    (setup,) = [step for step in STEPS if step.get("uses", "").startswith("actions/setup-python@")]
+    assert (
+        (ROOT / "pyproject.toml").read_text("utf-8").count(f'requires-python = ">={setup["with"]["python-version"]}"')
+    )

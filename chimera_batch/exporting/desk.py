@@ -110,7 +110,7 @@ def desk(ctx: Context, wish: Wish, folder: Path) -> Iterator[Desk]:
 
 
 def _not_made(ctx: Context, what: str) -> ChimeraError:
-    again = f"chimera-batch run {ctx.project.typed}" + (" --rehearse" if ctx.rehearse else "")
+    again = ctx.command("run")
     if any(attempt.is_open for _, attempt in ctx.facts.attempts(ctx.run)):
         return NotFinished(f"{what}: a provider is still working", hint=again)
     return InputError(what, where=str(ctx.project.path), hint=again)

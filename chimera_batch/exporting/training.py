@@ -46,8 +46,7 @@ def rl(desk: Desk) -> None:
 def _kept(desk: Desk, split: str, rows: int) -> None:
     if split == "train" and not rows:
         wish, path = desk.wish, desk.ctx.project.path
-        side = " --rehearse" if desk.ctx.rehearse else ""
-        counts = f'chimera-batch query -m {path}{side} "SELECT use, split, count(*) FROM {wish.table} GROUP BY ALL"'  # noqa: S608 - a line to type
+        counts = desk.ctx.command("query", f"SELECT use, split, count(*) FROM {wish.table} GROUP BY ALL")  # noqa: S608 - a line to type
         more = "--with-sft takes solved problems too, or see what there is:\n" if wish.form == "rl" else ""
         raise InputError(f"table {wish.table} has no row to train on", where=str(path), hint=more + counts)
     if not rows:
