@@ -84,6 +84,51 @@ def test_a_stage_of_no_kind_or_of_two() -> None:
     assert flaws(replaced("sql: p/final.sql", "sql: p/final.sql, file: x.csv"))
 
 
+@pytest.mark.parametrize("wrong", ["route: first", "sql: p/final.sql, file: x.csv", "sql: p/f.sql, ask: luna"])
+def test_of_a_stage_s_kind_one_thing_is_said_and_in_words(wrong: str) -> None:
+    """Not what each of the kinds lacks. ``errorMessage`` is what the editors' YAML service shows."""
+    data = parse(replaced("sql: p/final.sql", wrong), Path("m.yaml")).data
+    (flaw,) = JUDGE.iter_errors(data)
+    assert flaw.schema["errorMessage"] == "a stage has one of ask, sql, file and from"
+
+
+def test_what_is_no_mapping_is_one_flaw() -> None:
+    data = parse(SMALL, Path("m.yaml")).data
+    assert [flaw.message for flaw in JUDGE.iter_errors({**data, "stages": ["topics"]})] == [
+        "'topics' is not of type 'object'"
+    ]
+
+
+def test_every_pattern_has_words_for_people() -> None:
+    def patterns(part: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(part, dict):
+            if isinstance(part.get("pattern"), str):
+                yield part
+            for inner in part.values():
+                yield from patterns(inner)
+        elif isinstance(part, list):
+            for inner in part:
+                yield from patterns(inner)
+
+    bare = [part for part in patterns(SCHEMA) if "patternErrorMessage" not in part]
+    assert bare == [] and len(list(patterns(SCHEMA))) > 10
+
+
+def test_an_editor_neither_writes_null_nor_shows_a_key_s_name_twice() -> None:
+    text = json.dumps(SCHEMA)
+    assert '"default": null' not in text
+    assert not [key for key in SCHEMA["$defs"]["ModelChoice"]["properties"].values() if "title" in key]
+
+
+def test_an_amount_is_a_number_or_one_in_quotes() -> None:
+    assert flaws(SMALL + "budget: {usd: '5.50'}\n") == flaws(SMALL + "budget: {usd: 5.5}\n") == []
+    assert len(flaws(SMALL + "budget: {usd: five}\n")) == 1
+
+
+def test_every_built_in_provider_is_offered() -> None:
+    assert set(shape_stage.BUILT_IN) == set(builtin())
+
+
 def test_an_empty_stage_is_offered_the_kinds() -> None:
     assert set(SCHEMA["$defs"]["Stage"]["properties"]) == {"name", *shape_stage.KINDS}
 
@@ -110,6 +155,26 @@ def test_every_example_is_one() -> None:
             judge = Draft202012Validator({**said, "$defs": SCHEMA["$defs"]})
             for example in said.get("examples", ()):
                 assert not list(judge.iter_errors(example)), f"{name}.{key}: {example}"
+
+
+def numbers(part: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every number that a manifest may hold, and where."""
+    if isinstance(part, dict):
+        kinds = part.get("type")
+        if {"number", "integer"} & set(kinds if isinstance(kinds, list) else [kinds]):
+            yield path, part
+        for key, inner in part.items():
+            yield from numbers(inner, f"{path}/{key}")
+    for place, inner in enumerate(part if isinstance(part, list) else ()):
+        yield from numbers(inner, f"{path}/{place}")
+
+
+def test_every_number_says_how_small_it_may_be() -> None:
+    """But a seed, of which any is as good as another, and what an engine's own command line is told."""
+    found = dict(numbers(SCHEMA, ""))
+    free = [path for path, said in found.items() if said.get("minimum", said.get("exclusiveMinimum", -1)) < 0]
+    assert [path.split("/")[-2:] for path in free] == [["flags", "additionalProperties"], ["properties", "seed"]]
+    assert len(found) > 30
 
 
 def test_defaults_are_those_that_the_models_fill_in() -> None:

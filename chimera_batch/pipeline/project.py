@@ -6,7 +6,6 @@ that shipped with this package, so a person keeps only what differs. Floor 1.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -65,11 +64,6 @@ class Project:
     @cached_property
     def by_name(self) -> Mapping[str, Stage]:
         return {stage.name: stage for stage in self.stages}
-
-    @cached_property
-    def typed(self) -> str:
-        """The manifest's path as one word of a line that is pasted into a shell."""
-        return shlex.quote(str(self.path))
 
     def stage(self, name: str) -> Stage:
         """Raises InputError naming the nearest stage."""

@@ -39,7 +39,7 @@ def _nullable(schema: Schema) -> Schema:
 _FLAGS: Schema = {
     "description": "Further options of its command line, without the dashes.",
     "type": "object",
-    "propertyNames": {"pattern": "^[^-]"},
+    "propertyNames": {"pattern": "^[^-]", "patternErrorMessage": "without the dashes"},
     "additionalProperties": {"type": ["string", "number", "boolean"]},
 }
 
@@ -62,7 +62,9 @@ ENGINE: dict[str, Schema] = {
 
 PROVIDER: dict[str, Schema] = {
     "dialect": _text("The API that it speaks.", "openai", "anthropic", "bedrock"),
-    "base_url": _text("Where it is.", "https://api.example.com/v1", pattern="^https?://"),
+    "base_url": _text(
+        "Where it is.", "https://api.example.com/v1", pattern="^https?://", patternErrorMessage="http://… or https://…"
+    ),
     "api_key_env": _text("The variable that holds the API key; never the key itself.", "OPENAI_API_KEY"),
     "endpoints": _texts("Paths that its batches accept; the first is the default.", "/v1/chat/completions"),
     "windows": _texts("How long its batches may take.", "24h"),

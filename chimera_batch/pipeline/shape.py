@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from chimera_batch.pipeline.shape_stage import ModelChoice, StageEntry
-from chimera_batch.pipeline.shape_values import Identifier, Name, Strict, Usd, Window
+from chimera_batch.pipeline.shape_values import Identifier, Name, Strict, Usd, Window, says
 
 
 class Budget(Strict):
@@ -33,6 +34,7 @@ class Notify(Strict):
     url_env: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        json_schema_extra=says("a variable's name, not the address itself"),
         description="The variable that holds the address of a webhook.",
         examples=["CHIMERA_WEBHOOK"],
     )
@@ -55,6 +57,16 @@ class Notify(Strict):
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, Mapping) else value
+
+
+def _playable(said: dict[str, Any]) -> dict[str, Any]:
+    """What starts the server; it looks at the rest itself."""
+    speed, seed = said.get("speed", 1), said.get("seed", 0)
+    if isinstance(speed, bool) or not isinstance(speed, int | float) or not 0 < speed < math.inf:
+        raise PydanticCustomError("speed", "speed must be a number above 0")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise PydanticCustomError("seed", "seed must be a whole number")
+    return said
 
 
 _Choices = Annotated[list[ModelChoice], Field(min_length=1)]
@@ -96,7 +108,7 @@ class Manifest(Strict):
         description="Models under the names that stages ask: one, or a list to fall back on or to route among.",
     )
     notify: Notify | None = Field(default=None, description="Who is told how a run ends.")
-    rehearsal: dict[str, Any] = Field(
+    rehearsal: Annotated[dict[str, Any], AfterValidator(_playable)] = Field(
         default_factory=dict,
         description="What the rehearsal's loopback server is told: seed, speed, lengths, rates of planted faults.",
         examples=[{"seed": 6}],

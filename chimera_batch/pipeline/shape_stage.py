@@ -16,14 +16,30 @@ from chimera_batch.pipeline.shape_values import (
     FileName,
     Fraction,
     Identifier,
+    Price,
     Span,
     StageWindow,
     Strict,
     Usd,
     caching,
+    says,
 )
 from chimera_batch.pipeline.stage import Cause
 from chimera_batch.records import Caching
+
+BUILT_IN = (
+    "openai",
+    "anthropic",
+    "deepinfra",
+    "groq",
+    "novita",
+    "doubleword",
+    "dashscope",
+    "bedrock",
+    "vllm",
+    "ollama",
+)
+"""Providers that need no entry among `providers`; a test holds them against ``providers/profiles.toml``."""
 
 _Count = Annotated[int, Field(ge=0, le=100)]
 
@@ -97,7 +113,7 @@ class Assume(Strict):
     """What the estimate may assume while nothing is measured yet."""
 
     rows: int | None = Field(default=None, ge=0, description="Rows of the stage.", examples=[100])
-    rows_per: dict[str, Annotated[float, Field(gt=0, strict=False)]] = Field(
+    rows_per: dict[str, Annotated[float, Field(gt=0, le=1e9, strict=False)]] = Field(
         default_factory=dict,
         max_length=1,
         description="Rows for each row of one stage above.",
@@ -117,7 +133,7 @@ class Fallback(Strict):
         default=("no_gpu", "out_of_memory", "crash"), strict=False, description="What makes it go on."
     )
     within: Span | None = Field(default=None, description="Time that a model has for the stage.", examples=["12h"])
-    usd_per_request: Annotated[Usd, Field(strict=False, gt=0)] | None = Field(
+    usd_per_request: Annotated[Price, Field(strict=False)] | None = Field(
         default=None, description="Most USD that one request may cost at a model of an hourly price."
     )
 
@@ -125,15 +141,16 @@ class Fallback(Strict):
 class ModelChoice(Strict):
     """How a model is asked. Of several choices a stage asks the first, or with `route: cheapest` the cheapest."""
 
-    provider: Identifier = Field(
-        description="A built-in provider, or a name among `providers`.", examples=["openai", "anthropic", "deepinfra"]
-    )
+    provider: Identifier = Field(description="A built-in provider, or a name among `providers`.", examples=[*BUILT_IN])
     model: str = Field(min_length=1, max_length=200, description="The model's name there.", examples=["gpt-6-luna"])
     endpoint: str | None = Field(
         default=None, pattern=r"^/v1/[a-z/_]+$", description="The API path; the provider's first unless said.",
         examples=["/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/messages"],
+        json_schema_extra=says("a path such as /v1/chat/completions"),
     )  # fmt: skip
-    effort: Effort | None = Field(default=None, description="How long it reasons, where it can be told.")
+    effort: Effort | None = Field(
+        default=None, description="How long it reasons, where it can be told; none: not at all."
+    )
     temperature: float | None = Field(default=None, ge=0, le=2, strict=False, description="Sampling temperature.")
     top_p: float | None = Field(default=None, gt=0, le=1, strict=False, description="Nucleus sampling.")
     top_k: int | None = Field(default=None, ge=1, description="Sampling from the k likeliest tokens.")
@@ -173,7 +190,9 @@ class AskStage(Strict):
         description="How long a batch may take; now: asked at once, dearer; flex: at once at the batch price.",
         examples=["24h", "now", "flex"],
     )
-    route: Literal["first", "cheapest"] = Field(default="first", description="Which of several models is asked.")
+    route: Literal["first", "cheapest"] = Field(
+        default="first", description="Which of several models is asked: the first that can be had, or the cheapest."
+    )
     fallback: Fallback | None = Field(default=None, description="When the stage goes on with the next of its models.")
     assume: Assume = Field(default=Assume(), description="For the estimate, until something is measured.")
     retry: Retry = Field(default=Retry(), description="How often a request is asked again, by outcome.")
@@ -188,7 +207,7 @@ class AskStage(Strict):
         ge=0,
         le=1,
         strict=False,
-        description="The stage stops while fewer of its answers than this are ok.",
+        description="The stage stops while fewer of its answers than this are ok; 0: never.",
     )
 
 
@@ -218,6 +237,7 @@ class FromStage(Strict):
     from_: str = Field(
         alias="from",
         pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z][a-z0-9_]*$",
+        json_schema_extra=says("a run, a slash, a table of it, such as chimera-9k/dataset"),
         max_length=120,
         description="`run/table`.",
         examples=["chimera-9k/dataset"],
