@@ -67,7 +67,7 @@ def run(
     """
     from chimera_batch.verbs import checking, notifying, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
 
-    turn = turns.at_work(manifest, options.store, rehearse=options.rehearse, gives_way=detach)
+    turn = turns.at_work(manifest, options.store, rehearse=options.rehearse, gives_way=detach, prices=options.prices)
     with turn, open_run(manifest, options, write=True) as opened:
         checking.check_files(opened)
         shown = _agree(opened, confirm, until)
@@ -267,7 +267,14 @@ def last_run(options: Options = DEFAULTS) -> tuple[str, bool]:
             found.append((moment, ledger.facts.manifests[ledger.facts.last_run], rehearse))
     if not found:
         raise InputError(
-            f"no run yet in {options.store or './runs'}", hint="chimera-batch run manifests/quickstart.yaml --rehearse"
+            f"no run yet in {options.store or './runs'}; one that has another store is found by its manifest",
+            hint=_first_run(options),
         )
     _, manifest, rehearse = max(found)
     return manifest, rehearse
+
+
+def _first_run(options: Options) -> str:
+    """The line for a folder in which nothing ran yet, about a manifest that lies in it."""
+    here = sorted(Path("manifests").glob("*.yaml"), key=lambda path: (path.name != "quickstart.yaml", path))
+    return replace(options, rehearse=True).command("run", here[0]) if here else "chimera-batch init my-pipeline"

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from chimera_batch.commands import CAPS, command
 from chimera_batch.cost.prices import Price, PriceBook, from_row
 from chimera_batch.cost.sampling import LEAST
 from chimera_batch.doing import Watcher, nobody
@@ -88,6 +89,7 @@ class Context:
     hosts: Callable[[str], Provider]  # profile name -> provider
     timing: Timing = field(default_factory=Timing)
     rehearse: bool = False
+    also: tuple[str, ...] = ()  # further options that every command about this run must repeat
     budget_usd: Decimal | None = None  # the manifest's budget or --max-usd, whichever is less
     budget_day_usd: Decimal | None = None  # of what is claimed on one UTC day; --max-usd-per-day, likewise
     clock: Callable[[], float] = time.time
@@ -133,6 +135,17 @@ class Context:
             self._seen[count] = present(self.told, moved)
         return self._seen[count]
 
+    def command(self, verb: str, *words: str, why: str = "") -> str:
+        """A line about this run to paste into a shell."""
+        return command(verb, self.told.path, *words, rehearse=self.rehearse, also=self.also, why=why)
+
+    def go_on(self, verb: str, *words: str, why: str = "") -> str:
+        """The same for one that sends, with the caps that were typed: a line without them may spend more."""
+        caps = (self.budget_usd, self.told.budget_usd), (self.budget_day_usd, self.told.budget_day_usd)
+        typed = [cap if cap != known else None for cap, known in caps]
+        said = [(option, f"{cap:f}") for option, cap in zip(CAPS.values(), typed, strict=True) if cap is not None]
+        return self.command(verb, *words, *(word for pair in said for word in pair), why=why)
+
     @property
     def marks(self) -> dict[str, str]:
         """What every Parquet file of this run says of its origin."""
@@ -173,6 +186,19 @@ class Context:
         stuck = [pair for pair in self.facts.attempts() if pair[1].stand == "stuck"]
         found = [pair for pair in stuck if pair[1].run == self.run or pair[0].realm in realms]
         return sorted(found, key=lambda pair: pair[1].run != self.run)
+
+    def blocked(self, *, in_flight: bool) -> list[tuple[Shard, Attempt]]:
+        """What only a person can free: this run's own, and another run's where that is all that this one waits for.
+
+        ``in_flight``: whether requests that the run wants are under way, whoever sent them.
+        """
+        own = [pair for pair in self.stuck() if pair[1].run == self.run]
+        return own if own or not in_flight or self.moving() else self.stuck()
+
+    def moving(self, run: str | None = None) -> list[Attempt]:
+        """Attempts under way at this run's hosts (``run``: of that run alone) that end by themselves."""
+        realms = self.realms()
+        return [a for s, a in self.facts.attempts(run) if a.is_open and a.stand != "stuck" and s.realm in realms]
 
     def host(self, shard: Shard) -> Provider:
         return self.hosts(shard.provider)

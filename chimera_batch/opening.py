@@ -5,7 +5,6 @@ Floor 4: what ``api`` needs before it can do anything.
 
 from __future__ import annotations
 
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from chimera_batch import settings
+from chimera_batch.commands import command, said_again
 from chimera_batch.context import REHEARSAL, Context, Pilot, Timing, prices_of
 from chimera_batch.cost import prices as price_tables
 from chimera_batch.cost.prices import Price, PriceBook
@@ -58,6 +58,11 @@ class Options:
     timing: Timing | None = None
     sample: int | None = None  # requests of each stage to send first, before more is agreed to
 
+    def command(self, verb: str, manifest: Path | str, why: str = "") -> str:
+        """A line to paste into a shell, where there is no Context yet."""
+        also = said_again(self.store, self.prices)
+        return command(verb, manifest, rehearse=self.rehearse, also=also, why=why)
+
 
 @contextmanager
 def open_run(manifest: Path | str, options: Options, *, write: bool = False) -> Iterator[Context]:
@@ -70,7 +75,7 @@ def open_run(manifest: Path | str, options: Options, *, write: bool = False) -> 
         with _opened(manifest, options, write=write) as ctx:
             yield ctx
     except InputError as error:
-        error.hint = error.hint or f"chimera-batch check {shlex.quote(str(manifest))}   # once that is mended"
+        error.hint = error.hint or options.command("check", manifest, why="once that is mended")
         raise
 
 
@@ -93,10 +98,10 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             store.probe()
             ledger.open()
             sweep(work, time.time() - _FORGOTTEN)
-        project = lent(project, ledger.facts, store)
+        project = lent(project, ledger.facts, store, options)
         project, routes = routed(project, book, ledger.facts, rehearse=options.rehearse)
         url = stack.enter_context(_server(project, store, work, price_rows(project, book))) if rehearsing else None
-        playing = Playing(url, project.typed) if options.rehearse else None
+        playing = Playing(url, options.command("run", project.path)) if options.rehearse else None
         hosts = stack.enter_context(closing(Hosts(project.profiles, settings.state_dir(), options.say, playing)))
         drawings = stack.enter_context(closing(Drawings(work / f"drawn-{uuid4().hex}"))) if write else None
         yield Context(
@@ -109,6 +114,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             hosts=hosts,
             timing=options.timing or _timing(rehearse=options.rehearse),
             rehearse=options.rehearse,
+            also=said_again(options.store, options.prices),
             routes=routes,
             budget_usd=_less(project.budget_usd, options.max_usd),
             budget_day_usd=_less(project.budget_day_usd, options.max_usd_per_day),
@@ -119,12 +125,12 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
         )
 
 
-def lent(project: Project, facts: Facts, store: Store) -> Project:
+def lent(project: Project, facts: Facts, store: Store, options: Options) -> Project:
     """The project with the tables that other runs of the store have made. Raises InputError where one is missing."""
-    return replace(project, stages=tuple(_lent(stage, facts, store) for stage in project.stages))
+    return replace(project, stages=tuple(_lent(stage, facts, store, options) for stage in project.stages))
 
 
-def _lent(stage: Stage, facts: Facts, store: Store) -> Stage:
+def _lent(stage: Stage, facts: Facts, store: Store, options: Options) -> Stage:
     if stage.borrowed is None:
         return stage
     run, name = stage.borrowed
@@ -132,12 +138,11 @@ def _lent(stage: Stage, facts: Facts, store: Store) -> Stage:
     if table is None:
         known = sorted(other for other, of in facts.tables if of == name)
         also = f"; of {', '.join(known)} there is one" if known else ""
-        manifest = shlex.quote(facts.manifests.get(run, f"MANIFEST-OF-{run}"))
-        side = " --rehearse" if store.url.endswith(REHEARSAL) else ""
+        manifest = facts.manifests.get(run, f"MANIFEST-OF-{run}")
         raise InputError(
             f"there is no table {name} of a run {run} in {store.url} yet{also}",
             where=stage.where,
-            hint=f"chimera-batch run {manifest}{side}",
+            hint=options.command("run", manifest),
         )
     return replace(stage, table=outside.of_run(stage.name, store.fetch(table.key), table.sha256))
 
@@ -228,10 +233,10 @@ def price_rows(project: Project, book: PriceBook) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Playing:
-    """A rehearsal, and where its server is; None while this command has none. ``manifest``: as it is typed."""
+    """A rehearsal, and where its server is; None while this command has none. ``again``: a command that has one."""
 
     url: str | None
-    manifest: str
+    again: str
 
 
 class Hosts:
@@ -264,7 +269,7 @@ class Hosts:
         if self._playing.url is None:
             raise InputError(
                 "this command does not reach the rehearsal's server",
-                hint=f"chimera-batch run {self._playing.manifest} --rehearse",
+                hint=self._playing.again,
             )
         played = replace(profile, base_url=rehearsal_base(profile, self._playing.url), engine=None)
         return make(played, REHEARSAL_KEY)  # no engine is started: its part is the server's too

@@ -16,7 +16,6 @@ from chimera_batch.context import Context
 from chimera_batch.doing import Doing
 from chimera_batch.errors import NotFinished, ProviderDown, StoreDown
 from chimera_batch.history.counts import Standing, last_asked
-from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.pipeline.project import Stage
 from chimera_batch.rules.shortfall import Over
 from chimera_batch.steps import joining, planning, polling, recalling, standing, switching, underway, waves
@@ -128,13 +127,14 @@ def advance(ctx: Context, *, until: str | None = None) -> Progress:
             place = first
     if progress.over and not progress.in_flight:
         progress.waits += _releasing(ctx)
-    progress.stuck = [f"{shard.id}: {attempt.reason}" for shard, attempt in _stuck(ctx, progress)]
+    blocked = ctx.blocked(in_flight=bool(progress.in_flight))
+    progress.stuck = [f"{shard.id}: {attempt.reason}" for shard, attempt in blocked]
     return progress
 
 
 def _releasing(ctx: Context) -> list[str]:
     """What still holds a reservation although none of the requests under way is wanted any more."""
-    moving = _moving(ctx, ctx.run)
+    moving = ctx.moving(ctx.run)
     held = sum((attempt.usd for attempt in moving), Decimal(0))
     return [f"${held:.2f} is reserved for batches under way, whose end makes room"] if moving else []
 
@@ -157,20 +157,6 @@ def _advance(ctx: Context, stage: Stage, progress: Progress) -> None:
         progress.unfinished.append(stage.name)
     else:
         progress.tables[stage.name] = table
-
-
-def _stuck(ctx: Context, progress: Progress) -> list[tuple[Shard, Attempt]]:
-    """What only a person can free: this run's own, and another run's where that is all that this one waits for."""
-    stuck = [pair for pair in ctx.stuck() if pair[1].run == ctx.run]
-    if stuck or not progress.in_flight:
-        return stuck
-    return [] if _moving(ctx) else ctx.stuck()
-
-
-def _moving(ctx: Context, run: str | None = None) -> list[Attempt]:
-    """Attempts under way at this run's hosts (``run``: of that run alone) that end by themselves."""
-    realms = ctx.realms()
-    return [a for s, a in ctx.facts.attempts(run) if a.is_open and a.stand != "stuck" and s.realm in realms]
 
 
 def stages_until(ctx: Context, until: str | None) -> list[Stage]:
@@ -242,7 +228,7 @@ def packed(step: Step, paths: list[Round]) -> tuple[Standing, str]:
     raise NotFinished(
         "other runners keep packing requests of the same host",
         where=f"stage {stage.name}",
-        hint=f"chimera-batch run {ctx.project.typed}",
+        hint=ctx.go_on("run"),
     )
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from chimera_batch import settings
+from chimera_batch.commands import command, said_again
 from chimera_batch.errors import NotFinished
 
 
 @contextmanager
-def at_work(manifest: Path | str, store: str | None, *, rehearse: bool, gives_way: bool) -> Iterator[None]:
+def at_work(
+    manifest: Path | str, store: str | None, *, rehearse: bool, gives_way: bool, prices: Sequence[str] = ()
+) -> Iterator[None]:
     """Be known to be at work on a manifest. ``gives_way``: raises NotFinished at once where another command is.
 
     Where no lock can be had (a folder that cannot be written, a file system or a machine without locks) it goes on.
@@ -35,7 +37,7 @@ def at_work(manifest: Path | str, store: str | None, *, rehearse: bool, gives_wa
                 f"another command is at work on it on this machine{f' (process {holder})' if holder else ''};"
                 " this one did nothing",
                 where=str(manifest),
-                hint=f"chimera-batch status {shlex.quote(str(manifest))}{' --rehearse' if rehearse else ''}",
+                hint=command("status", manifest, rehearse=rehearse, also=said_again(store, prices)),
             )
         yield
     finally:

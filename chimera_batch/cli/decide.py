@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import click
 
 from chimera_batch.cli import showing
 from chimera_batch.cli.completing import stages
-from chimera_batch.cli.hints import mended
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 from chimera_batch.cli.summary import what_next
 
@@ -33,7 +31,7 @@ def cancel(said: Said, manifest: Path, shard: str | None) -> None:
 
     stopped = api.cancel(manifest, shard, said.options())
     text = [f"asked to stop: {line}" for line in stopped] or ["nothing was with a provider"]
-    _done(said, {"cancelled": stopped}, text, f"chimera-batch run {_quoted(manifest)}")
+    _done(said, {"cancelled": stopped}, text, manifest)
 
 
 @click.command()
@@ -46,8 +44,8 @@ def retry(said: Said, manifest: Path, stage: str | None) -> None:
     from chimera_batch import api
 
     stages = api.retry(manifest, stage, said.options())
-    text = [f"the next run asks again what was given up in: {', '.join(stages)}"]
-    _done(said, {"retried": stages}, text, f"chimera-batch run {_quoted(manifest)}")
+    text = [f"the next run asks again whatever was given up in: {', '.join(stages)}"]
+    _done(said, {"retried": stages}, text, manifest)
 
 
 @click.command()
@@ -65,7 +63,7 @@ def adopt(said: Said, manifest: Path, shard: str, batch: str) -> None:
 
     api.adopt(manifest, shard, batch, said.options())
     text = [f"{batch} is shard {shard}"]
-    _done(said, {"adopted": {"shard": shard, "batch": batch}}, text, f"chimera-batch run {_quoted(manifest)}")
+    _done(said, {"adopted": {"shard": shard, "batch": batch}}, text, manifest)
 
 
 @click.command()
@@ -82,19 +80,15 @@ def resend(said: Said, manifest: Path, shard: str) -> None:
 
     api.resend(manifest, shard, said.options())
     text = [f"the next run sends shard {shard} again"]
-    _done(said, {"resent": {"shard": shard}}, text, f"chimera-batch run {_quoted(manifest)}")
+    _done(said, {"resent": {"shard": shard}}, text, manifest)
 
 
-def _done(said: Said, document: dict[str, Any], text: list[str], again: str) -> None:
+def _done(said: Said, document: dict[str, Any], text: list[str], manifest: Path) -> None:
     """Tell what was decided, and the command that acts on it."""
-    again = mended(again, said)
+    again = said.command("run", manifest)
     if said.as_json:
         showing.document({**document, "next": again})
         return
     for line in text:
         showing.line(line)
     what_next([again])
-
-
-def _quoted(manifest: Path) -> str:
-    return shlex.quote(str(manifest))

@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from chimera_batch.cli import showing
-from chimera_batch.cli.hints import mended
 from chimera_batch.cli.said import Said
 from chimera_batch.cli.summary import summary
 from chimera_batch.cli.texts import one_line, plain
@@ -38,8 +37,7 @@ class Fault:
 def fault_of(error: BaseException, said: Said) -> Fault:
     """Sort what was raised: ours, click's, the person's own interrupt, or a bug."""
     if isinstance(error, ChimeraError):
-        hint = mended(error.hint, said) if error.hint else None
-        return Fault(type(error).__name__, error.message, error.where, hint, error.exit_code, error.document)
+        return Fault(type(error).__name__, error.message, error.where, error.hint, error.exit_code, error.document)
     if isinstance(error, click.Abort | KeyboardInterrupt | EOFError):
         again = "chimera-batch " + shlex.join(said.words)
         return Fault("Interrupted", "nothing that was sent or answered is lost", None, again, INTERRUPTED)

@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from chimera_batch.cli import asked, sample, showing
 from chimera_batch.cli.completing import stages
-from chimera_batch.cli.hints import mended
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable, spending
 
 DEFAULT = 100
@@ -45,11 +43,11 @@ def pilot(said: Said, *, manifest: Path, stage: str | None, requests: int, yes: 
         showing.document(found)
     else:
         sample.show(found)
-        showing.line(f"next:  {mended(_rest(manifest, said), said)}")
+        showing.line(f"next:  {_rest(manifest, said)}")
 
 
 def _rest(manifest: Path, said: Said) -> str:
     """The line that sends the rest, with the caps that were typed."""
     caps = {"--max-usd": said.max_usd, "--max-usd-per-day": said.max_usd_per_day}
-    words = [f"{option} {usd:f}" for option, usd in caps.items() if usd is not None]
-    return " ".join([f"chimera-batch run {shlex.quote(str(manifest))}", *words])
+    words = [word for option, usd in caps.items() if usd is not None for word in (option, f"{usd:f}")]
+    return said.command("run", manifest, *words)

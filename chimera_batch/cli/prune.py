@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from chimera_batch.cli import showing
-from chimera_batch.cli.hints import mended
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 from chimera_batch.cli.summary import what_next
 
@@ -42,8 +40,8 @@ def prune(said: Said, manifest: Path, also: tuple[str, ...], yes: bool) -> None:
         showing.line(f"{total:,} objects deleted" if total else "nothing to delete")
         return
     showing.line("nothing was deleted yet")
-    words = "".join(f" --also {kind}" for kind in also)
-    what_next([mended(f"chimera-batch prune {shlex.quote(str(manifest))}{words} --yes", said)])
+    words = [word for kind in also for word in ("--also", kind)]
+    what_next([said.command("prune", manifest, *words, "--yes")])
 
 
 def _size(count: int) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from chimera_batch.cli import showing
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 
 ROWS = 500
+_EACH = 3  # sections without tables that are told one by one
 
 
 @click.command()
@@ -40,7 +42,19 @@ def report(said: Said, /, manifest: Path, output: Path, rows: int, table: str | 
     if said.as_json:
         showing.document(found)
         return
-    for title, reason in found["left_out"].items():
-        said.note(f"left out: {title} ({reason})")
+    _note_left_out(said, found["left_out"])
     end = f"  ({showing.REHEARSAL})" if said.rehearse else ""
     showing.line(f"{found['path']}: {len(found['sections'])} sections, {found['rows']:,} rows{end}")
+
+
+def _note_left_out(said: Said, left: Mapping[str, str]) -> None:
+    """What the page has not, with the reason; of a pipeline that is not CHIMERA's nearly all sections lack tables."""
+    from chimera_batch.report.sections import LACKS
+
+    lacking = [title for title, reason in left.items() if reason.startswith(LACKS)]
+    together = lacking if len(lacking) > _EACH else []
+    for title, reason in left.items():
+        if title not in together:
+            said.note(f"left out: {title} ({reason})")
+    if together:
+        said.note(f"left out, as no run here has their tables (--json names those): {', '.join(together)}")

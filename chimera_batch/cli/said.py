@@ -16,6 +16,8 @@ from chimera_batch.cli.completing import MANIFEST
 from chimera_batch.cli.texts import plain
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from chimera_batch.cli.bars import Bars
     from chimera_batch.doing import Watcher
     from chimera_batch.opening import Options
@@ -53,6 +55,13 @@ class Said:
             say=self.note,
             doing=self._watcher(),
         )
+
+    def command(self, verb: str, manifest: Path, *words: str, why: str = "") -> str:
+        """A line about the same run, to paste into a shell."""
+        from chimera_batch.commands import command, said_again
+
+        also = said_again(self.store, self.price)
+        return command(verb, manifest, *words, rehearse=self.rehearse, also=also, why=why)
 
     def _watcher(self) -> Watcher:
         """Who is told how far it is: bars where somebody looks, else a line now and then; nobody with ``--quiet``."""

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shlex
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,11 +27,12 @@ def init(said: Said, directory: Path) -> None:
 
     Manifests, prompts and SQL, to start from. Nothing that exists is overwritten.
     """
+    from chimera_batch.commands import command
     from chimera_batch.pipeline.shipped import init as copy
 
     files = copy(directory)
     manifest = directory / "manifests" / "quickstart.yaml"
-    again = f"chimera-batch run {shlex.quote(str(manifest))} --rehearse"
+    again = command("run", manifest, rehearse=True)
     if said.as_json:
         showing.document({"directory": str(directory), "files": [str(path) for path in files], "next": again})
         return

@@ -14,7 +14,7 @@ from chimera_batch.cli import showing, watching
 from chimera_batch.cli.completing import MANIFEST
 from chimera_batch.cli.hints import next_lines
 from chimera_batch.cli.said import Said, rehearsable
-from chimera_batch.cli.summary import batches, summary, what_next
+from chimera_batch.cli.summary import batches, over_budget, summary, what_next
 from chimera_batch.cli.target import target
 
 
@@ -36,6 +36,7 @@ def status(ctx: click.Context, manifest: Path | None, watch: bool) -> None:
     def show(found: Mapping[str, Any]) -> None:
         summary(found)
         batches(found)
+        over_budget(found)
         what_next(next_lines(found, path, said))
 
     if watch:

@@ -12,6 +12,7 @@ from chimera_batch.cli.showing import dollars
 from chimera_batch.cli.spans import expected
 
 _LISTED = 3  # attempts with suspected dollars that are named
+_SHORTER = "bills are below quotes because a rehearsal's answers are shorter than the manifest assumes of real ones"
 _HEADING = ("stage", "wanted", "answered", "in flight", "to send", "given up", "rows", "spent", "quoted")
 
 
@@ -24,6 +25,8 @@ def summary(status: Mapping[str, Any]) -> None:
         showing.line(text)
     if status["rehearsal"]:
         showing.line(showing.REHEARSAL)
+        if any(_outside(stage) == "below" and not _measured(stage) for stage in status["stages"]):
+            showing.line(_SHORTER)
 
 
 def _rows(status: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -68,6 +71,8 @@ def _notes(status: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{stage['stage']}: {reason}" for reason in stage["reasons"])
         if stage["orphaned"]:
             yield f"{stage['stage']}: {stage['orphaned']:,} answers to rows that are no longer asked for"
+    if status["halted"] and status["state"] != "done":
+        yield "cancelled: nothing more is sent until somebody types the next line; what was finished is kept"
     yield from status["notes"]
     yield from (f"needs you: {need}" for need in status["needs"])
 
@@ -81,7 +86,7 @@ def _bill(stage: Mapping[str, Any]) -> str:
     """What a stage cost beside what it was said to cost, by kept row, and what of it bought no usable answer."""
     spent, quote, side = stage["usd_spent"], stage["quoted"], _outside(stage)
     # less than somebody assumed is no cause for alarm; less than was measured is
-    alarm = side == "above" or (side and quote["basis"].startswith(("pilot", "measured")))
+    alarm = side == "above" or (side and _measured(stage))
     text = f"{'! ' if alarm else ''}{stage['stage']}: {dollars(spent)}"
     if quote:
         span = f"{dollars(quote['low'])} to {dollars(quote['high'])} ({quote['basis']})"
@@ -100,6 +105,11 @@ def _outside(stage: Mapping[str, Any]) -> str:
         return "above"
     over = stage["rows"] is not None and stage["answered"] + stage["given_up"] == stage["wanted"]
     return "below" if quote and over and spent < quote["low"] else ""
+
+
+def _measured(stage: Mapping[str, Any]) -> bool:
+    """Whether the quote rests on answers, and not on what the manifest assumes of them."""
+    return bool(stage["quoted"]["basis"].startswith(("pilot", "measured")))
 
 
 def _suspects(status: Mapping[str, Any]) -> str:
@@ -133,6 +143,12 @@ def batches(status: Mapping[str, Any]) -> None:
     if rows:
         showing.line()
         showing.table([heading, *rows])
+
+
+def over_budget(status: Mapping[str, Any]) -> None:
+    """Print what a budget left undone, if that is what stopped the run."""
+    if status["over_budget"]:
+        showing.line(f"over budget: {status['over_budget']['message']}")
 
 
 def what_next(lines: Sequence[str]) -> None:

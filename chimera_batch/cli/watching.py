@@ -20,7 +20,7 @@ from chimera_batch.cli.showing import dollars
 SECONDS = 3.0  # between two looks
 QUIET = 60.0  # seconds without a change and with nothing in flight, after which nobody works on the run
 
-DONE, DECIDE, UNFINISHED = 0, 4, 5  # the exit codes of `run`
+DONE, OVER_BUDGET, DECIDE, UNFINISHED = 0, 3, 4, 5  # the exit codes of `run`
 
 
 def watch(path: Path, said: Said, show: Callable[[Mapping[str, Any]], None]) -> int:
@@ -43,8 +43,14 @@ def watch(path: Path, said: Said, show: Callable[[Mapping[str, Any]], None]) -> 
 
 
 def code_of(status: Mapping[str, Any]) -> int:
-    """What `run` would end with: 0 done, 4 a person must decide, 5 not finished."""
-    return {"done": DONE, "stuck": DECIDE}.get(status["state"], UNFINISHED)
+    """What `run` would end with: 0 done, 3 over budget, 4 a person must decide, 5 not finished."""
+    if status["state"] in {"done", "stuck"}:
+        return DONE if status["state"] == "done" else DECIDE
+    if any(stage["in_flight"] for stage in status["stages"]):
+        return UNFINISHED
+    if status["halted"]:
+        return DECIDE
+    return OVER_BUDGET if status["over_budget"] else UNFINISHED
 
 
 def line_of(status: Mapping[str, Any], now: datetime) -> str:
@@ -60,17 +66,22 @@ def line_of(status: Mapping[str, Any], now: datetime) -> str:
 
 
 def _looks(path: Path, said: Said) -> Iterator[dict[str, Any]]:
-    """The status now, and again until the run is done or stuck, or nobody moves it any more."""
+    """The status now, and again until the run is at its end, or nobody moves it any more.
+
+    A cancel or a budget that stood there at the first look is no end yet: a ``run`` typed beside it goes on from there.
+    """
     from chimera_batch import api
 
     before: dict[str, Any] | None = None
-    since = time.monotonic()
+    since, moved = time.monotonic(), False
     while True:
         found = api.status(path, said.options())
         yield found
         if found != before:
+            moved = before is not None
             before, since = found, time.monotonic()
         moving = any(stage["in_flight"] for stage in found["stages"])
-        if code_of(found) != UNFINISHED or (not moving and time.monotonic() - since >= QUIET):
+        at_end = found["state"] in {"done", "stuck"} or (moved and code_of(found) != UNFINISHED)
+        if at_end or (not moving and time.monotonic() - since >= QUIET):
             return
         time.sleep(SECONDS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cache, cached_property
@@ -71,16 +71,6 @@ class Counter:
     def bounds(self, texts: Sequence[str], counted: list[int]) -> list[int]:
         """``bound`` of each text; ``counted`` are their counts."""
         return counted if self.exact else list(map(_bytes, texts))
-
-    def corrected(self, counted: int, measured: int, requests: int) -> Counter:
-        """The same counter with its factor put right by answers: of ``requests`` whose input it counted as ``counted``
-        tokens, the provider billed ``measured``. An exact one stays as it is, and so does one without answers.
-        """
-        if self.factor is None or counted <= 0 or measured <= 0:
-            return self
-        factor = Fraction(ceil(self.factor * measured / counted * 1000), 1000)
-        name = self.basis.partition(" × ")[0]
-        return replace(self, factor=factor, error=None, basis=f"{name} × {float(factor):g}, measured on {requests:,}")
 
 
 class PromptCounter:

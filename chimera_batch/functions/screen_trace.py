@@ -13,6 +13,7 @@ from functools import cache
 from importlib import resources
 
 from chimera_batch.functions.answering.latex import plain
+from chimera_batch.functions.screening.given_away import triples
 from chimera_batch.functions.text_key import text_key
 
 _LEAST = 80  # characters of working
@@ -72,9 +73,5 @@ def _restates(answer: str, question: str) -> bool:
         return True
     if len(words) < _ECHO_WORDS:
         return False
-    echoed = _triples(words) & _triples(asked.split())
-    return len(echoed) >= max(_ECHO * len(_triples(asked.split())), 1)
-
-
-def _triples(words: list[str]) -> set[tuple[str, ...]]:
-    return set(zip(words, words[1:], words[2:], strict=False))
+    echoed = triples(words) & triples(asked.split())
+    return len(echoed) >= max(_ECHO * len(triples(asked.split())), 1)

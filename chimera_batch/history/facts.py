@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from chimera_batch.history.undone import OutOfMoney
 from chimera_batch.records import batch_priced, synchronous
 
 Stand = Literal["claimed", "submitted", "stuck", "landed", "dropped"]
@@ -230,6 +231,7 @@ class Facts:
     retries: dict[tuple[str, str], int] = field(default_factory=dict)  # (run, stage) -> how often `retry` was said
     switches: dict[tuple[str, str], list[Switched]] = field(default_factory=dict)  # (run, stage) -> the oldest first
     halted: set[str] = field(default_factory=set)  # runs that a person cancelled and nobody has started again
+    out_of_money: dict[str, OutOfMoney] = field(default_factory=dict)  # run that a budget stopped, and nothing since
     told: dict[str, str] = field(default_factory=dict)  # run -> digest of what a person was last told of its end
     packs: dict[str, int] = field(default_factory=dict)  # realm -> number of shards packed; guards the subtraction
 

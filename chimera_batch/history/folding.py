@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from chimera_batch.errors import StoreConflict
-from chimera_batch.history import sightings
+from chimera_batch.history import sightings, undone
 from chimera_batch.history.facts import Asked, Attempt, Ended, Facts, Quoted, Shard, Switched, Table, shard_name
 from chimera_batch.history.sightings import Look
 
@@ -37,10 +37,15 @@ def _run(facts: Facts, event: dict[str, Any]) -> None:
     facts.last_run = event["run"]
     facts.manifests[event["run"]] = event["manifest"]
     facts.halted.discard(event["run"])
+    facts.out_of_money.pop(event["run"], None)
 
 
 def _halted(facts: Facts, event: dict[str, Any]) -> None:
     facts.halted.add(event["run"])
+
+
+def _out_of_money(facts: Facts, event: dict[str, Any]) -> None:
+    facts.out_of_money[event["run"]] = undone.read(event)
 
 
 def _told(facts: Facts, event: dict[str, Any]) -> None:
@@ -99,6 +104,7 @@ def _claimed(facts: Facts, event: dict[str, Any]) -> None:
         **{name: event[name] for name in names},
     )
     facts.shards[shard_name(event["realm"], event["shard"])].attempts.append(attempt)
+    facts.out_of_money.pop(attempt.run, None)
 
 
 def _taken(facts: Facts, event: dict[str, Any]) -> None:
@@ -225,6 +231,7 @@ def _quoted(facts: Facts, event: dict[str, Any]) -> None:
 def _retry(facts: Facts, event: dict[str, Any]) -> None:
     mark = (event["run"], event["stage"])
     facts.retries[mark] = facts.retries.get(mark, 0) + 1
+    facts.out_of_money.pop(event["run"], None)
     for _, attempt in facts.attempts():
         if not attempt.is_open:
             attempt.forgiven.add(mark)
@@ -233,6 +240,7 @@ def _retry(facts: Facts, event: dict[str, Any]) -> None:
 _FOLDS = {
     "run": _run,
     "halted": _halted,
+    "out_of_money": _out_of_money,
     "told": _told,
     "asked": _asked,
     "ended": _ended,

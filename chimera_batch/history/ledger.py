@@ -17,6 +17,7 @@ from chimera_batch.history.facts import Asked, Attempt, Ended, Facts, Shard, Sta
 from chimera_batch.history.folding import apply
 from chimera_batch.history.journal import Event, Journal
 from chimera_batch.history.sightings import Look, news
+from chimera_batch.history.undone import OutOfMoney
 from chimera_batch.records import Usage
 from chimera_batch.stores.base import Store
 
@@ -77,13 +78,15 @@ class Ledger:
     def begin(self, run: str, manifest: str, *, resume: bool = True) -> None:
         """Remember which manifest this folder ran last, so that ``query`` and ``status`` need no name.
 
-        ``resume``: a person starts it, so a run that was cancelled goes on.
+        ``resume``: a person starts it, so a run that was cancelled, or stopped by a budget, goes on. Nobody does where
+        cron looks at it again and again: then such a run stays as it is.
         """
 
         def decide(facts: Facts) -> Mapping[str, Any] | None:
-            if run in facts.halted and not resume:
+            stopped = run in facts.halted or run in facts.out_of_money
+            if stopped and not resume:
                 return None
-            if facts.last_run == run and facts.manifests.get(run) == manifest and run not in facts.halted:
+            if facts.last_run == run and facts.manifests.get(run) == manifest and not stopped:
                 return None
             return {"type": "run", "run": run, "manifest": manifest}
 
@@ -234,6 +237,17 @@ class Ledger:
     def halt(self, run: str) -> None:
         """Let nothing more of this run be sent until somebody starts it again."""
         self.write(lambda facts: None if run in facts.halted else {"type": "halted", "run": run})
+
+    def out_of_money(self, run: str, stopped: OutOfMoney) -> None:
+        """A run stopped with nothing in the way but a budget; not written where another runner has claimed since."""
+
+        def decide(facts: Facts) -> Mapping[str, Any] | None:
+            claimed = any(attempt.is_open for _, attempt in facts.attempts(run))
+            if claimed or facts.out_of_money.get(run) == stopped:
+                return None
+            return {"type": "out_of_money", "run": run, **stopped.fields()}
+
+        self.write(decide)
 
     def told(self, run: str, mark: str) -> None:
         """A person was told how the run stands; ``mark`` is a digest of what."""

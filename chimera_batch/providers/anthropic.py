@@ -48,10 +48,6 @@ class AnthropicProvider:
             http_client=http_client or anthropic.DefaultHttpxClient(follow_redirects=False),
         )
 
-    @property
-    def realm(self) -> str:
-        return calling.realm(self.profile)
-
     def upload(self, intent: Intent, path: Path) -> str | None:
         """None: batches are created inline."""
         return None

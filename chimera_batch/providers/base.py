@@ -99,11 +99,6 @@ class Provider(Protocol):
 
     profile: Profile
 
-    @property
-    def realm(self) -> str:
-        """``profile@host`` of where answers come from; answers are shared only inside one realm."""
-        ...
-
     def upload(self, intent: Intent, path: Path) -> str | None:
         """Put the wire file at the host; its file id, or None where batches are created inline."""
         ...

@@ -42,10 +42,6 @@ class BedrockProvider:
         self._calls = calling.Caller(profile.name, bedrock_aws.CAUGHT, "", sleep, self._fault)
         self._jobs, self._staging = self._clients.jobs, Staging(self._clients.objects)
 
-    @property
-    def realm(self) -> str:
-        return calling.realm(self.profile)
-
     def _fault(self, error: Exception) -> Fault:
         fault = bedrock_aws.fault_of(error)
         for secret in self._clients.secrets():

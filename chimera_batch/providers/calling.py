@@ -12,12 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import httpx2
 
 from chimera_batch.providers import faults
-from chimera_batch.providers.base import Profile
 from chimera_batch.providers.faults import Fault
 from chimera_batch.records import BatchState
 
@@ -166,12 +164,6 @@ def cancel(caller: Caller, batch_id: str, send: Callable[[], None], state: Calla
         if got.status in {400, 409} and state(batch_id).phase != "working":
             return
         raise faults.as_error(got, f"{caller.host}: cancelling {batch_id}")
-
-
-def realm(profile: Profile) -> str:
-    """``profile@host``, without the port: a local server may come back on another one."""
-    nowhere = "local" if profile.local else profile.base_url
-    return f"{profile.name}@{urlsplit(profile.base_url).hostname or nowhere}"
 
 
 def safe_name(handle: str) -> str:

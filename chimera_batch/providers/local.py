@@ -85,10 +85,6 @@ class LocalProvider:
         self._calls = calling.Caller(profile.name, (), api_key, sleep or self._connections.sleep)
         self._machine = machine or MachineTime()
 
-    @property
-    def realm(self) -> str:
-        return calling.realm(self.profile)
-
     def ask(self, line: bytes) -> bytes:
         """Raises EngineFailed where our own engine does not come up again, ProviderDown, AccountRefused, and
         ProviderRefused where the server does not have the model."""

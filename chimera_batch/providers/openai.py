@@ -48,10 +48,6 @@ class OpenAIProvider:
             http_client=http_client,
         )
 
-    @property
-    def realm(self) -> str:
-        return calling.realm(self.profile)
-
     def upload(self, intent: Intent, path: Path) -> str | None:
         def send() -> str:
             with path.open("rb") as file:  # opened anew for each try: a body that was half sent cannot be rewound

@@ -51,10 +51,6 @@ class RayProvider:
         self._failed: dict[str, EngineFailed] = {}  # by model
 
     @property
-    def realm(self) -> str:
-        return f"{self.profile.name}@local"
-
-    @property
     def folder(self) -> Path:
         """Where all jobs lie; on a cluster a file system that its nodes share."""
         said = self._engine.folder

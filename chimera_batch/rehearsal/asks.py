@@ -82,7 +82,7 @@ def responses(body: Mapping[str, Any]) -> Heard:
         _no_sampling(body, _object(body, "reasoning").get("effort"))
     given = body.get("input")
     if given is None:
-        raise _missing("input")
+        raise missing("input")
     if not isinstance(given, str | list):
         raise _wrong_type("input", "a string or an array")
     system, user = _split([{"role": "user", "content": given}] if isinstance(given, str) else given)
@@ -96,7 +96,7 @@ def embeddings(body: Mapping[str, Any]) -> Heard:
     """``/v1/embeddings``. Raises Refused."""
     given = body.get("input")
     if not given:
-        raise _missing("input")
+        raise missing("input")
     if not isinstance(given, str | list):
         raise _wrong_type("input", "a string or an array")
     inputs = (given,) if isinstance(given, str) else tuple(map(str, given))
@@ -157,7 +157,8 @@ def _model(body: Mapping[str, Any]) -> str:
     return model
 
 
-def _missing(name: str) -> Refused:
+def missing(name: str) -> Refused:
+    """What a host answers where a field is not there."""
     return Refused(400, f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name)
 
 
@@ -184,7 +185,7 @@ def _schema(shape: Mapping[str, Any]) -> tuple[str | None, dict[str, Any] | None
 def _messages(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     given = body.get(name)
     if not isinstance(given, list) or not given:
-        raise _missing(name)
+        raise missing(name)
     return given
 
 

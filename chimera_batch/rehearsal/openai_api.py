@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chimera_batch.rehearsal import batches, multipart
-from chimera_batch.rehearsal.asks import READERS, Refused
+from chimera_batch.rehearsal.asks import READERS, Refused, missing
 from chimera_batch.rehearsal.batches import Batch
 from chimera_batch.rehearsal.desk import Desk
 from chimera_batch.rehearsal.faults import find
@@ -52,9 +52,9 @@ class OpenAIApi:
                     name, draft = part.file_name, self._desk.files.write(pieces, most)
             purpose = fields.get("purpose", b"").decode()
             if draft is None or name is None:
-                raise _missing("file")
+                raise missing("file")
             if not purpose:
-                raise _missing("purpose")
+                raise missing("purpose")
             if purpose == "batch" and not name.endswith(".jsonl"):
                 raise Refused(400, "Invalid file format for Batch API. Must be .jsonl")
             return Reply(body=self._desk.files.keep(draft, name=name, purpose=purpose, expires=_expires(fields)))
@@ -92,7 +92,7 @@ class OpenAIApi:
         body = request.json()
         for name in ("input_file_id", "endpoint", "completion_window"):
             if not body.get(name):
-                raise _missing(name)
+                raise missing(name)
         if body["endpoint"] not in tuple(READERS):  # a tuple: what is asked for may be a list
             given = f"Invalid value: '{body['endpoint']}'. Supported values are: {', '.join(map(repr, READERS))}."
             raise Refused(400, given, code="invalid_value", param="endpoint")
@@ -230,10 +230,6 @@ def _metadata(given: Mapping[str, Any] | None) -> dict[str, str] | None:
     if len(given) > 16 or any(len(str(k)) > 64 or len(str(v)) > 512 for k, v in given.items()):
         raise Refused(400, "Invalid 'metadata': at most 16 pairs of 64 and 512 characters.", param="metadata")
     return {str(name): str(value) for name, value in given.items()}
-
-
-def _missing(name: str) -> Refused:
-    return Refused(400, f"Missing required parameter: '{name}'.", code="missing_required_parameter", param=name)
 
 
 def _no_file(ident: str) -> Refused:

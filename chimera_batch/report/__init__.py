@@ -6,7 +6,6 @@ for is left out with one line. The store is only read.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chimera_batch import __version__
+from chimera_batch.commands import command
 from chimera_batch.context import Context
 from chimera_batch.errors import InputError
 from chimera_batch.opening import Options, open_run
@@ -45,7 +45,7 @@ def report(ctx: Context, wish: Wish, options: Options) -> dict[str, Any]:
             "left": left,
             "sample": sample,
             "head": embedded({**(sample.head if sample else {}), "trace": _command(ctx, "trace")}),
-            "command": _command(ctx, "query -m"),
+            "command": _command(ctx, "query"),
             "most": MOST,
             "longest": samples.LONGEST,
             "prompted": samples.PROMPTED,
@@ -70,7 +70,7 @@ def _command(ctx: Context, verb: str) -> str:
     """The beginning of a line to type about this run: the rest follows."""
     path, here = ctx.project.path.absolute(), Path.cwd()
     shown = path.relative_to(here) if path.is_relative_to(here) else Path(path.name)  # not how this machine is laid out
-    return f"chimera-batch {verb} {shlex.quote(str(shown))}{' --rehearse' if ctx.rehearse else ''}"
+    return command(verb, shown, rehearse=ctx.rehearse)
 
 
 def _facts(ctx: Context, status: Mapping[str, Any]) -> list[tuple[str, str, float | int | None]]:

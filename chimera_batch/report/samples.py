@@ -91,8 +91,8 @@ def _table(ctx: Context, wish: Wish, made: Mapping[str, Made]) -> str | None:
     if wish.table is not None:
         ctx.project.stage(wish.table)
         if wish.table not in made:
-            again = f"chimera-batch run {ctx.project.typed}" + (" --rehearse" if ctx.rehearse else "")
-            raise InputError(f"table {wish.table} is not made yet", where=str(ctx.project.path), hint=again)
+            where, again = str(ctx.project.path), ctx.command("run")
+            raise InputError(f"table {wish.table} is not made yet", where=where, hint=again)
         return wish.table
     return next((stage.name for stage in reversed(ctx.project.stages) if stage.name in made), None)
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from chimera_batch.warehouse import Query
 
 
+LACKS = "no run here has the table"
+"""Why most sections are left out, at the beginning of their reasons."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A section that is in the page. ``run``: where its tables are."""
@@ -72,7 +76,7 @@ def _shown(section: Section, runs: Sequence[_Open]) -> Shown | str:
         lacking = [t for t in header.parse(source.text).reads if t not in run.tables | {*shelves.ENGINE_TABLES}]
         if not lacking:
             return _drawn(section, run, source)
-    return f"no run here has the table{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
+    return f"{LACKS}{'s' * (len(lacking) > 1)} {', '.join(lacking)}"
 
 
 def _drawn(section: Section, run: _Open, source: Source) -> Shown | str:

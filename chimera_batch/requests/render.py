@@ -126,11 +126,6 @@ class Renderer:
             return 0
         return self._count.counter.count(start[0])
 
-    @property
-    def tokens_basis(self) -> str:
-        """What the token counts rest on, for people: "o200k, exact"."""
-        return self._count.counter.basis
-
     def render(self, row: Mapping[str, object], sample: int = 1) -> Rendered:
         """One request for one row."""
         batch = self.batch(tuple(row), [tuple(row.values())], [sample])

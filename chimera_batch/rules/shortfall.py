@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from types import MappingProxyType
-from typing import Any
 
+from chimera_batch.commands import CAPS
 from chimera_batch.cost.money import dollars
+from chimera_batch.history.undone import Undone
 from chimera_batch.rules.admission import Limit, Room
 
 _CENT = Decimal("0.01")
 _KEYS: dict[Limit, str] = {"run": "usd", "stage": "budget_usd", "day": "usd_per_day"}
-_OPTIONS: dict[Limit, str] = {"run": "--max-usd", "day": "--max-usd-per-day"}
 _GOES_ON = "lets some of it go on"
 _ENOUGH = "is enough for all that was counted here"
 
@@ -27,23 +27,6 @@ class Over:
     requests: int
     usd: Decimal
     least: Decimal | None  # of the smallest part that would be sent; None: it waits for another shard of its stage
-    reason: str | None  # what the budget said; None where it was not asked
-
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """What is left of one stage."""
-
-    stage: str
-    requests: int
-    usd: Decimal
-    least: Decimal
-    reason: str
-
-    @property
-    def row(self) -> dict[str, Any]:
-        """As the status document has it."""
-        return {"stage": self.stage, "requests": self.requests, "usd_ceiling": float(round(self.usd, 6))}
 
 
 def undone(left: Iterable[Over]) -> list[Undone]:
@@ -57,8 +40,7 @@ def undone(left: Iterable[Over]) -> list[Undone]:
 def _summed(stage: str, parts: Sequence[Over]) -> Undone:
     usd = sum((part.usd for part in parts), Decimal(0))
     least = min((part.least for part in parts if part.least is not None), default=usd)
-    reason = next((part.reason for part in parts if part.reason), "")
-    return Undone(stage, sum(part.requests for part in parts), usd, least, reason)
+    return Undone(stage, sum(part.requests for part in parts), usd, least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +58,7 @@ class Terms:
         ``raised``: caps to have instead. Where the manifest's own is to be raised to that, no option is left.
         """
         words = [self.again]
-        for limit, option in _OPTIONS.items():
+        for limit, option in CAPS.items():
             amount, known = self.in_force[limit], self.in_manifest[limit]
             if amount is None or amount == known:
                 continue

@@ -30,7 +30,7 @@ from chimera_batch.requests.render import Batch, Renderer
 from chimera_batch.requests.wire import NONCE_LENGTH, nonced
 from chimera_batch.steps import adding, fingerprints, leaving
 from chimera_batch.steps.columns import check_rows
-from chimera_batch.warehouse import QUICK, SCRATCH, Rows, Warehouse, in_step
+from chimera_batch.warehouse import QUICK, ROWS, SCRATCH, Rows, Warehouse, in_step
 
 _BATCH = 1_000_000  # bytes of lines rendered at once: what a processor's cache holds
 _FIRST = 100  # rows of the first batch, before it is known how long they are
@@ -122,7 +122,7 @@ def _new_rows(ctx: Context, stage: Stage, number: int, warehouse: Warehouse, ste
     if more is not None:
         return _New(number, more.rows, more.count, more.rendering, "fresh_further", more.before)
     fresh = stem.with_name(f"{stem.name}.rows.parquet")
-    rows = warehouse.write(stage.rows, {**ctx.project.params, "round": number}, fresh, form=SCRATCH)
+    rows = warehouse.write(stage.rows, {**ctx.project.params, "round": number}, fresh, form=ROWS)
     warehouse.view("fresh_rows", [fresh])
     rendering = fingerprints.of_rendering(stage, ctx.project.params, check_rows(stage.rows, warehouse))
     known = _remember(ctx, stage, number, rendering, warehouse, stem)

@@ -22,6 +22,7 @@ _ORDINARY = {"", "validating", "in_progress", "finalizing", "cancelling", "cance
 )  # words that say: still working
 _STOPPING = ("cancel", "stop")  # in a word that says: it is being cancelled already
 _FULL_CODES = {"token_limit_exceeded"}
+_TYPED = {"cancel": "stop it", "resend": "give it up"}  # what a person can do about a batch that takes too long
 _LISTED = 5  # problems of a file that are said; all of them stand in the answers or in the provider's own record
 _LARGE = 5_000  # requests of a batch that is landed beside another one: Python leaves half of two processors idle
 _BESIDE = 2  # batches landed at once; each takes its own memory
@@ -103,13 +104,12 @@ def _look(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> No
     if state.status.lower() not in _ORDINARY:
         ctx.note(shard, f"{shard.provider} says {state.status!r}, a word we do not know: taken for still working")
     ctx.ledger.seen(shard, attempt, Look(state.status, state.done))
-    waited = ctx.clock() - (attempt.submitted_at or attempt.at)
-    if waited > ctx.timing.overdue:
-        if attempt.cancel_at is not None and ctx.clock() - attempt.cancel_at < ctx.timing.stopping:
-            return
-        verb, what = ("resend", "give it up") if attempt.cancel_asked else ("cancel", "stop it")
-        command = f"chimera-batch {verb} {ctx.project.typed} --shard {shard.id}   # {what}"
-        ctx.note(shard, f"{attempt.batch} is {state.status!r} after {waited / 3600:.0f} hours: {command}")
+    now = ctx.clock()
+    verb = recovery.remedy(attempt, now, ctx.timing)
+    if verb in _TYPED:
+        waited = (now - (attempt.submitted_at or attempt.at)) / 3600
+        command = ctx.command(verb, "--shard", shard.id, why=_TYPED[verb])
+        ctx.note(shard, f"{attempt.batch} is {state.status!r} after {waited:.0f} hours: {command}")
 
 
 def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -> bool:
@@ -131,4 +131,4 @@ def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -
     engine = bool({problem.code for problem in state.problems} & set(get_args(EngineWhy)))
     if full or engine:  # no row has failed; an engine that does not run is heard of again where it is asked next
         return True
-    raise ProviderRefused(f"{shard.id}: {reason}", status=400, hint=f"chimera-batch status {ctx.project.typed}")
+    raise ProviderRefused(f"{shard.id}: {reason}", status=400, hint=ctx.command("status"))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Literal
 
-from chimera_batch.context import Context
+from chimera_batch.context import Context, Timing
 from chimera_batch.errors import ProviderDown, ProviderError, ProviderRefused
 from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.providers.base import Provider
@@ -23,6 +23,7 @@ from chimera_batch.settings import alive
 from chimera_batch.steps import collecting
 
 Owner = Literal["mine", "alive", "dead", "silent"]
+Remedy = Literal["wait", "cancel", "stopping", "resend"]
 
 
 def intent_of(shard: Shard, attempt: Attempt) -> Intent:
@@ -50,6 +51,19 @@ def owner_of(ctx: Context, attempt: Attempt) -> Owner:
     if living is False:
         return "dead"
     return "alive" if ctx.clock() < attempt.lease_until else "silent"
+
+
+def remedy(attempt: Attempt, now: float, timing: Timing) -> Remedy:
+    """What helps against a batch that the provider says is working. Pure.
+
+    Up to ``timing.overdue`` after it was submitted it may end by itself (``wait``). Then it is to be cancelled, and has
+    ``timing.stopping`` to stop. Only one that hangs even so may be sent again: what it did would be paid twice.
+    """
+    if now - (attempt.submitted_at or attempt.at) <= timing.overdue:
+        return "wait"
+    if attempt.cancel_at is None:
+        return "cancel"
+    return "stopping" if now - attempt.cancel_at < timing.stopping else "resend"
 
 
 def receipt(ctx: Context, shard: Shard, attempt: Attempt, batch: str) -> bool:

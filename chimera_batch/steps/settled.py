@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from chimera_batch.warehouse import Warehouse
 
 FROM = 20_000  # requests; fewer are counted in less time than it takes to look them up
 VIEWS = ("standing", "history")
+_UNNAMED = 3600.0  # seconds; a file that is this old and that nothing names was kept by two commands at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Settled:
     shards: frozenset[str]
     wanted: int
     files: Mapping[str, tuple[Path, ...]]  # by view; they lie in the step's own folder
+    kept: Mapping[str, Sequence[Sequence[str]]]  # the same, as name and SHA-256, among what is kept
 
 
 def before(ctx: Context, stage: Stage, asked: Sequence[Path], warehouse: Warehouse, folder: Path) -> Settled | None:
@@ -63,13 +66,11 @@ def keep(
     if not set(rounds) <= {str(ctx.store.fetch(key)) for key in keys}:
         return  # some are drawn and not asked yet: their files will be gone
     with suppress(OSError):
-        earlier = known.files if known else dict.fromkeys(VIEWS, ())
-        files = {view: [[path.name, digests.of_file(path)] for path in earlier[view]] for view in VIEWS}
-        for view in VIEWS:
-            files[view].append(_put(ctx, folder / f"{view}.parquet"))
+        earlier = known.kept if known else dict.fromkeys(VIEWS, ())
+        files = {view: [*earlier[view], _put(ctx, stage, folder / f"{view}.parquet")] for view in VIEWS}
         told = {"asked": rounds, "shards": sorted(counts.placed), "wanted": counts.wanted, "files": files}
         remember(ctx, _name(stage), _key(ctx, stage, told), told)
-        _drop(ctx, last, files)
+        _drop(ctx, stage, last, files)
 
 
 def _kept(ctx: Context, stage: Stage, asked: Sequence[Path], folder: Path) -> Settled | None:
@@ -84,7 +85,7 @@ def _kept(ctx: Context, stage: Stage, asked: Sequence[Path], folder: Path) -> Se
         files = {
             view: tuple(_lent(ctx, name, sha256, folder) for name, sha256 in value["files"][view]) for view in VIEWS
         }
-        return Settled(known, frozenset(value["shards"]), int(value["wanted"]), files)
+        return Settled(known, frozenset(value["shards"]), int(value["wanted"]), files, value["files"])
     except (KeyError, TypeError, ValueError, OSError):  # of another version, or broken
         return None
 
@@ -108,9 +109,9 @@ def _key(ctx: Context, stage: Stage, value: Mapping[str, Any]) -> str:
     return digest([value["asked"], sorted(names), value["wanted"], value["files"], basis(ctx, stage, (), shards)])
 
 
-def _put(ctx: Context, path: Path) -> list[Any]:
-    """A second name for a file of this step, among what is kept."""
-    name = f"{digest([ctx.store.url, ctx.run, path.stem])}-{secrets.token_hex(8)}.parquet"
+def _put(ctx: Context, stage: Stage, path: Path) -> list[str]:
+    """A second name for a file of this step, among what is kept, and its SHA-256."""
+    name = f"{_prefix(ctx, stage)}{path.stem}-{secrets.token_hex(8)}.parquet"
     folder_of(ctx).mkdir(parents=True, exist_ok=True)
     os.link(path, folder_of(ctx) / name)
     return [name, digests.of_file(path)]
@@ -119,20 +120,42 @@ def _put(ctx: Context, path: Path) -> list[Any]:
 def _lent(ctx: Context, name: str, sha256: str, folder: Path) -> Path:
     """A kept file under a name of this step's own: another command may delete the one that it is kept under."""
     path = folder / Path(name).name
-    if not path.exists():
-        os.link(folder_of(ctx) / path.name, path)
-    if digests.of_file(path) != sha256:  # a machine that lost its power leaves files of zeros, as long as they were
+    if path.exists():
+        return path  # this step has looked at it before
+    os.link(folder_of(ctx) / path.name, path)
+    whole = False
+    try:
+        whole = digests.of_file(path) == sha256
+    finally:
+        if not whole:  # the name says to this step that it was looked at
+            path.unlink()
+    if not whole:  # a machine that lost its power leaves files of zeros, as long as they were
         raise ValueError(name)
     return path
 
 
-def _drop(ctx: Context, last: tuple[str, dict[str, Any]] | None, files: Mapping[str, Iterable[Sequence[Any]]]) -> None:
-    """Delete what was kept before and is not any more."""
+def _drop(
+    ctx: Context,
+    stage: Stage,
+    last: tuple[str, dict[str, Any]] | None,
+    files: Mapping[str, Iterable[Sequence[str]]],
+) -> None:
+    """Delete what was kept before and is not any more, and what is of this stage and has no name in what is kept.
+
+    Of two commands that keep at once the later one is heard, and nobody knows the files of the other.
+    """
     kept = {name for named in files.values() for name, _ in named}
+    for path in folder_of(ctx).glob(f"{_prefix(ctx, stage)}*"):
+        if path.name not in kept and path.stat().st_mtime < time.time() - _UNNAMED:
+            path.unlink(missing_ok=True)
     with suppress(KeyError, TypeError, ValueError):
         for name, _ in (one for view in VIEWS for one in last[1]["files"][view]) if last else ():
             if name not in kept:
                 (folder_of(ctx) / Path(name).name).unlink(missing_ok=True)
+
+
+def _prefix(ctx: Context, stage: Stage) -> str:
+    return f"{digest([ctx.store.url, ctx.run, _name(stage), 'files'])}-"
 
 
 def _name(stage: Stage) -> str:

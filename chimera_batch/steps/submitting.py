@@ -51,8 +51,12 @@ def check_breaker(ctx: Context, stage: Stage, counts: Standing) -> None:
         raise NeedsDecision(
             f"only {usable} of {judged} answers are usable ({said}); the rest is not bought",
             where=f"stage {stage.name}",
-            hint=f"chimera-batch query -m {ctx.project.typed} @outcomes\n"
-            f"chimera-batch retry {ctx.project.typed} --stage {stage.name}   # once the prompt is mended",
+            hint="\n".join(
+                [
+                    ctx.command("query", "@outcomes"),
+                    ctx.command("retry", "--stage", stage.name, why="once the prompt is mended"),
+                ]
+            ),
         )
 
 
@@ -91,7 +95,7 @@ class Sender:
             self.ctx.doing([Doing("sending", self.stage.name, gone, len(todo), "batches")])
             self._send_shard(shard, number)
         if self.over:  # then what was to follow its canary is undone too
-            self.over += [self._undone(self._open(shard)) for shard in later]
+            self.over += [self._undone(self._open(shard), asked=False) for shard in later]
 
     def _send_shard(self, shard: Shard, number: int) -> None:
         """Send what is open of a shard, or as much of it as there is room for.
@@ -115,7 +119,7 @@ class Sender:
                 ruling = decided
                 break
         if ruling.verdict == "budget":
-            self.over.append(self._undone(found, ruling.reason))
+            self.over.append(self._undone(found))
         else:
             self.waits.append(ruling.reason)
             self.until += [] if ruling.until is None else [ruling.until]
@@ -130,12 +134,12 @@ class Sender:
         seen = self.stage.switches
         return Wish(sends.shard.realm, sends.shard.id, number, run, stage, sends.usd, sends.tokens, now, seen)
 
-    def _undone(self, found: Open, reason: str | None = None) -> Over:
-        """``reason``: what the budget said of it; None for what was not tried because it waits for its canary."""
+    def _undone(self, found: Open, *, asked: bool = True) -> Over:
+        """``asked``: the budget said no; else it was not asked, because this waits for its canary."""
         ctx, stage = self.ctx, self.stage
         left = rooms(ctx.facts, caps_of(ctx, stage), ctx.run, stage.name, ctx.clock())
-        least = found.first(worth_sending(found.costs, left)).usd if reason else None
-        return Over(self.stage.name, len(found.lines), found.usd, least, reason)
+        least = found.first(worth_sending(found.costs, left)).usd if asked else None
+        return Over(self.stage.name, len(found.lines), found.usd, least)
 
     def _deliver(self, shard: Shard, attempt: Attempt, prepared: Prepared) -> None:
         """Carry out a claim."""

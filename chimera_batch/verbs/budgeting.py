@@ -1,52 +1,112 @@
-"""What stops a run for money: which caps are in force, what they left undone, and the error that says so."""
+"""What stops a run for money: which caps are in force, what they left undone, and the words and lines that say so."""
 
 from __future__ import annotations
 
-import shlex
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chimera_batch.context import Context
-from chimera_batch.errors import OverBudget
+from chimera_batch.errors import ChimeraError, OverBudget
+from chimera_batch.history.undone import OutOfMoney
 from chimera_batch.rules import admission
 from chimera_batch.rules.admission import Room
 from chimera_batch.rules.shortfall import Shortfall, Terms, undone
-from chimera_batch.runner import Progress
 from chimera_batch.steps.submitting import caps_of
+
+if TYPE_CHECKING:
+    from chimera_batch.runner import Progress
+
+
+class Said(NamedTuple):
+    """What a person reads of a run that no budget lets go on, and the lines to type."""
+
+    message: str
+    hint: str
 
 
 def terms(ctx: Context, until: str | None = None) -> Terms:
     """What the person has said of money, for the lines that go on. ``until``: the last stage that was asked for."""
+    return _terms(ctx, _typed(ctx, until))
+
+
+def _terms(ctx: Context, typed: Sequence[str]) -> Terms:
     project = ctx.project
+    verb, *words = typed
     return Terms(
         manifest=str(project.path),
-        again=_command(ctx, until),
+        again=ctx.command(verb, *words),
         in_manifest={"run": project.budget_usd, "day": project.budget_day_usd},
         in_force={"run": ctx.budget_usd, "day": ctx.budget_day_usd},
     )
 
 
-def _command(ctx: Context, until: str | None) -> str:
+def _typed(ctx: Context, until: str | None) -> tuple[str, ...]:
     """What was typed, less what it said of money: a line that is pasted must not send more than was asked for."""
-    verb, words = "run", [f"--until {shlex.quote(until)}"] if until else []
-    if ctx.pilot is not None:
-        only = ctx.pilot.stage
-        verb, which = ("pilot", f"--stage {shlex.quote(only)}") if only else ("run", "--pilot")
-        words += [which, f"-n {ctx.pilot.requests}"]
-    side = ["--rehearse"] if ctx.rehearse else []
-    return " ".join(["chimera-batch", verb, shlex.quote(str(ctx.project.path)), *side, *words])
+    words = ("--until", until) if until else ()
+    if ctx.pilot is None:
+        return "run", *words
+    only = ctx.pilot.stage
+    which = ("pilot", *words, "--stage", only) if only else ("run", *words, "--pilot")
+    return *which, "-n", str(ctx.pilot.requests)
 
 
 def over(ctx: Context, progress: Progress, document: dict[str, Any], *, until: str | None = None) -> OverBudget:
-    """The error of a run that no budget lets go on. The status ``document`` gets what is undone."""
+    """The error of a run that no budget lets go on, a fact from now on. The status ``document`` says so too."""
     left = undone(progress.over)
     stopped = {part.stage for part in left}
-    not_begun = [name for name in progress.unfinished if name not in stopped]
-    document["undone"] = [part.row for part in left]
-    document["not_begun"] = not_begun
+    known = {"run": ctx.project.budget_usd, "day": ctx.project.budget_day_usd}
+    caps = {"run": ctx.budget_usd, "day": ctx.budget_day_usd}
+    found = OutOfMoney(
+        left=tuple(left),
+        not_begun=tuple(name for name in progress.unfinished if name not in stopped),
+        caps={limit: cap for limit, cap in caps.items() if cap is not None and cap != known[limit]},
+        again=_typed(ctx, until),
+    )
+    try:
+        ctx.ledger.out_of_money(ctx.run, found)
+    except ChimeraError as error:  # how the run ended is what counts
+        ctx.say(f"that a budget stopped the run could not be written down: {error}")
+    said = _said(ctx, found, _shortfall(ctx, found))
+    document |= _fields(found, said)
+    return OverBudget(said.message, hint=said.hint)
 
+
+def told(ctx: Context) -> dict[str, Any]:
+    """What a status document says of a run that a budget stopped; nothing once the caps leave room again.
+
+    Those of the manifest are taken as they are now, and beside them the ones that were typed when it stopped.
+    """
+    found = ctx.facts.out_of_money[ctx.run]
+    if {part.stage for part in found.left} - {stage.name for stage in ctx.project.stages if stage.kind == "ask"}:
+        return {}  # the manifest was edited: the next run finds out
+    run, day = found.caps.get("run"), found.caps.get("day")
+    then = replace(ctx, budget_usd=_less(ctx.budget_usd, run), budget_day_usd=_less(ctx.budget_day_usd, day))
+    short = _shortfall(then, found)
+    return _fields(found, _said(then, found, short)) if short.binding else {}
+
+
+def _fields(found: OutOfMoney, said: Said) -> dict[str, Any]:
+    return {
+        "undone": [part.row for part in found.left],
+        "not_begun": list(found.not_begun),
+        "over_budget": said._asdict(),
+    }
+
+
+def _shortfall(ctx: Context, found: OutOfMoney) -> Shortfall:
     def rooms(stage: str) -> list[Room]:
         caps = caps_of(ctx, ctx.project.stage(stage))
         return admission.rooms(ctx.facts, caps, ctx.run, stage, ctx.clock())
 
-    why, now = Shortfall(left, rooms, not_begun), ctx.clock()
-    return OverBudget(why.message(now), hint=why.hint(terms(ctx, until), now))
+    return Shortfall(found.left, rooms, found.not_begun)
+
+
+def _said(ctx: Context, found: OutOfMoney, short: Shortfall) -> Said:
+    now = ctx.clock()
+    return Said(short.message(now), short.hint(_terms(ctx, found.again), now))
+
+
+def _less(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return min((cap for cap in (one, other) if cap is not None), default=None)

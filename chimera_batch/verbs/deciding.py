@@ -14,7 +14,7 @@ def find(ctx: Context, shard_id: str) -> tuple[Shard, Attempt]:
     open_ones = {shard.id: (shard, attempt) for shard, attempt in (*ctx.stuck(), *own)}
     if shard_id not in open_ones:
         known = ", ".join(sorted(open_ones)) or "none"
-        raise InputError(f"no attempt of shard {shard_id!r} is under way (open: {known})", hint=_status(ctx))
+        raise InputError(f"no attempt of shard {shard_id!r} is under way (open: {known})", hint=ctx.command("status"))
     return open_ones[shard_id]
 
 
@@ -47,9 +47,9 @@ def adopt(ctx: Context, shard_id: str, batch: str) -> None:
     """This batch is that attempt: read its results as such. They are checked against the nonce when they come."""
     shard, attempt = find(ctx, shard_id)
     if batch in ctx.facts.batch_ids(shard.realm) - {attempt.batch}:  # its own: look again for its results
-        raise InputError(f"{batch} is recorded as another attempt already", hint=_status(ctx))
+        raise InputError(f"{batch} is recorded as another attempt already", hint=ctx.command("status"))
     if not recovery.adopt(ctx, shard, attempt, batch):
-        raise InputError(f"attempt {attempt.number} of {shard_id} was settled meanwhile", hint=_status(ctx))
+        raise InputError(f"attempt {attempt.number} of {shard_id} was settled meanwhile", hint=ctx.command("status"))
 
 
 def resend(ctx: Context, shard_id: str) -> None:
@@ -63,28 +63,23 @@ def resend(ctx: Context, shard_id: str) -> None:
         _must_hang(ctx, shard, attempt)
         ctx.ledger.stuck(shard, attempt, f"{attempt.batch} was cancelled and does not end")
     if not recovery.write_off(ctx, shard, attempt, "a person said: resend"):
-        raise InputError(f"attempt {attempt.number} of {shard_id} was settled meanwhile", hint=_status(ctx))
+        raise InputError(f"attempt {attempt.number} of {shard_id} was settled meanwhile", hint=ctx.command("status"))
 
 
 def _must_hang(ctx: Context, shard: Shard, attempt: Attempt) -> None:
     """Raises InputError for a batch that may still end by itself, or has ended."""
     assert attempt.batch is not None  # noqa: S101 - that is what submitted means
-    long = ctx.timing.overdue
+    remedy, hint = recovery.remedy(attempt, ctx.clock(), ctx.timing), ctx.command("status")
     if attempt.cancel_at is None:
         why = "which is under way: sending it again would be paid twice"
-        hint = f"chimera-batch cancel {ctx.project.typed} --shard {shard.id}"
-    elif ctx.clock() - (attempt.submitted_at or attempt.at) <= long:
-        hours = f"{long / 3600:.0f} hours after it was submitted"
+        hint = ctx.command("cancel", "--shard", shard.id)
+    elif remedy == "wait":
+        hours = f"{ctx.timing.overdue / 3600:.0f} hours after it was submitted"
         why = f"which was asked to stop: it can be sent again if it still has not, {hours}"
-        hint = _status(ctx)
-    elif ctx.clock() - attempt.cancel_at < ctx.timing.stopping:
-        why, hint = "which was asked to stop within the last hour: what it did by then will be collected", _status(ctx)
+    elif remedy == "stopping":
+        why = "which was asked to stop within the last hour: what it did by then will be collected"
     elif ctx.host(shard).state(attempt.batch).phase != "working":
-        why, hint = "which has ended: what it did can be collected", f"chimera-batch advance {ctx.project.typed}"
+        why, hint = "which has ended: what it did can be collected", ctx.command("advance")
     else:
         return
     raise InputError(f"{shard.id} is batch {attempt.batch}, {why}", hint=hint)
-
-
-def _status(ctx: Context) -> str:
-    return f"chimera-batch status {ctx.project.typed}"

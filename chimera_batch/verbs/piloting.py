@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -86,7 +85,7 @@ def _stage_of(ctx: Context, name: str | None, facts: Mapping[str, StageFacts]) -
         raise InputError(
             f"no stage has as many as {sampling.LEAST} requests to send in batches now: fewer give no estimate",
             where=str(ctx.project.path),
-            hint=f"chimera-batch run {shlex.quote(str(ctx.project.path))} --pilot",  # as each stage's rows are known
+            hint=ctx.go_on("run", "--pilot"),  # as each stage's rows are known
         )
     if found.kind == "sql" or found.synchronous:
         why = "asks nobody" if found.kind == "sql" else "asks at once, so its price is known before long"
@@ -96,7 +95,7 @@ def _stage_of(ctx: Context, name: str | None, facts: Mapping[str, StageFacts]) -
         raise InputError(
             f"the rows of {found.name} are not known yet: {above} is not finished",
             where=found.where,
-            hint=f"chimera-batch run {ctx.project.typed} --until {above}",
+            hint=ctx.go_on("run", "--until", above),
         )
     return found
 

@@ -119,7 +119,7 @@ def delete(ctx: Context, found: list[Found]) -> None:
     """Delete it. Raises NotFinished, before anything is gone, while something is or may be under way."""
     why = under_way(ctx)
     if why:
-        raise NotFinished(why, where=ctx.store.url, hint=f"chimera-batch run {ctx.project.typed}   # then prune again")
+        raise NotFinished(why, where=ctx.store.url, hint=ctx.command("run", why="then prune again"))
     for one in found:
         ctx.store.delete(one.keys)
 

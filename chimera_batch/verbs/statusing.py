@@ -24,11 +24,12 @@ def status(ctx: Context) -> dict[str, Any]:
         _stage(ctx, stage) | _money(ctx, stage, wasted.get(stage.name, {}), kept[stage.name])
         for stage in ctx.project.stages
     ]
-    return {
+    blocked = ctx.blocked(in_flight=any(stage["in_flight"] for stage in stages))
+    document = {
         "run": ctx.run,
         "rehearsal": ctx.rehearse,
         "store": ctx.store.url,
-        "state": _state(ctx, stages),
+        "state": "stuck" if blocked else _state(ctx, stages),
         "stages": stages,
         "usd_spent": _dollars(ctx.facts.spent(ctx.run)),
         "usd_reserved": _dollars(ctx.facts.reserved(ctx.run)),
@@ -36,9 +37,16 @@ def status(ctx: Context) -> dict[str, Any]:
         "budget": _dollars(ctx.budget_usd) if ctx.budget_usd is not None else None,
         "usd_today": _dollars(ctx.facts.committed(ctx.run, day=day_of(ctx.clock()))),
         "budget_day": _dollars(ctx.budget_day_usd) if ctx.budget_day_usd is not None else None,
-        "needs": list(_needs(ctx)),
+        "halted": ctx.run in ctx.facts.halted,
+        "over_budget": None,
+        "needs": [f"{shard.id}: {attempt.reason}" for shard, attempt in blocked] + list(_unnamed(ctx)),
         "notes": [said for stage in ctx.project.stages if (said := _missed(ctx, stage))],
     }
+    if ctx.run in ctx.facts.out_of_money and document["state"] != "done":  # others may have bought what it lacked
+        from chimera_batch.verbs import budgeting  # noqa: PLC0415 - it takes the engine with it
+
+        document |= budgeting.told(ctx)
+    return document
 
 
 def _missed(ctx: Context, stage: Stage) -> str | None:
@@ -51,9 +59,7 @@ def _missed(ctx: Context, stage: Stage) -> str | None:
 
 
 def _state(ctx: Context, stages: list[dict[str, Any]]) -> str:
-    """One word: new, stuck, waiting, done or unfinished."""
-    if any(attempt.stand == "stuck" for _, attempt in _open(ctx)):
-        return "stuck"
+    """One word: new, waiting, done or unfinished."""
     if any(stage["in_flight"] for stage in stages):
         return "waiting"
     if all((ctx.run, stage.name) in ctx.facts.tables for stage in ctx.project.stages):
@@ -61,18 +67,12 @@ def _state(ctx: Context, stages: list[dict[str, Any]]) -> str:
     return "unfinished" if any(stage["wanted"] for stage in stages) else "new"
 
 
-def _needs(ctx: Context) -> Iterator[str]:
-    """What only a person can mend."""
+def _unnamed(ctx: Context) -> Iterator[str]:
+    """What is under way where nobody looks any more."""
     realms = ctx.realms()
-    for shard, attempt in _open(ctx):
-        if attempt.stand == "stuck":
-            yield f"{shard.id}: {attempt.reason}"
-        elif shard.realm not in realms:
+    for shard, attempt in ctx.facts.attempts(ctx.run):
+        if attempt.is_open and attempt.stand != "stuck" and shard.realm not in realms:
             yield f"{shard.id}: {attempt.batch} is at {shard.realm}, which the manifest no longer names: put it back"
-
-
-def _open(ctx: Context) -> list[tuple[Shard, Attempt]]:
-    return [(shard, attempt) for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.is_open]
 
 
 def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:

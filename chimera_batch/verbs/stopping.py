@@ -33,8 +33,5 @@ def _choices(ctx: Context) -> str:
     which, other = "it is that one", "none was made"
     if attempt.batch is not None:
         which, other = "look at it again", "its answers are lost: pay for them again"
-    manifest, batch = ctx.project.typed, attempt.batch or "ID"
-    return (
-        f"chimera-batch adopt {manifest} --shard {shard.id} --batch {batch}   # {which}\n"
-        f"chimera-batch resend {manifest} --shard {shard.id}   # {other}"
-    )
+    adopt = ctx.command("adopt", "--shard", shard.id, "--batch", attempt.batch or "ID", why=which)
+    return f"{adopt}\n{ctx.command('resend', '--shard', shard.id, why=other)}"

@@ -34,6 +34,12 @@ class _Trail:
         self.keys += [v for v in row.values() if isinstance(v, str) and 0 < len(v) <= _KEY_LENGTH and v not in known]
 
 
+def _rows(ctx: Context) -> str:
+    """The command that shows some rows that there are."""
+    tables = [stage.name for stage in ctx.project.stages if (ctx.run, stage.name) in ctx.facts.tables]
+    return ctx.command("query", f"SELECT row_key FROM {tables[-1]} LIMIT 10") if tables else ctx.command("status")  # noqa: S608 - a line to type
+
+
 def trace(ctx: Context, key: str) -> dict[str, Any]:
     """The document of ``trace --json``. ``key``: a row key, or the ``index`` of a row of the last table.
 
@@ -53,9 +59,7 @@ def trace(ctx: Context, key: str) -> dict[str, Any]:
                 )
                 _follow_asked(ctx, trail, stage.name, warehouse)
     if trail.row is None and not trail.steps:
-        raise InputError(
-            f"no row {key!r} in run {ctx.run}", hint='chimera-batch query "SELECT row_key FROM dataset LIMIT 10"'
-        )
+        raise InputError(f"no row {key!r} in run {ctx.run}", hint=_rows(ctx))
     usd = sum((Decimal(str(result["usd"])) for step in trail.steps for result in step["results"]), Decimal(0))
     return {"run": ctx.run, "row": trail.row, "usd": float(usd), "steps": list(reversed(trail.steps))}
 

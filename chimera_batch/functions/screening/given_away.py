@@ -35,14 +35,15 @@ def restates(question: str, answer: str) -> bool:
     words = text_key(answer).split()
     if len(words) < _CLAIM:
         return False
-    asked = _threes(text_key(_QUOTED.sub(" ", question)).split())
+    asked = triples(text_key(_QUOTED.sub(" ", question)).split())
     if set(_NUMBER.findall(answer)) - set(_NUMBER.findall(question)):
         return False
-    said = _threes(words)
+    said = triples(words)
     return len(said & asked) >= _SHARED * len(said)
 
 
-def _threes(words: list[str]) -> set[tuple[str, ...]]:
+def triples(words: list[str]) -> set[tuple[str, ...]]:
+    """Every three words that follow one another."""
     return set(zip(words, words[1:], words[2:], strict=False))
 
 
