@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +115,8 @@ def status_document(**changes: Any) -> dict[str, Any]:
         "budget": 5.0,
         "usd_today": 0.0,
         "budget_day": None,
+        "halted": False,
+        "over_budget": None,
         "needs": [],
         "notes": [],
         **changes,
@@ -169,12 +170,3 @@ def estimate_document(**changes: Any) -> dict[str, Any]:
         "warnings": ["a model will be shut down"],
         **changes,
     }
-
-
-def as_from_a_terminal() -> None:
-    """For ``preexec_fn``: a suite in the background, or under nohup, hands on that SIGINT or SIGHUP is ignored.
-
-    It sets two signals and takes no lock, so threads of this process cannot hang it.
-    """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)

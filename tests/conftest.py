@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,21 +106,69 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_ends",
     "test_damages",
     "test_process_nights",
+    "test_bad_input",
+    "test_cli_terminal",
+    "test_resend_running",
+)
+_LONGEST = (  # half a minute or more, the longest first: a file that began last would be waited for by itself
+    "test_every_write.py",
+    "test_savings_bench.py",
+    "test_end_to_end_paper_scale.py",
+    "test_engine_vllm.py",
+    "test_laptop_runs.py",
+    "test_budget_two_runners.py",
+    "test_bad_nights.py",
+    "test_two_runners.py",
+    "test_readme.py",
+    "test_docs.py",
+    "test_bench_trust.py",
+    "test_damages.py",
+    "test_local_vllm.py",  # far from the other real engine: each takes its gigabytes
+    "test_waves.py",
+    "test_ordering.py",
+    "test_end_to_end_s3.py",
+    "test_analyses.py",
+    "test_piloting.py",
+    "test_suspected.py",
+    "test_sim.py",
+    "test_changes.py",
+    "test_cli_end_to_end.py",
+    "test_ends.py",
+    "test_end_to_end_llmock.py",
 )
 
 
+def _has_slow_tests(path: Path) -> bool:
+    return path.name.startswith(_CIS) or "slow" in path.read_text("utf-8")
+
+
+def pytest_configure() -> None:
+    """A suite in the background, or under nohup, would hand on to its processes that SIGINT or SIGHUP is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What the fast suite leaves out it does not read either: half of all tests."""
-    leave_out = config.option.markexpr == "not slow" and collection_path.name.startswith(_CIS)
+    """What a suite leaves out it does not read either: half of all tests, in every worker."""
+    suite, name = config.option.markexpr, collection_path.name
+    leave_out = suite == "not slow" and name.startswith(_CIS)
+    if suite == "slow" and name.startswith("test_") and collection_path.suffix == ".py":
+        leave_out = not _has_slow_tests(collection_path)
     return True if leave_out else None
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Whole rooms are CI's, so that the fast suite fits a minute: run them with ``-m slow`` after a change there."""
     for item in items:
         if item.path.name.startswith(_CIS):
             item.add_marker(pytest.mark.slow)
+    unread = {item.path for item in items if item.get_closest_marker("slow")}
+    if lost := sorted(str(path) for path in unread if not _has_slow_tests(path)):
+        raise pytest.UsageError(f"the slow suite would not read {', '.join(lost)}: its slow tests are not marked in it")
+    if config.option.markexpr == "slow":
+        place = {name: number for number, name in enumerate(_LONGEST)}
+        items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 @pytest.fixture(scope="session")

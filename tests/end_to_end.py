@@ -21,7 +21,7 @@ from chimera_batch.opening import Options
 from tests.conftest import ROOT
 
 SPEED = 1e6  # a day of the provider's in a tenth of a second
-TIMING = Timing(poll=0.02, lease=5.0, settle=0.3)
+TIMING = Timing(poll=0.02, lease=5.0, settle=0.3, queue=0.3)
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def runs(pid: int) -> bool:
     return kernel.look(pid) is not None
 
 
-def eventually(check: Callable[[], object], seconds: float = 20.0) -> None:
+def eventually(check: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until it holds; a failed assertion shows what did not."""
     until = time.monotonic() + seconds
     while not check():

@@ -76,7 +76,7 @@ def intent_of(requests: int, **changes: Any) -> Intent:
     return Intent(**{**said, **where, **changes})
 
 
-def over(provider: RayProvider, job: str, seconds: float = 30.0) -> BatchState:
+def over(provider: RayProvider, job: str, seconds: float = 60.0) -> BatchState:
     """The job when it is no longer working."""
     until = time.monotonic() + seconds
     while (state := provider.state(job)).phase == "working":

@@ -135,7 +135,7 @@ def submit(client: openai.OpenAI, data: bytes, endpoint: Any = "/v1/chat/complet
     return client.batches.create(input_file_id=file.id, endpoint=endpoint, completion_window="24h", metadata={"a": "b"})
 
 
-def until(look: Callable[[], Any], done: Callable[[Any], bool], seconds: float = 15.0) -> Any:
+def until(look: Callable[[], Any], done: Callable[[Any], bool], seconds: float = 60.0) -> Any:
     """``look()`` again and again until it is ``done``."""
     end = time.monotonic() + seconds
     while not done(seen := look()):

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from chimera_batch import runner, settings
-from chimera_batch.context import Context, Timing, realm_of
+from chimera_batch.context import Context, Timing
 from chimera_batch.cost import prices
 from chimera_batch.errors import MissingObject, ProviderRefused
 from chimera_batch.history.counts import Standing
@@ -262,10 +262,6 @@ class FakeHost:
         self.batches: dict[str, Batch] = {}
         self.log: list[tuple[str, str]] = []
         self.trouble: dict[str, list[Exception | None]] = {}
-
-    @property
-    def realm(self) -> str:
-        return realm_of(self.profile, rehearse=False)
 
     def called(self, verb: str) -> list[str]:
         return [what for said, what in self.log if said == verb]

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from chimera_batch import api, runner
-from chimera_batch.errors import NotFinished, OverBudget
+from chimera_batch.cli import watching
+from chimera_batch.errors import NotFinished, OverBudget, StoreDown
 from chimera_batch.opening import Options, open_run
 from chimera_batch.pipeline import project
 from chimera_batch.rules.admission import Ruling
@@ -230,10 +231,119 @@ def test_a_run_without_money_says_what_is_undone(tmp_path: Path, each: Decimal) 
     assert document == {
         "undone": [{"stage": "one", "requests": 9, "usd_ceiling": float(round(9 * each, 6))}],
         "not_begun": [],
+        "over_budget": {"message": error.message, "hint": error.hint},
     }
     assert error.message.startswith("one: 9 requests not sent, up to $")
     assert error.hint is not None and "--max-usd 0.01" in error.hint
     assert one.host.called("upload") == []
+
+
+@pytest.mark.slow
+def test_the_status_says_what_stopped_the_run_until_there_is_room(tmp_path: Path, each: Decimal) -> None:
+    """The same words and lines as the run itself, from the store alone; a watch ends with its exit code."""
+    one = made(tmp_path, 9, room_for(each, 0.5))
+    error = stopping.short(one.ctx, runner.converge(one.ctx), {})
+    assert isinstance(error, OverBudget) and error.document is not None
+    unlimited = replace(one.ctx, budget_usd=None)  # it was typed, and `status` knows no such option
+    status = statusing.status(unlimited)
+    assert status["over_budget"] == {"message": error.message, "hint": error.hint}
+    assert {name: status[name] for name in ("undone", "not_begun")} == {
+        name: error.document[name] for name in ("undone", "not_begun")
+    }
+    assert watching.code_of(status) == error.exit_code == 3
+    position = one.ctx.ledger.position
+    stopping.short(one.ctx, runner.advance(one.ctx), {})
+    assert one.ctx.ledger.position == position, "cron tries every few minutes, and writes nothing"
+    one.ctx.ledger.begin("another", "another.yaml", resume=False)
+    position = one.ctx.ledger.position
+    one.ctx.ledger.begin("tiny", "tiny.yaml", resume=False)
+    assert one.ctx.ledger.position == position, "nor does it with two runs, of which the other was last"
+    assert one.ctx.facts.out_of_money.keys() == {"tiny"}
+    one.ctx.ledger.begin("tiny", "tiny.yaml")
+    status = statusing.status(unlimited)
+    assert status["over_budget"] is None and "undone" not in status, "a person tries again"
+    assert watching.code_of(status) == 5
+
+
+@pytest.mark.slow
+def test_a_budget_that_was_raised_in_the_manifest_is_no_longer_in_the_way(tmp_path: Path, each: Decimal) -> None:
+    one = two_stages(tmp_path, "0.00001")
+    low = replace(one.ctx, told=replace(one.ctx.project, budget_usd=Decimal("0.00001")))
+    error = stopping.short(low, runner.converge(low), {})
+    assert statusing.status(low)["over_budget"] == {"message": error.message, "hint": error.hint}
+    raised = replace(low, told=replace(low.project, budget_usd=Decimal(1)), budget_usd=Decimal(1))
+    assert statusing.status(raised)["over_budget"] is None
+    renamed = replace(low.project, stages=low.project.stages[1:])
+    assert statusing.status(replace(low, told=renamed))["over_budget"] is None, (
+        "of a stage that is gone nothing is said"
+    )
+    one_, two, dataset = low.project.stages
+    turned = replace(low.project, stages=(replace(dataset, name=one_.name), two, dataset))
+    assert statusing.status(replace(low, told=turned))["over_budget"] is None, "nor of one that asks nobody any more"
+
+
+@pytest.mark.slow
+def test_a_cap_of_the_day_is_in_the_way_for_that_day(tmp_path: Path, each: Decimal) -> None:
+    now = 20_000 * 86400 + 23 * 3600.0
+    one = made(tmp_path, 9, "1")
+    one.ctx = replace(one.ctx, budget_day_usd=Decimal(room_for(each, 5)), clock=lambda: now)
+    one.go()
+    land(one, lambda line: answered(line["custom_id"], tokens=(10, CEILING)))  # they cost all but what was reserved
+    error = stopping.short(one.ctx, one.go(), {})
+    assert isinstance(error, OverBudget) and "# from 00:00 UTC on, in 60 min" in (error.hint or "")
+    assert watching.code_of(statusing.status(one.ctx)) == 3
+    assert watching.code_of(statusing.status(replace(one.ctx, clock=lambda: now + 3600))) == 5
+
+
+def test_a_claim_of_another_runner_is_not_stopped_by_what_this_one_saw(tmp_path: Path, each: Decimal) -> None:
+    one = made(tmp_path, 9, room_for(each, 0.5))
+    progress = runner.converge(one.ctx)
+    replace(one, ctx=replace(one.ctx, budget_usd=None)).go()
+    stopping.short(one.ctx, progress, {})
+    assert one.ctx.facts.out_of_money == {}
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({}, ""),
+        ({"budget_usd": Decimal("0.50")}, " --max-usd 0.50"),
+        ({"budget_usd": Decimal(2), "budget_day_usd": Decimal("0.1")}, " --max-usd 2 --max-usd-per-day 0.1"),
+    ],
+)
+def test_a_line_that_sends_keeps_the_caps_that_were_typed(tmp_path: Path, typed: dict[str, Any], said: str) -> None:
+    one = bench(write_project(tmp_path))
+    line = replace(one.ctx, **{"budget_usd": one.ctx.told.budget_usd, **typed}).go_on("run", "--pilot")
+    assert line == f"chimera-batch run {one.ctx.told.path} --pilot{said}"
+
+
+def test_answers_that_another_run_bought_end_what_a_budget_stopped(tmp_path: Path, each: Decimal) -> None:
+    one = made(tmp_path, 9, room_for(each, 0.5))
+    progress = runner.converge(one.ctx)
+    other = replace(one, ctx=replace(one.ctx, budget_usd=None))
+    other.go()
+    land(other, lambda line: answered(line["custom_id"]))
+    assert other.go().done
+    stopping.short(one.ctx, progress, {})
+    status = statusing.status(one.ctx)
+    assert (status["state"], status["over_budget"], watching.code_of(status)) == ("done", None, 0)
+
+
+def test_a_store_that_fails_then_takes_nothing_of_the_verdict(tmp_path: Path, each: Decimal) -> None:
+    one = made(tmp_path, 9, room_for(each, 0.5))
+    progress = runner.converge(one.ctx)
+    said: list[str] = []
+
+    class Down:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(one.ctx.ledger, name)
+
+        def out_of_money(self, run: str, stopped: object) -> None:
+            raise StoreDown("the bucket is away")
+
+    error = stopping.short(replace(one.ctx, ledger=cast(Any, Down()), say=said.append), progress, {})
+    assert isinstance(error, OverBudget) and "--max-usd" in (error.hint or "")
+    assert said == ["that a budget stopped the run could not be written down: the bucket is away"]
 
 
 TWO = {

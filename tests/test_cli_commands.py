@@ -114,7 +114,7 @@ def test_run_without_a_terminal_shows_the_price_and_sends_nothing(monkeypatch: p
     done = call("run", "m.yaml", "--store", "here", typed="y\n")
     assert (done.code, answers) == (4, [False])
     assert "likely $2.00 ($1.00 to $4.00), at most $4.50" in done.out
-    assert done.err == "your decision: nothing was sent\n  chimera-batch run --store here m.yaml --yes\n"
+    assert done.err == "your decision: nothing was sent\n  chimera-batch run m.yaml --yes\n"
 
 
 def test_run_as_json_never_asks_and_tells_the_price(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_the_screen_has_every_figure(stand_in: Callable[..., Recorder]) -> None:
     assert "drafts: 1 refused" in lines
     assert "drafts: given up: cut at 100 output tokens" in lines
     assert "drafts: 2 answers to rows that are no longer asked for" in lines
-    assert lines[-2] == 'next:  chimera-batch query -m m.yaml "SELECT * FROM dataset LIMIT 10"'
+    assert lines[-2] == "next:  chimera-batch query -m m.yaml 'SELECT * FROM dataset LIMIT 10'"
     assert lines[-1].strip() == "chimera-batch retry m.yaml   # asks again what was given up"
     assert "REHEARSAL" not in done.out
 
@@ -283,12 +283,25 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "QUIET", 0)
 
 
+SHORT = {"message": "drafts: 6 requests not sent", "hint": "chimera-batch run m.yaml --max-usd 9"}
+
+
 @pytest.mark.usefixtures("at_once")
-@pytest.mark.parametrize(("state", "code"), [("done", 0), ("stuck", 4), ("unfinished", 5), ("new", 5)])
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ({"state": "done"}, 0),
+        ({"state": "unfinished", "over_budget": SHORT}, 3),
+        ({"state": "stuck"}, 4),
+        ({"state": "unfinished", "halted": True}, 4),
+        ({"state": "unfinished"}, 5),
+        ({"state": "new"}, 5),
+    ],
+)
 def test_watch_looks_until_the_run_is_at_its_end_and_exits_as_it_does(
-    state: str, code: int, stand_in: Callable[..., Recorder]
+    end: dict[str, Any], code: int, stand_in: Callable[..., Recorder]
 ) -> None:
-    over = landed(0) | {"state": state}
+    over = landed(0) | end
     recorder = stand_in("status", landed(2), landed(2), landed(1), over)
     done = call("status", "m.yaml", "--watch")
     assert (done.code, len(recorder.calls)) == (code, 4)
@@ -315,6 +328,48 @@ def test_watch_waits_for_a_run_between_two_batches(
     recorder = stand_in("status", moving, moving, landed(3), landed(0) | {"state": "done"})
     assert call("status", "m.yaml", "--watch").code == 0
     assert len(recorder.calls) == 4
+
+
+def test_a_watch_does_not_wait_where_a_person_can_go_on(
+    stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for a minute of silence: only what is under way is waited for."""
+    monkeypatch.setattr(watching, "SECONDS", 0)
+    for end in ({"over_budget": SHORT}, {"halted": True}):
+        recorder = stand_in("status", landed(3) | end, landed(0) | {"state": "unfinished"} | end)
+        assert call("status", "m.yaml", "--watch").code in {3, 4}
+        assert len(recorder.calls) == 2
+
+
+@pytest.mark.parametrize("stopped", [{"over_budget": SHORT}, {"halted": True}])
+def test_a_watch_beside_a_run_that_goes_on_is_not_ended_by_how_the_one_before_ended(
+    stopped: dict[str, Any], stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SECONDS", 0)
+    before = landed(0) | {"state": "unfinished"} | stopped
+    recorder = stand_in("status", before, before, landed(3), landed(0) | {"state": "done"})
+    assert call("status", "m.yaml", "--watch").code == 0
+    assert len(recorder.calls) == 4
+
+
+def test_a_watch_ends_where_nobody_goes_on(stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "QUIET", 0)
+    stand_in("status", landed(0) | {"state": "unfinished", "over_budget": SHORT})
+    assert call("status", "m.yaml", "--watch").code == 3
+
+
+def test_what_a_budget_stopped_is_told_with_the_lines_that_go_on(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("status", landed(0) | {"state": "unfinished", "over_budget": SHORT})
+    out = call("status", "m.yaml").out
+    assert "over budget: drafts: 6 requests not sent" in out
+    assert "next:  chimera-batch run m.yaml --max-usd 9" in out
+
+
+def test_a_cancelled_run_says_so(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("status", landed(0) | {"state": "unfinished", "halted": True})
+    assert "cancelled: nothing more is sent until" in call("status", "m.yaml").out
+    stand_in("status", landed(0) | {"state": "done", "halted": True})
+    assert "cancelled" not in call("status", "m.yaml").out, "it had nothing left to send"
 
 
 def test_watch_is_ended_by_ctrl_c(stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -680,7 +735,7 @@ def test_init_writes_and_refuses_to_write_again(tmp_path: Path) -> None:
     folder = tmp_path / "my pipeline"
     done = call("init", folder)
     assert done.code == 0
-    assert f"chimera-batch run '{folder}/manifests/quickstart.yaml' --rehearse" in done.out
+    assert f"chimera-batch run --rehearse '{folder}/manifests/quickstart.yaml'" in done.out
     assert (folder / "prompts" / "chimera" / "topics.md").is_file()
     assert call("init", folder, "--json").error["exit_code"] == 2
     told = call("init", tmp_path / "b", "--json").document
@@ -690,7 +745,7 @@ def test_init_writes_and_refuses_to_write_again(tmp_path: Path) -> None:
 
 def test_init_writes_here_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "next:  chimera-batch run manifests/quickstart.yaml --rehearse" in call("init").out
+    assert "next:  chimera-batch run --rehearse manifests/quickstart.yaml" in call("init").out
     assert (tmp_path / "manifests" / "quickstart.yaml").is_file()
 
 

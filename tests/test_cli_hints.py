@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ import click
 import pytest
 
 from chimera_batch.cli import cli
-from chimera_batch.cli.hints import mended, next_lines
+from chimera_batch.cli.hints import next_lines
 from chimera_batch.cli.said import Said
+from chimera_batch.commands import command, said_again
 from chimera_batch.rules.shortfall import Terms
 from tests.cli_kit import status_document
 from tests.conftest import ROOT
@@ -36,18 +37,24 @@ def takes(line: str) -> click.Context:
     assert words[0] == "chimera-batch", line
     assert not re.search(r"[()<>|;&`…]", re.sub(r"'[^']*'|\"[^\"]*\"|#.*", "", line)), f"a shell stumbles: {line}"
     said = Said()
-    command: click.Command = cli
+    found: click.Command | None = cli
     ctx, rest = cli.make_context("chimera-batch", words[1:], obj=said), words[1:]
-    while isinstance(command, click.Group):
-        name, found, rest = command.resolve_command(ctx, rest)
+    while isinstance(found, click.Group):
+        name, found, rest = found.resolve_command(ctx, rest)
         assert found is not None
-        command = found
-        ctx = command.make_context(name, rest, parent=ctx, obj=said)
+        ctx = found.make_context(name, rest, parent=ctx, obj=said)
     return ctx
 
 
+def text_of(node: ast.AST) -> str:
+    """A text in the source; a value that is put into one, or stands for one, is ``7``."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(text_of, node.values))
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "7"
+
+
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Every text of a module but docstrings; a value that is put into one stands there as ``7``."""
+    """Every text of a module but docstrings."""
     docs = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -57,22 +64,17 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
     }
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            said = [part.value if isinstance(part, ast.Constant) else "7" for part in node.values]
-            yield node.lineno, "".join(map(str, said))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs | parts:
-            yield node.lineno, node.value
+        text = isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+        if text and id(node) not in docs | parts:
+            yield node.lineno, text_of(node)
 
 
-SOURCES = {
-    path: ast.parse(text)
-    for path in sorted((ROOT / "chimera_batch").rglob("*.py"))
-    if "chimera-batch " in (text := path.read_text("utf-8"))
-}
+SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "chimera_batch").rglob("*.py"))}
+SIDE = said_again("s3://b/my run", ["a/b=1,2"])
 
 
-def commands() -> Iterator[tuple[str, str]]:
-    """(file:line, line) of every line of our own that the source says, but those that are put together in code."""
+def written() -> Iterator[tuple[str, str]]:
+    """(file:line, line) of every line of our own that stands in the source."""
     for path, tree in SOURCES.items():
         for number, text in texts(tree):
             for line in text.splitlines():
@@ -80,18 +82,47 @@ def commands() -> Iterator[tuple[str, str]]:
                     yield f"{path.relative_to(ROOT / 'chimera_batch')}:{number}", line
 
 
-COMMANDS = list(commands())
+_BUILDERS = {"command", "go_on"}
+
+
+def made() -> Iterator[tuple[str, str, Sequence[str]]]:
+    """(file:line, verb, words) of every line about a run that the source has made; not where words are put together."""
+    for path, tree in SOURCES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in _BUILDERS:
+                continue
+            verb, *words = node.args or [node]
+            plain = isinstance(verb, ast.Constant) and not any(isinstance(word, ast.Starred) for word in words)
+            if plain and text_of(verb) in cli.commands:
+                words = words if ast.unparse(node.func).endswith(("ctx.command", "ctx.go_on")) else words[1:]
+                place = f"{path.relative_to(ROOT / 'chimera_batch')}:{node.lineno}"
+                yield place, text_of(verb), [*map(text_of, words)]
+
+
+WRITTEN, MADE = list(written()), list(made())
+ABOUT_A_RUN = [name for name, one in cli.commands.items() if any("--rehearse" in param.opts for param in one.params)]
 
 
 def test_the_lines_are_found() -> None:
-    assert len(COMMANDS) > 20
-    assert any("adopt" in line for _, line in COMMANDS)
+    assert {"chimera-batch init my-pipeline", "chimera-batch prices"} <= {line for _, line in WRITTEN}
+    assert {"status", "advance", "cancel", "adopt", "resend", "retry", "query", "run"} <= {verb for _, verb, _ in MADE}
+    assert {"run", "status", "trace", "report"} <= set(ABOUT_A_RUN)
 
 
-@pytest.mark.parametrize(("where", "line"), COMMANDS, ids=[where for where, _ in COMMANDS])
-def test_a_line_in_the_source_can_be_pasted(where: str, line: str) -> None:
+@pytest.mark.parametrize(("where", "line"), WRITTEN, ids=[where for where, _ in WRITTEN])
+def test_a_line_in_the_source_can_be_pasted_and_is_about_no_run(where: str, line: str) -> None:
+    """What is about one has a side, which ``commands.command`` puts into it."""
     assert line.startswith("chimera-batch "), f"{where}: a line to type stands alone: {line}"
-    takes(line)
+    assert takes(line).info_name not in ABOUT_A_RUN, where
+
+
+@pytest.mark.parametrize(("where", "verb", "words"), MADE, ids=[where for where, _, _ in MADE])
+def test_a_line_that_is_made_can_be_pasted_and_stays_on_its_side(where: str, verb: str, words: Sequence[str]) -> None:
+    for rehearse in (False, True):
+        ctx = takes(command(verb, AWKWARD, *words, rehearse=rehearse, also=SIDE, why="it's (so)"))
+        said = ctx.find_object(Said)
+        assert said is not None and AWKWARD in ctx.params.values(), where
+        assert (ctx.info_name, said.rehearse, said.store, said.price) == (verb, rehearse, SIDE[1], (SIDE[3],))
 
 
 @pytest.mark.parametrize("line", [
@@ -114,25 +145,9 @@ def test_what_comes_next_can_be_pasted(changes: dict[str, Any], side: dict[str, 
         assert AWKWARD in {ctx.params.get("manifest"), ctx.params.get("path")}, line
 
 
-def test_a_hint_that_another_side_is_put_into_can_still_be_pasted() -> None:
-    for where, line in COMMANDS:
-        takes(mended(line, Said(rehearse=True, store="s3://b/my run", price=("a/b=1,2",)))), where
-
-
 @pytest.mark.parametrize("again", ["chimera-batch run m.yaml", "chimera-batch pilot m.yaml --stage s -n 30"])
 def test_the_line_that_raises_a_budget_can_be_pasted(again: str) -> None:
     caps = {"run": Decimal(5), "day": Decimal("0.5")}
     terms = Terms("m.yaml", again, {"run": None, "day": None}, caps)
     ctx = takes(terms.command({"run": Decimal("12.5")}))
     assert ctx.find_object(Said).max_usd == Decimal("12.5")  # type: ignore[union-attr]
-
-
-def test_manifests_are_quoted_where_lines_are_written() -> None:
-    """A path with a blank in it would be two words."""
-    for path, tree in SOURCES.items():
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.JoinedStr) or not _OURS.match(str(getattr(node.values[0], "value", ""))):
-                continue
-            for part in node.values:
-                raw = isinstance(part, ast.FormattedValue) and ast.unparse(part.value).endswith("project.path")
-                assert not raw, f"{path}:{node.lineno}: project.typed is quoted"

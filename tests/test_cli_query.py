@@ -220,6 +220,12 @@ def test_no_run_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = call("query", ALL, "--json")
     assert done.code == 2
     assert "no run yet in ./runs" in done.error["message"]
+    assert done.error["hint"] == "chimera-batch init my-pipeline"
+    (tmp_path / "manifests").mkdir()
+    for name in ("mine.yaml", "quickstart.yaml"):
+        (tmp_path / "manifests" / name).touch()
+        hint = call("query", ALL, "--json").error["hint"]
+        assert hint == f"chimera-batch run --rehearse manifests/{name}", "of what is there"
 
 
 # -- named queries

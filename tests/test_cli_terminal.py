@@ -40,7 +40,7 @@ def on_terminal(*words: object, typed: bytes = b"", folder: Path = ROOT) -> tupl
         [sys.executable, *map(str, words)], stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment
     ) as process:
         os.close(theirs)
-        screen, until = b"", time.monotonic() + 30
+        screen, until = b"", time.monotonic() + 60
         while time.monotonic() < until and select.select([ours], [], [], 30)[0]:
             try:
                 screen += os.read(ours, 65536)
@@ -50,7 +50,7 @@ def on_terminal(*words: object, typed: bytes = b"", folder: Path = ROOT) -> tupl
                 os.write(ours, typed)
                 typed = b""
         os.close(ours)
-        return process.wait(10), screen.decode()
+        return process.wait(60), screen.decode()
 
 
 @pytest.mark.parametrize(("typed", "code"), [(b"y\n", 0), (b"n\n", 4), (b"\x04", 130)])

@@ -23,6 +23,7 @@ from chimera_batch.endpoints import ENDPOINTS, bodies, lint
 from chimera_batch.errors import InputError, ProviderRefused
 from chimera_batch.history.counts import NOTHING, STATES, Standing, last_asked
 from chimera_batch.history.facts import Asked, Facts, Quoted
+from chimera_batch.history.undone import Undone
 from chimera_batch.pipeline.schemas import canonical, read_schema
 from chimera_batch.pipeline.stage import Source
 from chimera_batch.providers import anthropic_shapes, bedrock_shapes, faults, openai_shapes
@@ -31,7 +32,7 @@ from chimera_batch.requests.packing import Cutter, Limits, plan
 from chimera_batch.requests.wire import Piece
 from chimera_batch.results import decoding
 from chimera_batch.results.decoding import File, Reader, Tally
-from chimera_batch.rules.shortfall import Shortfall, Undone
+from chimera_batch.rules.shortfall import Shortfall
 from chimera_batch.steps import columns
 from chimera_batch.warehouse import Warehouse
 from tests.support import READER, answered, failed
@@ -257,7 +258,7 @@ def test_columns_of_rows_come_with_their_types(tmp_path: Path) -> None:
 
 
 def test_a_longer_wait_is_told_in_hours_from_two_on() -> None:
-    left = [Undone("one", 100, Decimal(20), Decimal(2), "why")]
+    left = [Undone("one", 100, Decimal(20), Decimal(2))]
     midnight = 20_000 * 86400
     said = {minutes: _told(left, midnight - 60 * minutes) for minutes in (119, 120, 121, 180)}
     assert "in 119 min" in said[119] and "in 2 h" in said[120] and "in 2 h" in said[121] and "in 3 h" in said[180]

@@ -115,7 +115,7 @@ def test_a_run_that_is_interrupted_takes_its_engine_along(
     tmp_path: Path, fake: FakeVllm, told: dict[str, object], number: signal.Signals
 ) -> None:
     fake.tell(**told)
-    run = managed(tmp_path, fake, 6)
+    run = managed(tmp_path, fake, 6, start_s=600)  # nothing but the signal ends it
     first = run.start("run", str(run.manifest), "--yes")
     try:
         eventually(lambda: fake.starts, 60)

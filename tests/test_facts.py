@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -14,6 +15,7 @@ from chimera_batch.history.facts import Asked, Attempt, Ended, Facts, Stand, Tab
 from chimera_batch.history.folding import EVENT_TYPES, apply
 from chimera_batch.history.ledger import Ledger
 from chimera_batch.history.sightings import Look
+from chimera_batch.history.undone import OutOfMoney, Undone
 from tests.support import NOW, REALM, Clock, MemoryStore, claimed, landing, packed
 
 AT = {"realm": REALM, "shard": "s", "attempt": 1}
@@ -356,6 +358,30 @@ def test_suspected_dollars_are_counted_by_run_and_stage_and_beside_the_bill() ->
     assert facts.committed("tiny") == Decimal("1.03")
 
 
+STOPPED = OutOfMoney(
+    left=(
+        Undone("one", 9, Decimal("0.000000000012"), Decimal("0.000000000004")),
+        Undone("two", 1, Decimal(2), Decimal(2)),
+    ),
+    not_begun=("dataset",),
+    caps={"run": Decimal("0.5")},
+    again=("run", "--until", "one"),
+)
+
+
+def test_a_run_that_a_budget_stopped_is_known_as_it_was_until_somebody_goes_on() -> None:
+    stopped = {"type": "out_of_money", "run": "tiny", **json.loads(json.dumps(STOPPED.fields()))}
+    assert fold(stopped).out_of_money == {"tiny": STOPPED}
+    other = {"type": "run", "run": "other", "manifest": "o.yaml"}
+    assert fold(pack(), stopped, claimed(run="other"), other).out_of_money == {"tiny": STOPPED}
+    for on in (
+        claimed(),
+        {"type": "run", "run": "tiny", "manifest": "t.yaml"},
+        {"type": "retry", "run": "tiny", "stage": "one"},
+    ):
+        assert fold(pack(), stopped, on).out_of_money == {}, on
+
+
 def test_an_unknown_type_is_left_alone() -> None:
     facts = fold(pack(), claimed(), {"type": "blessed", "shard": 7})
     assert facts == fold(pack(), claimed())
@@ -366,7 +392,7 @@ def test_every_type_is_tried_here() -> None:
     assert (
         tried
         | {"claimed", "packed", "run", "halted", "asked", "taken", "table", "retry", "ended", "quoted", "told"}
-        | {"switched"}
+        | {"switched", "out_of_money"}
         == EVENT_TYPES
     )
 

@@ -21,7 +21,7 @@ FLOORS = {
     2: "warehouse functions stores providers engines requests results cost calls turns",
     1: "pipeline endpoints settings plugins cost.money cost.metering cost.pricerows cost.prices cost.tokens"
     " providers.base providers.profiles providers.engine_fields",
-    0: "records errors doing digests pipeline.yamldoc",
+    0: "records errors doing digests commands pipeline.yamldoc",
 }
 """Names below chimera_batch; a dotted one stands on a floor of its own, apart from its package."""
 

@@ -16,6 +16,7 @@ from chimera_batch.errors import InputError, NotFinished
 from chimera_batch.history.facts import Asked, Attempt, Facts, Shard, Table
 from chimera_batch.history.ledger import Ledger, money
 from chimera_batch.history.sightings import Look
+from chimera_batch.history.undone import OutOfMoney, Undone
 from chimera_batch.records import Usage
 from chimera_batch.rules.admission import Caps, Wish, admit
 from chimera_batch.stores import open_store
@@ -101,6 +102,36 @@ def test_a_halted_run_is_started_by_saying_so_again() -> None:
         writer.begin("tiny", "tiny.yaml")
     assert len(list(store.list("journal/"))) == 3
     assert fresh(store).halted == set()
+
+
+SHORT = OutOfMoney((Undone("one", 9, Decimal(2), Decimal(1)),), ("dataset",), {"run": Decimal("0.5")}, ("run",))
+
+
+def test_what_a_budget_stopped_stands_there_once_until_a_person_goes_on() -> None:
+    store = MemoryStore()
+    writer = ledger(store)
+    for _ in range(2):  # as cron finds it, every few minutes
+        writer.begin("tiny", "tiny.yaml", resume=False)
+        writer.out_of_money("tiny", SHORT)
+        writer.begin("other", "other.yaml", resume=False)
+    assert fresh(store).out_of_money == {"tiny": SHORT}
+    assert writer.position == 3
+    writer.begin("tiny", "tiny.yaml")
+    assert fresh(store).out_of_money == {}
+
+
+def test_what_is_undone_is_told_to_the_millionth_of_a_dollar() -> None:
+    row = Undone("one", 9, Decimal("2.00000049"), Decimal(1)).row
+    assert row == {"stage": "one", "requests": 9, "usd_ceiling": 2.0}
+
+
+def test_what_another_runner_sends_meanwhile_is_not_stopped() -> None:
+    writer, shard, attempt = one_claim(MemoryStore())
+    writer.out_of_money("tiny", SHORT)
+    assert writer.facts.out_of_money == {}
+    writer.dropped(shard, attempt, "why")
+    writer.out_of_money("tiny", SHORT)
+    assert writer.facts.out_of_money == {"tiny": SHORT}
 
 
 def test_a_pack_on_a_stale_subtraction_is_refused() -> None:

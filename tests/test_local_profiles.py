@@ -52,7 +52,7 @@ def test_a_queue_is_kept_before_an_engine_that_we_start(said: dict[str, Any], ca
 def test_somebody_elses_server_gets_few_calls_and_its_own_realm() -> None:
     mine = with_overrides(None, "mine", ATTACHED)
     assert mine.at_once == 8 and mine.local and not (mine.engine and mine.engine.managed)
-    assert realm_of(mine, rehearse=False) == "mine@10.0.0.7"
+    assert realm_of(mine, rehearse=False) == "mine@10.0.0.7", "its answers are the same when it is back on another port"
 
 
 def test_an_attached_server_may_want_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

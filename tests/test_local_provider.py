@@ -93,7 +93,7 @@ def test_the_body_is_sent_byte_for_byte_and_the_answer_comes_as_a_line(engine: F
     assert reply.machine_ns is not None and reply.machine_ns > 0 and reply.usage and reply.usage.reasoning_tokens == 2
     engine_said = told(line)["engine"]
     assert engine_said.pop("seconds") and engine_said == {**server.about()}
-    assert server.heard == 1 and provider.realm == "vllm@local"
+    assert server.heard == 1
     provider.close()
     assert server.closed == 1
 

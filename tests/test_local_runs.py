@@ -28,6 +28,11 @@ def until(what: Any, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+def spooled(one: LocalRun) -> int:
+    """How many replies are on this machine's disk."""
+    return sum(path.read_bytes().count(b"\n") for path in (one.state / "now").glob("*.jsonl"))
+
+
 def run(one: LocalRun, code: int = 0) -> Any:
     return one.json("run", str(one.manifest), "--yes", code=code)
 
@@ -132,7 +137,7 @@ def test_killed_in_mid_shard_nothing_answered_is_asked_again(tmp_path: Path, eng
         until(lambda: engine.under_way == 4, 90)
         before = engine.prompts
         answered = [prompt for prompt in before if not prompt.startswith("HOLD")]
-        time.sleep(0.3)
+        until(lambda: spooled(one) == len(answered))
     finally:
         first.kill()
         first.communicate(timeout=30)
@@ -151,10 +156,9 @@ def test_a_person_who_breaks_off_does_not_wait_for_the_engine(
     one = local_run(tmp_path, attached(engine.url, at_once=4), ["a", "b", "HOLD c", "HOLD d"])
     first = one.start("run", str(one.manifest), "--yes")
     try:
-        until(lambda: len(engine.prompts) == 4)
-        time.sleep(0.3)
+        until(lambda: len(engine.prompts) == 4 and spooled(one) == 2)
         first.send_signal(number)
-        said, _ = first.communicate(timeout=20)
+        said, _ = first.communicate(timeout=60)
     finally:
         first.kill()
         first.wait()

@@ -99,7 +99,7 @@ def stretched(question: str, numbers: str) -> list[str]:
 def test_a_question_with_numbers_from_elsewhere_is_not_ours(family: Any) -> None:
     """Solving it might divide by zero, or count to a trillion."""
     question, _ = family.make(random.Random(5), "Topic")
-    began = time.monotonic()
+    began = time.process_time()
     for changed in [one for numbers in ("0", "999999999999", "9" * 4400) for one in stretched(question, numbers)]:
         right = truth(changed)
         assert right is None or right
@@ -107,7 +107,7 @@ def test_a_question_with_numbers_from_elsewhere_is_not_ours(family: Any) -> None
         fault_of(changed, "5")
         for name in ("chimera_verdict", None):
             sound(ask(tagged(problem=changed, proposed_answer="5"), name))
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_numbers_out_of_range_are_no_ambiguity() -> None:

@@ -99,6 +99,29 @@ def test_whatever_needs_a_thought_is_not_plain(said: dict[str, Any]) -> None:
     assert openai_plain.plain([orjson.dumps(line)]).texts == []
 
 
+DETAILS: list[dict[str, Any]] = [
+    {},
+    {"prompt_tokens_details": {}},
+    {"prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens_details": {"reasoning_tokens": 2}},
+    {"prompt_tokens_details": {"cached_tokens": None}, "completion_tokens_details": {"reasoning_tokens": None}},
+    {"prompt_tokens_details": None, "completion_tokens_details": {}},
+]
+
+
+@pytest.mark.parametrize("said", [{}, {"reasoning": "so"}, {"reasoning_content": "hm"}, {"reasoning": ""}])
+@pytest.mark.parametrize("details", DETAILS, ids=json.dumps)
+def test_a_plain_line_says_what_it_says_when_read_by_itself(said: dict[str, Any], details: dict[str, Any]) -> None:
+    line = orjson.loads(answered(f"{NONCE}-{IDS[0]}", **details))
+    line["response"]["body"]["choices"][0]["message"] |= said
+    line["response"]["body"] |= {"service_tier": "flex"} if said else {}
+    found, reply = openai_plain.plain([orjson.dumps(line)]), openai_shapes.decode(orjson.dumps(line))
+    assert reply.outcome == "ok" and reply.usage is not None
+    shown = (found.custom_ids, found.texts, found.reasonings, [found.finish], found.models, found.tiers)
+    told = (reply.custom_id, reply.text, reply.reasoning, reply.finish, reply.model, reply.tier)
+    assert [one for (one,) in shown] == [*told]
+    assert [one for (one,) in found.tokens] == [*reply.usage]
+
+
 def test_two_files_are_alike_to_the_last_byte(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     whole = bytes(range(256)) * 1_200  # more than is read at once

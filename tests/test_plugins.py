@@ -32,10 +32,6 @@ class Acme:
         self.profile = profile
         self.folder = Path(urlsplit(profile.base_url).path)
 
-    @property
-    def realm(self):
-        return f"{self.profile.name}@acme.example"
-
     def upload(self, intent, path):
         (self.folder / intent.file_name).write_bytes(Path(path).read_bytes())
         return intent.file_name
@@ -230,7 +226,7 @@ def test_what_a_package_must_have_is_the_protocol(site: Path) -> None:
     with pytest.raises(InputError) as caught:
         plugins.made(plugin, object, Provider)
     asked = caught.value.message.partition("lacks ")[2].split(", ")
-    assert set(asked) == {name for name in vars(Provider) if not name.startswith("_")} >= {"realm", "decode", "ask"}
+    assert set(asked) == {name for name in vars(Provider) if not name.startswith("_")} >= {"upload", "decode", "ask"}
 
 
 def test_a_dialect_of_a_package_is_cautious() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from chimera_batch import settings
+from chimera_batch.context import realm_of
 from chimera_batch.engines import kernel, ray_driver, ray_state, record
 from chimera_batch.errors import EngineFailed, ProviderRefused
 from chimera_batch.providers import make
@@ -333,7 +334,7 @@ def test_no_secret_reaches_the_driver(jobs: Jobs, monkeypatch: pytest.MonkeyPatc
 def test_make_gives_it_to_a_profile_with_this_engine(jobs: Jobs) -> None:
     provider = jobs.provider()
     made = make(provider.profile, "")
-    assert type(made) is type(provider) and made.realm == "ray@local"
+    assert type(made) is type(provider) and realm_of(made.profile, rehearse=False) == "ray@local"
     assert (provider.profile.windows, provider.profile.only_now, provider.profile.local) == (("24h",), False, True)
     made.close()
 

@@ -200,14 +200,14 @@ def test_it_prints_its_address_and_leaves_when_its_parent_is_gone(tmp_path: Path
     told = subprocess.run([sys.executable, "-c", code, str(tmp_path / "s")], capture_output=True, check=True, text=True)
     pid = int(told.stdout)
     assert not gone(pid), "it waits for a while, somebody else may be using it"
-    until(lambda: gone(pid), bool, seconds=20)
+    until(lambda: gone(pid), bool)
     alone = [sys.executable, "-m", "chimera_batch.rehearsal", "--state", str(tmp_path / "t"), "--port", "0"]
     with subprocess.Popen(alone, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         url = process.stdout.readline().decode().strip()
         assert json.loads((tmp_path / "t" / "server.json").read_text()) == {"url": url, "pid": process.pid}
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.slow
@@ -224,17 +224,22 @@ def test_fifty_thousand_lines_in_flat_memory_at_speed(tmp_path: Path) -> None:
             pytest.skip("no /proc on this machine")
         return int(status.read_text().split("VmHWM:")[1].split()[0]) // 1024
 
+    def worked() -> float:
+        """Seconds of processor time, so that a busy machine is no slow server."""
+        fields = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     with client_of(running) as client:
         client.files.list()
         before = peak()
         with path.open("rb") as file:
             sent = client.files.create(file=file, purpose="batch")
-        began = time.monotonic()
+        began = worked()
         made = client.batches.create(input_file_id=sent.id, endpoint="/v1/chat/completions", completion_window="24h")
-        done = until(lambda: client.batches.retrieve(made.id), lambda b: b.status == "completed", seconds=60)
-        took = time.monotonic() - began
+        done = until(lambda: client.batches.retrieve(made.id), lambda b: b.status == "completed", seconds=240)
+        took = worked() - began
     after = peak()
     running.close()
     assert done.request_counts.completed == 50_000
     assert len(data) > 120_000_000 and after - before < 100, f"{before} to {after} MiB for {len(data) >> 20} MiB"
-    assert took < 30, "5,000 lines a second alone on a core would be 10 s"
+    assert took < 30, "5,000 lines a second of processor time are 10 s"

@@ -243,7 +243,7 @@ def test_a_restart_asks_nothing_that_was_answered(tmp_path: Path) -> None:
         with behind(tmp_path, below.url, at_once=2) as hall, hall.openai() as host:
             ident = batch_of(host, [f"q{n}" for n in range(8)])
             kept = Kept(tmp_path / "batches" / f"{ident}.answers.jsonl")
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while len(kept) < 5 and time.monotonic() < until:
                 time.sleep(0.02)
             counts = host.batches.retrieve(ident).request_counts
@@ -266,12 +266,12 @@ def test_a_cancelled_batch_ends_with_what_was_begun(tmp_path: Path) -> None:
     go = threading.Event()
 
     def act(body: dict[str, Any]) -> tuple[int, Any]:
-        go.wait(20)
+        go.wait(120)  # longer than the loop below: the cancel comes first
         return 200, completion(body)
 
     with engine(act) as below, behind(tmp_path, below.url, at_once=2) as hall, hall.openai() as host:
         ident = batch_of(host, [f"q{n}" for n in range(6)])
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while below.now < 2 and time.monotonic() < until:
             time.sleep(0.02)
         host.batches.cancel(ident)
@@ -349,7 +349,7 @@ def test_a_message_batch_is_translated_there_and_back(tmp_path: Path) -> None:
             {"custom_id": custom_id(1), "params": one | {"output_config": shaped}},
         ]
         ident = host.messages.batches.create(requests=requests).id
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while host.messages.batches.retrieve(ident).processing_status != "ended" and time.monotonic() < until:
             time.sleep(0.02)
         told = {row.custom_id: row.result for row in host.messages.batches.results(ident)}
@@ -500,7 +500,7 @@ def test_closing_lets_go_of_who_waits() -> None:
     go = threading.Event()
 
     def act(body: dict[str, Any]) -> tuple[int, Any]:
-        go.wait(20)
+        go.wait(120)  # longer than the loop below: the cancel comes first
         return 200, completion(body)
 
     caught: list[Gone] = []
@@ -515,7 +515,7 @@ def test_closing_lets_go_of_who_waits() -> None:
 
         thread = threading.Thread(target=ask)
         thread.start()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while below.now < 1 and time.monotonic() < until:
             time.sleep(0.01)
         upstream.close()

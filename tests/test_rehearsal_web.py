@@ -207,7 +207,7 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
 
 def spoken(hall: Hall, data: bytes) -> bytes:
     """Everything that comes back for raw bytes; the sending side is closed after them."""
-    with socket.create_connection(("127.0.0.1", hall.server.server_port), timeout=5) as line:
+    with socket.create_connection(("127.0.0.1", hall.server.server_port), timeout=60) as line:
         line.sendall(data)
         line.shutdown(socket.SHUT_WR)
         found = b""
@@ -225,7 +225,7 @@ def head(method: str, path: str, *lines: str) -> bytes:
 
 
 def test_many_requests_on_one_connection(hall: Hall) -> None:
-    place = http.client.HTTPConnection("127.0.0.1", hall.server.server_port, timeout=5)
+    place = http.client.HTTPConnection("127.0.0.1", hall.server.server_port, timeout=60)
     sockets = set()
     for method, path, body, status in [
         ("GET", "/v1/files", b"", 200),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from chimera_batch import runner
+from chimera_batch.context import Timing
 from chimera_batch.errors import InputError, ProviderRefused
+from chimera_batch.history.facts import Attempt
+from chimera_batch.steps import recovery
 from chimera_batch.verbs import deciding
 from tests.support import Bench, answered, bench, write_project
 
@@ -32,6 +36,35 @@ def cancelled(tmp_path: Path) -> Bench:
     one.host.cancel = lambda batch: None  # type: ignore[method-assign]  # the provider takes note, and that is all
     deciding.cancel(one.ctx, one.pairs[0][0].id)
     return one
+
+
+DAY, HOUR = 26 * 3600.0, 3600.0
+
+
+@pytest.mark.parametrize(
+    ("waited", "stopped", "remedy"),
+    [
+        (0.0, None, "wait"),
+        (DAY, None, "wait"),
+        (DAY, HOUR, "wait"),  # it was stopped long ago: it may still end by itself, as every batch may in a day
+        (DAY + 1, None, "cancel"),
+        (DAY + 1, 0.0, "stopping"),
+        (DAY + 1, -5.0, "stopping"),  # by another machine, whose clock is ahead
+        (DAY + 1, HOUR - 1, "stopping"),
+        (DAY + 1, HOUR, "resend"),
+    ],
+)
+@pytest.mark.parametrize("receipt", [True, False])
+def test_what_helps_follows_from_how_long_it_works_and_since_when_it_should_stop(
+    waited: float, stopped: float | None, remedy: str, receipt: bool
+) -> None:
+    """Seconds since it was submitted (claimed, where that is not known) and since it was asked to stop."""
+    now, timing = 1e9, Timing(overdue=DAY, stopping=HOUR)
+    attempt = Attempt(1, "tiny", "one", "0" * 8, "0" * 64, 3, 99, None, 9, Decimal(1), "me", now, now - waited)
+    if receipt:
+        attempt.at, attempt.submitted_at = attempt.at - 99, attempt.at
+    attempt.cancel_at = None if stopped is None else now - stopped
+    assert recovery.remedy(attempt, now, timing) == remedy
 
 
 def test_a_batch_under_way_is_not_sent_again(tmp_path: Path) -> None:

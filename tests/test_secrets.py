@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ import duckdb
 import pytest
 import zstandard
 
+from chimera_batch import opening
+from chimera_batch.context import Timing
 from chimera_batch.verbs import notifying
 from tests.cli_kit import Called, call
 from tests.end_to_end import provider
@@ -111,6 +114,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(notifying, "_TRIES", 1)
+    monkeypatch.setattr(opening, "Timing", partial(Timing, queue=0.3))  # after a 429; it is a minute where it is meant
     return tmp_path
 
 

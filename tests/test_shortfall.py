@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chimera_batch.history.undone import Undone
 from chimera_batch.rules.admission import Limit, Room
-from chimera_batch.rules.shortfall import Over, Shortfall, Terms, Undone, undone
+from chimera_batch.rules.shortfall import Over, Shortfall, Terms, undone
 
 NOW = 20_000 * 86400 + 19 * 3600.0  # 19:00 UTC
 NAMES: dict[Limit, str] = {"run": "budget", "stage": "cap of stage one", "day": "cap of the day"}
@@ -20,7 +21,7 @@ def room(limit: Limit, cap: str, committed: str) -> Room:
 
 
 def short(*rooms: Room, usd: str = "20", least: str = "2", **more: object) -> Shortfall:
-    left = [Undone("one", 100, Decimal(usd), Decimal(least), "why")]
+    left = [Undone("one", 100, Decimal(usd), Decimal(least))]
     return Shortfall(left, lambda _stage: list(rooms), **more)  # type: ignore[arg-type]
 
 
@@ -37,17 +38,15 @@ def terms(
     return Terms("m.yaml", "chimera-batch run m.yaml", said, typed)  # type: ignore[arg-type]
 
 
-def over(
-    stage: str = "one", requests: int = 10, usd: str = "5", least: str | None = "1", reason: str | None = "no"
-) -> Over:
-    return Over(stage, requests, Decimal(usd), None if least is None else Decimal(least), reason)
+def over(stage: str = "one", requests: int = 10, usd: str = "5", least: str | None = "1") -> Over:
+    return Over(stage, requests, Decimal(usd), None if least is None else Decimal(least))
 
 
 def test_shards_are_summed_by_stage() -> None:
-    parts = [over(), over(requests=5, usd="2.5", least="0.5"), over("two"), over(least=None, reason=None)]
+    parts = [over(), over(requests=5, usd="2.5", least="0.5"), over("two"), over(least=None)]
     assert undone(parts) == [
-        Undone("one", 25, Decimal("12.5"), Decimal("0.5"), "no"),
-        Undone("two", 10, Decimal(5), Decimal(1), "no"),
+        Undone("one", 25, Decimal("12.5"), Decimal("0.5")),
+        Undone("two", 10, Decimal(5), Decimal(1)),
     ]
 
 
@@ -176,7 +175,7 @@ def test_the_lines_that_go_on(why: Shortfall, said: Terms, lines: list[str]) -> 
 
 
 def test_of_two_stages_the_one_that_needs_less_goes_on_first() -> None:
-    left = [Undone("one", 100, Decimal(20), Decimal(5), "why"), Undone("two", 3, Decimal(4), Decimal(1), "why")]
+    left = [Undone("one", 100, Decimal(20), Decimal(5)), Undone("two", 3, Decimal(4), Decimal(1))]
     why = Shortfall(left, lambda stage: [room("run", "10", "9.5")] if stage == "two" else [])
     assert why.least(why.binding[0]) == Decimal("10.50")
     assert why.enough(why.binding[0]) == Decimal("33.50"), "the budget is for both"

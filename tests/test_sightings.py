@@ -25,11 +25,11 @@ BOUND = WORDS + STEPS + 1 + 2 * (NIGHTS / LONGEST + 4)
 class Watched:
     """One batch that was submitted, and the events of the looks at it."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: int = REQUESTS) -> None:
         self.store, self.clock = MemoryStore(), Clock()
         self.ledger = self.at_work("me")
-        assert self.ledger.pack(packed("s", requests=REQUESTS), seen_packs=0)
-        assert self.ledger.write(lambda _: claimed("s", 1, "1", requests=REQUESTS))
+        assert self.ledger.pack(packed("s", requests=requests), seen_packs=0)
+        assert self.ledger.write(lambda _: claimed("s", 1, "1", requests=requests))
         self.submit("batch-1")
 
     def at_work(self, owner: str) -> Ledger:
@@ -74,6 +74,30 @@ NIGHT: dict[str, Callable[[int, random.Random], tuple[str, int, bool]]] = {
     "over in two ways": lambda number, _: (("completed", "expired")[number % 2], 0, True),
     "anything": lambda _, chance: (chance.choice("abcdef"), chance.randrange(REQUESTS), chance.random() < 0.5),
 }
+
+
+def test_the_rules_in_the_numbers_that_the_manual_gives() -> None:
+    """docs/reliability.md: the first 20 words, an hour for what was told before; steps of a hundredth, 5 minutes."""
+    watched = Watched()
+    for number in range(21):  # the 21st is the first that is no news: no pause yet
+        assert watched.look(f"word-{number}") == number + 1
+    assert watched.look("word-21", later=299) == 21
+    assert watched.look("word-22", later=1) == 22
+    for count, minutes in enumerate((15, 35, 60, 60), 22):
+        assert watched.look(f"word-{count + 1}", later=60 * minutes - 1) == count
+        assert watched.look(f"word-{count + 1}", later=1) == count + 1
+    counting = Watched(10_050)
+    assert counting.look("in_progress") == 1
+    assert counting.look("in_progress", 101, later=299) == 1
+    assert counting.look("in_progress", 101, later=1) == 2
+    assert counting.look("in_progress", 201, later=300) == 2
+    assert counting.look("in_progress", 202, later=0) == 3
+
+
+def test_a_look_that_says_nothing_of_the_end_is_one_at_a_batch_that_works() -> None:
+    watched = Watched()
+    watched.ledger.seen(watched.shard, watched.attempt, Look("in_progress", 3))
+    assert [event["over"] for event in watched.events] == [False]
 
 
 @pytest.mark.slow
@@ -151,6 +175,23 @@ def test_a_count_that_goes_back_is_told_after_the_pause_and_its_rise_is_no_step_
     assert watched.look("in_progress", 100, later=EVERY) == 5
     assert watched.look("in_progress", 501, later=EVERY) == 5, "higher than ever, and less than a step"
     assert watched.look("in_progress", 510, later=0) == 6
+
+
+def test_a_count_that_is_back_where_it_was_is_told_after_the_pause() -> None:
+    """What the journal says last must not stay below what the provider says."""
+    watched = Watched()
+    watched.look("in_progress", 500)
+    watched.look("in_progress", 100, later=EVERY)
+    assert watched.look("in_progress", 500, later=EVERY) == 3
+    assert watched.attempt.done == 500
+
+
+def test_the_last_request_is_news_however_often_the_count_went_up_and_down() -> None:
+    watched = Watched()
+    for done in (500, 100, 500, 100, 500):
+        watched.look("in_progress", done, later=LONGEST)
+    count = len(watched.events)
+    assert watched.look("in_progress", REQUESTS, later=EVERY) == count + 1
 
 
 def test_a_count_above_all_that_was_sent_is_no_step() -> None:

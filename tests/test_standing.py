@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from chimera_batch.cli import watching
 from chimera_batch.errors import ChimeraError, NeedsDecision
 from chimera_batch.history.counts import STATES, Standing, last_asked
 from chimera_batch.pipeline.project import Source
@@ -184,6 +185,18 @@ def test_stuck_is_in_flight_and_dropped_is_not(tmp_path: Path) -> None:
     one.go()
     check(one, in_flight=3)
     assert len(one.host.batches) == 2
+
+
+def test_a_run_that_waits_for_what_another_is_stuck_with_says_so(tmp_path: Path) -> None:
+    """Whoever watches it must not wait for ever: only a person can go on, as ``run`` says too."""
+    one = made(tmp_path)
+    one.go()
+    one.ctx.ledger.stuck(*one.pairs[0], "two candidates")
+    other = replace(one, ctx=replace(one.ctx, told=replace(one.ctx.told, run="other")))
+    progress, status = other.go(), statusing.status(other.ctx)
+    assert progress.in_flight == 3
+    assert status["needs"] == progress.stuck == [f"{one.pairs[0][0].id}: two candidates"]
+    assert (status["state"], watching.code_of(status)) == ("stuck", 4)
 
 
 def test_a_file_that_is_refused_for_a_line_books_that_line(tmp_path: Path) -> None:

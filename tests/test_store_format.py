@@ -21,6 +21,7 @@ from chimera_batch.history.facts import Asked, Ended, Facts, Table
 from chimera_batch.history.journal import FORMAT, Journal, event_key, segment_key
 from chimera_batch.history.ledger import Ledger, doubt
 from chimera_batch.history.sightings import Look
+from chimera_batch.history.undone import OutOfMoney, Undone
 from chimera_batch.opening import Options
 from chimera_batch.pipeline.stage import Stage
 from chimera_batch.providers import calling
@@ -407,6 +408,8 @@ def _written() -> dict[str, set[str]]:
     assert switching.write(ledger, "tiny", stage, there, "expired: 2 requests of s")
     ledger.table("tiny", "one", Table("f", "k", "s", 1, {}, {}))
     ledger.quoted("tiny", [], "f", anew=False)
+    short = OutOfMoney((Undone("one", 1, Decimal(2), Decimal(1)),), ("two",), {"run": Decimal(1)}, ("run",))
+    ledger.out_of_money("tiny", short)
     ledger.retry("tiny", "one")
     ledger.halt("tiny")
     ledger.told("tiny", "m")

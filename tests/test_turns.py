@@ -24,7 +24,7 @@ def test_a_second_step_ends_at_once_and_touches_nothing(manifest: Path) -> None:
             assert (done.code, done.out) == (5, "")
             head, hint = done.err.splitlines()
             assert head.startswith("not finished yet: ") and f"process {os.getpid()}" in head
-            assert hint == f"  chimera-batch status {manifest} --rehearse"
+            assert hint == f"  chimera-batch status --rehearse {manifest}"
         assert call("advance", manifest, "--rehearse", "--json").error["exit_code"] == 5
     assert not (manifest.parent / "runs").exists()
 

@@ -469,11 +469,6 @@ def test_ask_stops_at_the_account(asked: OpenAIHost | AnthropicHost) -> None:
 # --- the rest -------------------------------------------------------------------------------------------------------
 
 
-def test_the_realm_is_profile_and_host_without_the_port(host: FakeHost) -> None:
-    profile = host.provider().profile
-    assert host.provider().realm == f"{profile.name}@host.test"
-
-
 def test_make_gives_the_adapter_of_the_dialect(host: FakeHost) -> None:
     profile = replace(builtin()[host.dialect], region="us-east-1", base_url="http://host.test")
     made = make(profile, KEY)

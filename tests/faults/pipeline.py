@@ -29,7 +29,7 @@ from tests.faults.proxies import TrippedHosts, TrippedStore, Wire
 from tests.rehearsal_kit import Hall
 
 SPEED = 200_000.0  # virtual seconds a second: a batch takes about 10 ms
-TIMING = Timing(poll=0.02, lease=5.0, settle=0.3, overdue=600.0)
+TIMING = Timing(poll=0.02, lease=5.0, settle=0.3, queue=0.3, overdue=600.0)
 WAIT = 90.0  # seconds after which a run is hung
 
 _DRAFTS_ROWS = """

@@ -73,7 +73,7 @@ def test_a_runner_that_seldom_looks_sees_what_others_finished(tmp_path: Path) ->
         sleepy = pipeline.start(replace(at.at, timing=replace(pipeline.TIMING, poll=3.0)), name="sleepy")
         until(lambda: sum(attempt.stand == "submitted" for _, attempt in at.facts.attempts()) == 2)
         other = pipeline.run(at.at, name="other")
-        ended = [other, sleepy.wait(20)]
+        ended = [other, sleepy.wait()]
         assert [one.code for one in ended] == [0, 0], said(ended)
         assert not list(at.faults(None)), f"{list(at.faults(None))}\n{said(ended)}"
 
@@ -138,7 +138,7 @@ def test_a_budget_holds_against_the_servers_account_on_a_bad_night(seed: int, tm
 # -- asleep
 
 
-def until(look: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(look: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not look():
         assert time.monotonic() < end, "it never came to that"
@@ -225,7 +225,7 @@ def test_what_another_run_is_stuck_with_stops_this_one_too(tmp_path: Path) -> No
         second = Pipeline(run="another").write(tmp_path / "project")
         at_second = Scene(replace(at.at, manifest=str(second)), at.served)
         with asleep(at, Wire("host.create", "before", 3, "stop")) as sleeper:
-            other = pipeline.run(at_second.at, name="other", seconds=30)
+            other = pipeline.run(at_second.at, name="other", seconds=60)
             assert other.code == 4 and "reviews-" in other.said, other.said
             os.kill(sleeper.pid, signal.SIGCONT)
             late = sleeper.wait()

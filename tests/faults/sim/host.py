@@ -14,7 +14,6 @@ from typing import Any
 
 import orjson
 
-from chimera_batch.context import realm_of
 from chimera_batch.errors import MaybeCreated, ProviderRefused
 from chimera_batch.providers import anthropic_shapes, listing, openai_plain, openai_shapes
 from chimera_batch.providers.base import Profile
@@ -113,10 +112,6 @@ class SimHost:
     def __init__(self, host: HostWorld, process: Process) -> None:
         self._host, self._process, self._name = host, process, host.name
         self.profile = host.profile
-
-    @property
-    def realm(self) -> str:
-        return realm_of(self.profile, rehearse=False)
 
     @property
     def _now(self) -> float:
