@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from chimera_batch.context import Context
-from chimera_batch.errors import InputError
+from chimera_batch.errors import ChimeraError, InputError, ProviderRefused
 from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.steps import recovery
 
@@ -21,17 +23,29 @@ def find(ctx: Context, shard_id: str) -> tuple[Shard, Attempt]:
 def cancel(ctx: Context, shard_id: str | None) -> list[str]:
     """Ask the providers to stop batches of this run; what is finished by then is still collected, billed and kept.
 
-    Without a shard the whole run halts: a runner that is at work elsewhere sends nothing more either.
+    Without a shard the whole run halts: a runner that is at work elsewhere sends nothing more either. Every batch is
+    asked to stop, whatever becomes of the others; then the first failure is raised. The next run asks again.
     """
     if shard_id is None:
         ctx.ledger.halt(ctx.run)
     chosen = [find(ctx, shard_id)] if shard_id else [p for p in ctx.facts.attempts(ctx.run) if p[1].is_open]
-    done = []
     for shard, attempt in chosen:
         ctx.ledger.cancel(shard, attempt)
-        if attempt.batch is not None:
-            ctx.host(shard).cancel(attempt.batch)
+    done: list[str] = []
+    failed: list[ChimeraError] = []
+    for shard, attempt in chosen:
+        if attempt.batch is None:
+            continue
+        try:
+            with suppress(ProviderRefused):  # it may be over by now
+                ctx.host(shard).cancel(attempt.batch)
             done.append(f"{shard.id}: {attempt.batch}")
+        except ChimeraError as error:  # a host that is down, or whose key is not set
+            ctx.say(f"{shard.id}: {attempt.batch} was not asked to stop: {error}")
+            failed.append(error)
+    if failed:
+        failed[0].hint = failed[0].hint or ctx.command("cancel", *(("--shard", shard_id) if shard_id else ()))
+        raise failed[0]
     return done
 
 

@@ -1,0 +1,46 @@
+"""What a person decides reaches every batch that it is about, whatever becomes of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chimera_batch.errors import ProviderDown, ProviderRefused
+from chimera_batch.verbs import deciding
+from tests.support import Bench, bench, write_project
+from tests.test_cli_hints import takes
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Bench:
+    """A run with three batches under way."""
+    found = bench(write_project(tmp_path), max_requests=1)
+    found.go()
+    assert len(found.pairs) == 3
+    return found
+
+
+def stopped(one: Bench) -> list[bool]:
+    return [attempt.cancel_asked for _, attempt in one.pairs]
+
+
+def test_a_host_that_is_down_keeps_no_other_batch_running(one: Bench) -> None:
+    one.host.trouble["cancel"] = [ProviderDown("HTTP 503")]
+    with pytest.raises(ProviderDown) as caught:
+        deciding.cancel(one.ctx, None)
+    assert one.host.called("cancel") == ["batch-1", "batch-2", "batch-3"]
+    assert stopped(one) == [True] * 3
+    assert takes(caught.value.hint or "").info_name == "cancel"
+    assert [line for line in one.said if "was not asked to stop: HTTP 503" in line]
+
+
+def test_a_batch_that_is_over_is_no_reason_to_leave_the_others(one: Bench) -> None:
+    one.host.trouble["cancel"] = [ProviderRefused("it is completed", status=409)]
+    assert len(deciding.cancel(one.ctx, None)) == 3
+    assert stopped(one) == [True] * 3
+
+
+def test_one_shard_alone(one: Bench) -> None:
+    assert deciding.cancel(one.ctx, one.pairs[1][0].id) == [f"{one.pairs[1][0].id}: batch-2"]
+    assert stopped(one) == [False, True, False]
