@@ -128,7 +128,7 @@ def converge(manifest: Path, shape: Shape) -> None:
         ctx = replace(opened, hosts=_host(opened, manifest.parent / "host", shape))
         checking.check_files(ctx)
         ctx.ledger.begin(ctx.run, str(manifest))
-        progress = piloting.converge(ctx, until=None, detach=False, confirm=None)
+        progress = piloting.converge(ctx, detach=False, confirm=None)
     if not progress.done:
         raise SystemExit(f"the store is not finished: {progress}")
 

@@ -68,28 +68,29 @@ def run(
     from chimera_batch.verbs import checking, notifying, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
 
     turn = turns.at_work(manifest, options.store, rehearse=options.rehearse, gives_way=detach, prices=options.prices)
-    with turn, open_run(manifest, options, write=True) as opened:
+    with turn, open_run(manifest, options, write=True) as made:
+        opened = replace(made, until=made.project.stage(until).name if until else None)
         checking.check_files(opened)
-        shown = _agree(opened, confirm, until)
+        shown = _agree(opened, confirm)
         ctx = replace(opened, begun=opened.clock()) if resume else opened
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()), resume=resume)
         quoted.at_start(ctx, shown)
         with notifying.telling(ctx):
-            progress = piloting.converge(ctx, until=until, detach=detach, confirm=confirm)
+            progress = piloting.converge(ctx, detach=detach, confirm=confirm)
             document = statusing.status(ctx)
             if not statusing.balances(document):
                 raise ChimeraError("the ledger does not balance", hint="report this as a bug, with status --json")
             if not progress.done:
-                raise stopping.short(ctx, progress, document, until)
+                raise stopping.short(ctx, progress, document)
         return document
 
 
-def _agree(ctx: Context, confirm: Confirm | None = None, until: str | None = None) -> Entries | None:
+def _agree(ctx: Context, confirm: Confirm | None = None) -> Entries | None:
     """Ask before anything is sent; returns what was quoted, if the whole run was.
 
     Raises NeedsDecision for a no, InputError for a missing key.
     """
-    from chimera_batch.verbs import budgeting, piloting, quoted, quoting  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import piloting, quoted, quoting  # noqa: PLC0415 - see check
 
     missing, found = missing_keys(ctx), None
     if confirm is not None and not ctx.rehearse:
@@ -98,7 +99,7 @@ def _agree(ctx: Context, confirm: Confirm | None = None, until: str | None = Non
         shown["warnings"] += [error.message for error in missing]
         usd = shown.get("total") or shown["usd"]
         if usd["ceiling"] > 0 and not confirm(shown):
-            raise NeedsDecision("nothing was sent", hint=f"{budgeting.terms(ctx, until).command()} --yes")
+            raise NeedsDecision("nothing was sent", hint=f"{ctx.again()} --yes")
     if missing:
         raise missing[0]
     return found
@@ -116,14 +117,14 @@ def pilot(
 
     Its answers count. Returns the document of ``pilot --json``; raises like ``run``, and InputError below 30 requests.
     """
-    from chimera_batch.verbs import budgeting, checking, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
+    from chimera_batch.verbs import checking, piloting, quoted, statusing, stopping  # noqa: PLC0415 - see check
 
     with open_run(manifest, options, write=True) as opened:
         checking.check_files(opened)
         chosen, offer = piloting.prepare(opened, stage, requests)
         ctx = piloting.only(opened, chosen, requests)
         if confirm is not None and not ctx.rehearse and offer["pilot"] and not confirm(offer):
-            raise NeedsDecision("nothing was sent", hint=f"{budgeting.terms(ctx).command()} --yes")
+            raise NeedsDecision("nothing was sent", hint=f"{ctx.again()} --yes")
         _agree(ctx)
         ctx.ledger.begin(ctx.run, str(Path(manifest).absolute()))
         quoted.at_start(ctx, None)

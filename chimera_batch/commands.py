@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
 Cap = Literal["run", "day"]
 CAPS: Mapping[Cap, str] = {"run": "--max-usd", "day": "--max-usd-per-day"}
 """The options that cap a command's USD, by what they cap."""
+
+
+def capped(caps: Mapping[Cap, Decimal]) -> list[str]:
+    """The words that cap a command's USD so; a cap that is not among them is left out."""
+    return [word for cap, option in CAPS.items() if cap in caps for word in (option, f"{caps[cap]:f}")]
 
 
 def said_again(store: str | None, prices: Sequence[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from chimera_batch.commands import CAPS, command
+from chimera_batch.commands import Cap, capped, command
 from chimera_batch.cost.prices import Price, PriceBook, from_row
 from chimera_batch.cost.sampling import LEAST
 from chimera_batch.doing import Watcher, nobody
@@ -96,6 +96,7 @@ class Context:
     sleep: Callable[[float], None] = time.sleep
     say: Callable[[str], None] = lambda _line: None  # one line of progress for a person
     doing: Watcher = nobody  # told what the run does at the moment, and how far it is
+    until: str | None = None  # the last stage that was asked for; None: all
     begun: float = 0.0  # when a person said: run, so that a host that was down before is tried again at once
     pilot: Pilot | None = None
     routes: Mapping[str, tuple[Ranked, ...]] = field(default_factory=dict)  # stage that routes -> its models compared
@@ -141,10 +142,32 @@ class Context:
 
     def go_on(self, verb: str, *words: str, why: str = "") -> str:
         """The same for one that sends, with the caps that were typed: a line without them may spend more."""
-        caps = (self.budget_usd, self.told.budget_usd), (self.budget_day_usd, self.told.budget_day_usd)
-        typed = [cap if cap != known else None for cap, known in caps]
-        said = [(option, f"{cap:f}") for option, cap in zip(CAPS.values(), typed, strict=True) if cap is not None]
-        return self.command(verb, *words, *(word for pair in said for word in pair), why=why)
+        return self.command(verb, *words, *capped(self.caps_typed), why=why)
+
+    def again(self, why: str = "") -> str:
+        """The line that goes on with what was typed."""
+        verb, *words = self.typed
+        return self.go_on(verb, *words, why=why)
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """What was typed, less what it said of money: a line that is pasted must not send more than was asked for."""
+        until = ("--until", self.until) if self.until else ()
+        if self.pilot is None:
+            return "run", *until
+        only = self.pilot.stage
+        which = ("pilot", "--stage", only) if only else ("run", *until, "--pilot")
+        return *which, "-n", str(self.pilot.requests)
+
+    @property
+    def caps_typed(self) -> dict[Cap, Decimal]:
+        """USD of the caps in force that are not the manifest's own."""
+        known, found = self.told, dict[Cap, Decimal]()
+        if self.budget_usd is not None and self.budget_usd != known.budget_usd:
+            found["run"] = self.budget_usd
+        if self.budget_day_usd is not None and self.budget_day_usd != known.budget_day_usd:
+            found["day"] = self.budget_day_usd
+        return found
 
     @property
     def marks(self) -> dict[str, str]:

@@ -228,7 +228,7 @@ def packed(step: Step, paths: list[Round]) -> tuple[Standing, str]:
     raise NotFinished(
         "other runners keep packing requests of the same host",
         where=f"stage {stage.name}",
-        hint=ctx.go_on("run"),
+        hint=ctx.again(),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -286,6 +286,8 @@ def test_a_store_of_another_format(project: Path, record: object, says: str, hin
 def test_no_such_stage(project: Path) -> None:
     with pytest.raises(InputError, match="no stage `note`; did you mean `notes`"):
         api.run(project / "input.yaml", options(project), until="note")
+    with pytest.raises(InputError, match="no stage `note`"):  # before anybody is asked whether to send
+        api.run(project / "input.yaml", replace(options(project), rehearse=False), confirm=pytest.fail, until="note")
 
 
 def test_decisions_about_what_is_not_there(project: Path) -> None:

@@ -562,6 +562,11 @@ def test_a_size_without_a_pilot_is_refused() -> None:
     assert (done.code, "-n goes with --pilot" in done.err) == (2, True)
 
 
+def test_a_sample_of_none_is_no_sample(tmp_path: Path) -> None:
+    done = call("run", project(tmp_path), "--pilot", "-n", "0")
+    assert done.code == 2 and "a sample of 0 says nothing" in done.err
+
+
 def test_estimate_names_the_caps(stand_in: Callable[..., Recorder]) -> None:
     stand_in("plan", estimate_document(budget_day=2.0))
     assert "budget $5.00, of which $4.50 is left, $2.00 a day" in call("estimate", "m.yaml").out

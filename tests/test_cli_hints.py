@@ -145,6 +145,12 @@ def test_what_comes_next_can_be_pasted(changes: dict[str, Any], side: dict[str, 
         assert AWKWARD in {ctx.params.get("manifest"), ctx.params.get("path")}, line
 
 
+def test_what_goes_on_keeps_the_caps_that_were_typed() -> None:
+    (line,) = next_lines(status_document(), AWKWARD, Said(max_usd=Decimal("0.50"), max_usd_per_day=Decimal(2)))
+    said = takes(line).find_object(Said)
+    assert said is not None and (said.max_usd, said.max_usd_per_day) == (Decimal("0.50"), Decimal(2))
+
+
 @pytest.mark.parametrize("again", ["chimera-batch run m.yaml", "chimera-batch pilot m.yaml --stage s -n 30"])
 def test_the_line_that_raises_a_budget_can_be_pasted(again: str) -> None:
     caps = {"run": Decimal(5), "day": Decimal("0.5")}

@@ -13,7 +13,7 @@ from chimera_batch import runner
 from chimera_batch.context import Pilot
 from chimera_batch.errors import InputError, NeedsDecision
 from chimera_batch.pipeline import project
-from chimera_batch.verbs import budgeting, piloting, quoting
+from chimera_batch.verbs import piloting, quoting
 from tests.pilot_kit import HEAD, Answering, lognormal, many, piloted
 from tests.support import Bench
 
@@ -202,20 +202,20 @@ def test_a_run_asks_again_after_the_sample(tmp_path: Path) -> None:
         return False
 
     with pytest.raises(NeedsDecision, match="the sample of one is in; the rest was not sent") as caught:
-        piloting.converge(ctx, until=None, detach=False, confirm=no)
+        piloting.converge(ctx, detach=False, confirm=no)
     assert str(caught.value.hint) == f"chimera-batch run {ctx.project.path} --pilot -n 50 --yes"
     assert [len(batch.lines) for batch in one.host.batches.values()] == [50]
     assert asked[0]["pilots"][0]["n"] == 50
     assert asked[0]["stages"][0]["requests"] == 250
     assert asked[0]["stages"][0]["basis"] == "pilot of 50"
-    assert piloting.converge(ctx, until=None, detach=False, confirm=lambda _: True).done
+    assert piloting.converge(ctx, detach=False, confirm=lambda _: True).done
 
 
 @pytest.mark.slow
 def test_with_yes_the_rest_follows_by_itself(tmp_path: Path) -> None:
     one = piloted(tmp_path, 300, SAME)
     ctx = replace(one.ctx, pilot=Pilot(50))
-    assert piloting.converge(ctx, until=None, detach=False, confirm=None).done
+    assert piloting.converge(ctx, detach=False, confirm=None).done
     assert [len(batch.lines) for batch in one.host.batches.values()] == [50, 250]
 
 
@@ -243,8 +243,8 @@ def test_the_first_question_of_a_run_with_a_sample_is_about_the_sample(tmp_path:
 def test_a_line_to_paste_sends_no_more_than_was_asked_for(
     pilot: Pilot | None, until: str | None, words: str, tmp_path: Path
 ) -> None:
-    ctx = replace(piloted(tmp_path, 50, SAME).ctx, pilot=pilot, budget_usd=Decimal(2))
-    assert budgeting.terms(ctx, until).command() == f"chimera-batch {words.format(ctx.project.path)}"
+    ctx = replace(piloted(tmp_path, 50, SAME).ctx, pilot=pilot, until=until, budget_usd=Decimal(2))
+    assert ctx.again() == f"chimera-batch {words.format(ctx.project.path)}"
 
 
 # -- what cannot be sampled

@@ -234,7 +234,7 @@ def test_a_run_with_a_sample_quotes_the_rest(tmp_path: Path, asked: bool) -> Non
     ctx = replace(one.ctx, pilot=Pilot(50))
     quoted.at_start(ctx, None)
     confirm = (lambda _: True) if asked else None
-    assert piloting.converge(ctx, until=None, detach=False, confirm=confirm).done
+    assert piloting.converge(ctx, detach=False, confirm=confirm).done
     assert [(quote.basis, quote.requests) for quote in quotes(one)] == [("ceiling", 110), ("pilot of 50", 60)]
 
 
@@ -243,18 +243,18 @@ def test_cron_with_a_sample_quotes_it_once(tmp_path: Path, monkeypatch: pytest.M
     for _ in range(2):  # send the sample; collect it and send the rest
         ctx = replace(one.ctx, pilot=Pilot(50))
         quoted.at_start(ctx, None)
-        piloting.converge(ctx, until=None, detach=True, confirm=None)
+        piloting.converge(ctx, detach=True, confirm=None)
     assert [quote.basis for quote in quotes(one)] == ["ceiling", "pilot of 50"]
     monkeypatch.setattr(quoting, "quote", None)
     ctx = replace(one.ctx, pilot=Pilot(50))
     quoted.at_start(ctx, None)
-    assert piloting.converge(ctx, until=None, detach=True, confirm=None).done
+    assert piloting.converge(ctx, detach=True, confirm=None).done
 
 
 def test_a_no_after_the_sample_keeps_what_it_said(tmp_path: Path) -> None:
     one = piloted(tmp_path, 110, SAME)
     with pytest.raises(Exception, match="the sample of one is in"):
-        piloting.converge(replace(one.ctx, pilot=Pilot(50)), until=None, detach=False, confirm=lambda _: False)
+        piloting.converge(replace(one.ctx, pilot=Pilot(50)), detach=False, confirm=lambda _: False)
     assert [quote.basis for quote in quotes(one)] == ["pilot of 50"]
 
 

@@ -78,7 +78,7 @@ def _worth_asking_again(ctx: Context, stage: Stage, failed: Exception) -> bool:
         return False
     if stage.window == "flex" or ctx.silences[stage.name] < SILENCES:
         return True
-    failed.hint = ctx.go_on("run", why="when it answers again; what was answered is kept")
+    failed.hint = ctx.again("when it answers again; what was answered is kept")
     return False
 
 

@@ -20,7 +20,7 @@ def next_lines(status: Mapping[str, Any], manifest: Path, said: Said) -> list[st
     if status["over_budget"]:
         return list(status["over_budget"]["hint"].splitlines())
     if status["state"] != "done":
-        return [said.command("run", manifest)]
+        return [said.go_on("run", manifest)]
     last = status["stages"][-1]["stage"]
     lines = [said.command("query", manifest, f"SELECT * FROM {last} LIMIT 10")]  # noqa: S608 - a line to paste
     if any(stage["given_up"] for stage in status["stages"]):

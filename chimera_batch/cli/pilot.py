@@ -11,6 +11,7 @@ import click
 from chimera_batch.cli import asked, sample, showing
 from chimera_batch.cli.completing import stages
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable, spending
+from chimera_batch.cli.summary import what_next
 
 DEFAULT = 100
 
@@ -43,11 +44,4 @@ def pilot(said: Said, *, manifest: Path, stage: str | None, requests: int, yes: 
         showing.document(found)
     else:
         sample.show(found)
-        showing.line(f"next:  {_rest(manifest, said)}")
-
-
-def _rest(manifest: Path, said: Said) -> str:
-    """The line that sends the rest, with the caps that were typed."""
-    caps = {"--max-usd": said.max_usd, "--max-usd-per-day": said.max_usd_per_day}
-    words = [word for option, usd in caps.items() if usd is not None for word in (option, f"{usd:f}")]
-    return said.command("run", manifest, *words)
+        what_next([said.go_on("run", manifest)])

@@ -41,7 +41,8 @@ def run(said: Said, /, *, manifest: Path, yes: bool, pilot: bool, requests: int 
     confirm = None if yes or said.rehearse else asked.confirm(said)
     if requests is not None and not pilot:
         raise click.UsageError("-n goes with --pilot")
-    options = replace(said.options(), sample=(requests or DEFAULT) if pilot else None)
+    sample = DEFAULT if pilot and requests is None else requests
+    options = replace(said.options(), sample=sample)
     _finish(said, manifest, api.run(manifest, options, confirm=confirm, **how))
 
 

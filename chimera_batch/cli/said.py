@@ -63,6 +63,13 @@ class Said:
         also = said_again(self.store, self.price)
         return command(verb, manifest, *words, rehearse=self.rehearse, also=also, why=why)
 
+    def go_on(self, verb: str, manifest: Path, *words: str) -> str:
+        """The same for one that sends, with the caps that were typed: a line without them may spend more."""
+        from chimera_batch.commands import Cap, capped
+
+        said: dict[Cap, Decimal | None] = {"run": self.max_usd, "day": self.max_usd_per_day}
+        return self.command(verb, manifest, *words, *capped({cap: usd for cap, usd in said.items() if usd is not None}))
+
     def _watcher(self) -> Watcher:
         """Who is told how far it is: bars where somebody looks, else a line now and then; nobody with ``--quiet``."""
         from chimera_batch.cli import bars

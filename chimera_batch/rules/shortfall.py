@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from types import MappingProxyType
 
-from chimera_batch.commands import CAPS
+from chimera_batch.commands import CAPS, Cap, capped
 from chimera_batch.cost.money import dollars
 from chimera_batch.history.undone import Undone
 from chimera_batch.rules.admission import Limit, Room
@@ -57,15 +57,15 @@ class Terms:
 
         ``raised``: caps to have instead. Where the manifest's own is to be raised to that, no option is left.
         """
-        words = [self.again]
-        for limit, option in CAPS.items():
-            amount, known = self.in_force[limit], self.in_manifest[limit]
+        caps: dict[Cap, Decimal] = {}
+        for cap in CAPS:
+            amount, known = self.in_force[cap], self.in_manifest[cap]
             if amount is None or amount == known:
                 continue
-            amount = raised.get(limit, amount)
+            amount = raised.get(cap, amount)
             if known is None or amount < known:
-                words.append(f"{option} {amount:f}")
-        return " ".join(words)
+                caps[cap] = amount
+        return " ".join([self.again, *capped(caps)])
 
     def edit(self, limit: Limit, stage: str, amounts: Mapping[Decimal, str]) -> str | None:
         """What is to be changed in the manifest before such amounts can be in force; None: nothing."""

@@ -26,12 +26,8 @@ class Said(NamedTuple):
     hint: str
 
 
-def terms(ctx: Context, until: str | None = None) -> Terms:
-    """What the person has said of money, for the lines that go on. ``until``: the last stage that was asked for."""
-    return _terms(ctx, _typed(ctx, until))
-
-
 def _terms(ctx: Context, typed: Sequence[str]) -> Terms:
+    """What the person has said of money, for the lines that go on with what was ``typed``."""
     project = ctx.project
     verb, *words = typed
     return Terms(
@@ -42,27 +38,15 @@ def _terms(ctx: Context, typed: Sequence[str]) -> Terms:
     )
 
 
-def _typed(ctx: Context, until: str | None) -> tuple[str, ...]:
-    """What was typed, less what it said of money: a line that is pasted must not send more than was asked for."""
-    words = ("--until", until) if until else ()
-    if ctx.pilot is None:
-        return "run", *words
-    only = ctx.pilot.stage
-    which = ("pilot", *words, "--stage", only) if only else ("run", *words, "--pilot")
-    return *which, "-n", str(ctx.pilot.requests)
-
-
-def over(ctx: Context, progress: Progress, document: dict[str, Any], *, until: str | None = None) -> OverBudget:
+def over(ctx: Context, progress: Progress, document: dict[str, Any]) -> OverBudget:
     """The error of a run that no budget lets go on, a fact from now on. The status ``document`` says so too."""
     left = undone(progress.over)
     stopped = {part.stage for part in left}
-    known = {"run": ctx.project.budget_usd, "day": ctx.project.budget_day_usd}
-    caps = {"run": ctx.budget_usd, "day": ctx.budget_day_usd}
     found = OutOfMoney(
         left=tuple(left),
         not_begun=tuple(name for name in progress.unfinished if name not in stopped),
-        caps={limit: cap for limit, cap in caps.items() if cap is not None and cap != known[limit]},
-        again=_typed(ctx, until),
+        caps=dict[str, Decimal](ctx.caps_typed.items()),
+        again=ctx.typed,
     )
     try:
         ctx.ledger.out_of_money(ctx.run, found)

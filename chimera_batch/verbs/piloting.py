@@ -18,19 +18,17 @@ from chimera_batch.pipeline.project import Stage
 from chimera_batch.runner import Progress
 from chimera_batch.steps import joining, planning
 from chimera_batch.steps.stepping import Step, inputs_of
-from chimera_batch.verbs import budgeting, keeping, measuring, quoted, quoting
+from chimera_batch.verbs import keeping, measuring, quoted, quoting
 from chimera_batch.verbs.quoting import Survey
 
 
-def converge(
-    ctx: Context, *, until: str | None, detach: bool, confirm: Callable[[dict[str, Any]], bool] | None
-) -> Progress:
+def converge(ctx: Context, *, detach: bool, confirm: Callable[[dict[str, Any]], bool] | None) -> Progress:
     """Advance (``detach``) or converge; wherever a sample is in, ask with what it said whether the rest is sent.
 
     Raises NeedsDecision for a no: the sample's answers stay.
     """
     while True:
-        progress = runner.advance(ctx, until=until) if detach else runner.converge(ctx, until=until)
+        progress = (runner.advance if detach else runner.converge)(ctx, until=ctx.until)
         if ctx.pilot is None or not progress.piloted:
             return progress
         if confirm is None or ctx.rehearse:
@@ -40,7 +38,7 @@ def converge(
             quoted.after_sample(ctx, documents[-1]["estimate"])
             if not confirm({**documents[-1]["estimate"], "pilots": documents}):
                 named = ", ".join(progress.piloted)
-                again = f"{budgeting.terms(ctx, until).command()} --yes"
+                again = f"{ctx.again()} --yes"
                 raise NeedsDecision(f"the sample of {named} is in; the rest was not sent", hint=again)
         ctx.pilot.agreed.update(progress.piloted)
 

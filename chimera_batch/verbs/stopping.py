@@ -10,16 +10,16 @@ from chimera_batch.runner import Progress
 from chimera_batch.verbs import budgeting
 
 
-def short(ctx: Context, progress: Progress, document: dict[str, Any], until: str | None = None) -> ChimeraError:
+def short(ctx: Context, progress: Progress, document: dict[str, Any]) -> ChimeraError:
     """Why a run stopped before its end, as the error of its exit code."""
-    again = budgeting.terms(ctx, until).command()
+    again = ctx.again()
     error: ChimeraError
     if progress.stuck:
         error = NeedsDecision("; ".join(progress.stuck), hint=_choices(ctx))
     elif progress.halted:
         error = NeedsDecision("the run was cancelled; what was finished is kept", hint=again)
     elif progress.out_of_money:
-        error = budgeting.over(ctx, progress, document, until=until)
+        error = budgeting.over(ctx, progress, document)
     else:
         waits = "; ".join(dict.fromkeys(progress.waits)) or f"{progress.in_flight:,} requests are with a provider"
         error = NotFinished(f"unfinished: {', '.join(progress.unfinished)} ({waits})", hint=again)
