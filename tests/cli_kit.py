@@ -118,6 +118,7 @@ def status_document(**changes: Any) -> dict[str, Any]:
         "halted": False,
         "over_budget": None,
         "needs": [],
+        "choices": [],
         "notes": [],
         **changes,
     }

@@ -264,10 +264,11 @@ def test_status_lists_the_batches_under_way_and_what_to_type(stand_in: Callable[
 
 
 def test_status_shows_what_needs_a_person(stand_in: Callable[..., Recorder]) -> None:
-    stand_in("status", status_document(state="stuck", needs=["drafts-1: \x1b[31mtwo could be it"]))
+    needs, choices = ["drafts-1: \x1b[31mtwo could be it"], ["chimera-batch adopt …", "chimera-batch resend …"]
+    stand_in("status", status_document(state="stuck", needs=needs, choices=choices))
     out = call("status", "m.yaml").out
     assert "needs you: drafts-1: two could be it" in out
-    assert "adopt m.yaml --shard drafts-1" in out
+    assert out.splitlines()[-2:] == ["next:  chimera-batch adopt …", "       chimera-batch resend …"]
 
 
 def landed(in_flight: int) -> dict[str, Any]:

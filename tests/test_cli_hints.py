@@ -137,7 +137,7 @@ def test_what_cannot_be_pasted_is_noticed(line: str) -> None:
 AWKWARD = Path("my data/it's (1).yaml")
 
 
-@pytest.mark.parametrize("changes", [{}, {"state": "done"}, {"state": "stuck", "needs": ["drafts-1: two could be it"]}])
+@pytest.mark.parametrize("changes", [{}, {"state": "done"}, {"needs": ["drafts-1: batch_1 is at a host"]}])
 @pytest.mark.parametrize("side", [{}, {"rehearse": True, "store": "s3://b/my run", "price": ("a/b=1,2",)}])
 def test_what_comes_next_can_be_pasted(changes: dict[str, Any], side: dict[str, Any]) -> None:
     for line in next_lines(status_document(**changes), AWKWARD, Said(**side)):

@@ -12,13 +12,16 @@ import orjson
 import pytest
 
 from chimera_batch.cli import watching
+from chimera_batch.cli.hints import next_lines
+from chimera_batch.cli.said import Said
 from chimera_batch.errors import ChimeraError, NeedsDecision
 from chimera_batch.history.counts import STATES, Standing, last_asked
 from chimera_batch.pipeline.project import Source
 from chimera_batch.records import Problem
 from chimera_batch.steps import standing
-from chimera_batch.verbs import statusing
+from chimera_batch.verbs import statusing, stopping
 from tests.support import REALM, SCHEMA, Bench, answered, bench, failed, packed, write_project
+from tests.test_cli_hints import takes
 
 Line = dict[str, Any]
 HEAD = "-- Rows.\n"
@@ -197,6 +200,18 @@ def test_a_run_that_waits_for_what_another_is_stuck_with_says_so(tmp_path: Path)
     assert progress.in_flight == 3
     assert status["needs"] == progress.stuck == [f"{one.pairs[0][0].id}: two candidates"]
     assert (status["state"], watching.code_of(status)) == ("stuck", 4)
+    assert stopping.short(other.ctx, progress, status).hint == "\n".join(status["choices"])
+    adopt, resend = map(takes, status["choices"])
+    assert (adopt.info_name, adopt.params["batch"]) == ("adopt", "batch-1")  # whose id is known
+    assert (resend.info_name, resend.params["shard"]) == ("resend", one.pairs[0][0].id)
+
+
+def test_what_lies_at_a_host_that_the_manifest_left_is_no_choice(tmp_path: Path) -> None:
+    one = made(tmp_path)
+    one.go()
+    left = statusing.status(replace(one.ctx, rehearse=True))  # as if the manifest named another host
+    assert "no longer names: put it back" in left["needs"][0]
+    assert left["choices"] == [] and next_lines(left, Path("m.yaml"), Said()) == ["chimera-batch run m.yaml"]
 
 
 def test_a_file_that_is_refused_for_a_line_books_that_line(tmp_path: Path) -> None:

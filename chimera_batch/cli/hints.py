@@ -11,12 +11,8 @@ from chimera_batch.cli.said import Said
 
 def next_lines(status: Mapping[str, Any], manifest: Path, said: Said) -> list[str]:
     """The commands that lead on from a status document."""
-    if status["needs"]:
-        stuck = ["--shard", str(status["needs"][0]).partition(":")[0]]
-        return [
-            said.command("adopt", manifest, *stuck, "--batch", "ID", why="the batch at the provider is that one"),
-            said.command("resend", manifest, *stuck, why="the provider made none"),
-        ]
+    if status["choices"]:
+        return list(status["choices"])
     if status["over_budget"]:
         return list(status["over_budget"]["hint"].splitlines())
     if status["state"] != "done":

@@ -40,6 +40,7 @@ def status(ctx: Context) -> dict[str, Any]:
         "halted": ctx.run in ctx.facts.halted,
         "over_budget": None,
         "needs": [f"{shard.id}: {attempt.reason}" for shard, attempt in blocked] + list(_unnamed(ctx)),
+        "choices": choices(ctx, *blocked[0]) if blocked else [],
         "notes": [said for stage in ctx.project.stages if (said := _missed(ctx, stage))],
     }
     if ctx.run in ctx.facts.out_of_money and document["state"] != "done":  # others may have bought what it lacked
@@ -47,6 +48,17 @@ def status(ctx: Context) -> dict[str, Any]:
 
         document |= budgeting.told(ctx)
     return document
+
+
+def choices(ctx: Context, shard: Shard, attempt: Attempt) -> list[str]:
+    """The two lines that a person can choose from for an attempt that is stuck."""
+    which, other = "the batch at the provider is that one", "the provider made none"
+    if attempt.batch is not None:
+        which, other = "look at it again", "its answers are lost: pay for them again"
+    return [
+        ctx.command("adopt", "--shard", shard.id, "--batch", attempt.batch or "ID", why=which),
+        ctx.command("resend", "--shard", shard.id, why=other),
+    ]
 
 
 def _missed(ctx: Context, stage: Stage) -> str | None:
@@ -72,7 +84,8 @@ def _unnamed(ctx: Context) -> Iterator[str]:
     realms = ctx.realms()
     for shard, attempt in ctx.facts.attempts(ctx.run):
         if attempt.is_open and attempt.stand != "stuck" and shard.realm not in realms:
-            yield f"{shard.id}: {attempt.batch} is at {shard.realm}, which the manifest no longer names: put it back"
+            what = attempt.batch or f"attempt {attempt.number}"
+            yield f"{shard.id}: {what} is at {shard.realm}, which the manifest no longer names: put it back"
 
 
 def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:

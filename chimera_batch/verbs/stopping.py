@@ -7,7 +7,7 @@ from typing import Any
 from chimera_batch.context import Context
 from chimera_batch.errors import ChimeraError, NeedsDecision, NotFinished
 from chimera_batch.runner import Progress
-from chimera_batch.verbs import budgeting
+from chimera_batch.verbs import budgeting, statusing
 
 
 def short(ctx: Context, progress: Progress, document: dict[str, Any]) -> ChimeraError:
@@ -15,7 +15,7 @@ def short(ctx: Context, progress: Progress, document: dict[str, Any]) -> Chimera
     again = ctx.again()
     error: ChimeraError
     if progress.stuck:
-        error = NeedsDecision("; ".join(progress.stuck), hint=_choices(ctx))
+        error = NeedsDecision("; ".join(progress.stuck), hint="\n".join(statusing.choices(ctx, *ctx.stuck()[0])))
     elif progress.halted:
         error = NeedsDecision("the run was cancelled; what was finished is kept", hint=again)
     elif progress.out_of_money:
@@ -25,13 +25,3 @@ def short(ctx: Context, progress: Progress, document: dict[str, Any]) -> Chimera
         error = NotFinished(f"unfinished: {', '.join(progress.unfinished)} ({waits})", hint=again)
     error.document = document
     return error
-
-
-def _choices(ctx: Context) -> str:
-    """The two lines that a person can choose from for the first attempt that is stuck."""
-    shard, attempt = ctx.stuck()[0]
-    which, other = "it is that one", "none was made"
-    if attempt.batch is not None:
-        which, other = "look at it again", "its answers are lost: pay for them again"
-    adopt = ctx.command("adopt", "--shard", shard.id, "--batch", attempt.batch or "ID", why=which)
-    return f"{adopt}\n{ctx.command('resend', '--shard', shard.id, why=other)}"
