@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from chimera_batch import __version__, api
-from chimera_batch.report import prompts, samples
+from chimera_batch.report import figures, prompts, samples
 from chimera_batch.report.catalogue import SECTIONS
 from chimera_batch.report.wish import ROWS, Wish
 from tests.cli_kit import call
@@ -282,7 +282,10 @@ def test_a_long_text_is_cut_in_the_middle(shown: tuple[Page, dict[str, Any]]) ->
 def test_rows_can_be_left_out(made: Path, tmp_path: Path) -> None:
     page, said = report(made, tmp_path / "r.html", "--rows", 0)
     assert said["rows"] == 0 and page.block("data") == []
-    assert "there is no sample" in page.text and "alert(1)" not in page.source.partition("<script>")[0]
+    assert (
+        "made without the data (--rows 0), so there is no sample" in page.text
+        and "alert(1)" not in page.source.partition("<script>")[0]
+    )
 
 
 def test_for_people(made: Path, tmp_path: Path) -> None:
@@ -322,6 +325,21 @@ def test_a_name_of_the_shell_s_is_quoted_in_the_lines_to_type(tmp_path: Path, mo
     trace = page.block("head")["trace"]
     assert trace == f"chimera-batch trace '{manifest.name}'"
     assert call("trace", manifest.name, "p0001/1").code == 0
+
+
+def test_the_lines_to_type_are_about_the_store_and_the_run_that_a_section_is_of(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "MOST", 1)
+    manifest, side = tiny(tmp_path), ("--price", "openai/gpt-6-luna=1,2")  # of a model that the other run does not ask
+    page, said = report(manifest, tmp_path / "r.html", "--with", made, *side)
+    assert "lengths" in said["sections"]
+    assert f"chimera-batch query -m {made.name} @lengths" in page.text  # not of the run that has no such table
+    assert page.block("head")["trace"] == f"chimera-batch trace {' '.join(side)} {manifest.name}"
+    page, _ = report(made, tmp_path / "r.html", "--store", made.parent / "runs")
+    store = f"--store {made.parent / 'runs'}"
+    assert page.block("head")["trace"] == f"chimera-batch trace {store} {made.name}"
+    assert f"chimera-batch query {store} -m {made.name} @lengths" in page.text
 
 
 def test_a_table_with_columns_of_its_own_is_shown_and_fits_no_section(tmp_path: Path) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from chimera_batch import __version__
-from chimera_batch.commands import command
 from chimera_batch.context import Context
 from chimera_batch.errors import InputError
 from chimera_batch.opening import Options, open_run
@@ -32,7 +31,8 @@ def report(ctx: Context, wish: Wish, options: Options) -> dict[str, Any]:
     drawing.need_library()
     status = statusing.status(ctx)
     with ExitStack() as stack:
-        beside = [stack.enter_context(open_run(manifest, options)) for manifest in wish.beside]
+        others = replace(options, prices=())  # those are of this run's models, and nothing of the others is priced here
+        beside = [stack.enter_context(open_run(manifest, others)) for manifest in wish.beside]
         shown, left = sections.gathered([ctx, *beside])
     with samples.drawn(ctx, wish) as sample:
         content = {
@@ -41,11 +41,10 @@ def report(ctx: Context, wish: Wish, options: Options) -> dict[str, Any]:
             "version": __version__,
             "made": datetime.fromtimestamp(ctx.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "manifest": ctx.project.path.name,
-            "sections": [sections.stages(status, ctx.run), *shown],
+            "sections": [sections.stages(ctx, status), *shown],
             "left": left,
             "sample": sample,
-            "head": embedded({**(sample.head if sample else {}), "trace": _command(ctx, "trace")}),
-            "command": _command(ctx, "query"),
+            "head": embedded({**(sample.head if sample else {}), "trace": sections.line(ctx, "trace")}),
             "most": MOST,
             "longest": samples.LONGEST,
             "prompted": samples.PROMPTED,
@@ -64,13 +63,6 @@ def report(ctx: Context, wish: Wish, options: Options) -> dict[str, Any]:
         "sections": ["stages", *(one.section.name for one in shown)],
         "left_out": left,
     }
-
-
-def _command(ctx: Context, verb: str) -> str:
-    """The beginning of a line to type about this run: the rest follows."""
-    path, here = ctx.project.path.absolute(), Path.cwd()
-    shown = path.relative_to(here) if path.is_relative_to(here) else Path(path.name)  # not how this machine is laid out
-    return command(verb, shown, rehearse=ctx.rehearse)
 
 
 def _facts(ctx: Context, status: Mapping[str, Any]) -> list[tuple[str, str, float | int | None]]:

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chimera_batch.commands import command
 from chimera_batch.context import Context
 from chimera_batch.errors import InputError
 from chimera_batch.pipeline.project import Source, shipped_root
@@ -29,12 +31,13 @@ LACKS = "no run here has the table"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A section that is in the page. ``run``: where its tables are."""
+    """A section that is in the page. ``run``: where its tables are; ``command``: the line that shows all its rows."""
 
     section: Section
     figure: Figure
     drawing: str | None
     run: str
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,15 @@ def _drawn(section: Section, run: _Open, source: Source) -> Shown | str:
         return f"its query does not fit the tables of {run.ctx.run}: {error.message}"
     if not rows:
         return f"{run.ctx.run} has no rows of it"
-    return Shown(section, figure, drawing.draw(section.chart, figure) if section.chart else None, run.ctx.run)
+    drawn = drawing.draw(section.chart, figure) if section.chart else None
+    return Shown(section, figure, drawn, run.ctx.run, line(run.ctx, "query", section.query))
+
+
+def line(ctx: Context, verb: str, *words: str) -> str:
+    """A line to type about a run, as a page may show it: it does not say how this machine is laid out."""
+    path, here = ctx.project.path.absolute(), Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else Path(path.name)
+    return command(verb, shown, *words, rehearse=ctx.rehearse, also=ctx.also)
 
 
 def report_sql(name: str) -> Source:
@@ -103,8 +114,8 @@ _STAGE_COLUMNS = (
 )  # fmt: skip
 
 
-def stages(status: Mapping[str, Any], run: str) -> Shown:
+def stages(ctx: Context, status: Mapping[str, Any]) -> Shown:
     """The funnel of any pipeline: how each stage stands, from the document of ``status``."""
     rows = [[stage[name] for name in _STAGE_COLUMNS] for stage in status["stages"]]
     figure = Figure(_STAGE_COLUMNS, rows)
-    return Shown(STAGES, figure, drawing.draw("stages", figure), run)
+    return Shown(STAGES, figure, drawing.draw("stages", figure), ctx.run, line(ctx, "status"))
