@@ -60,18 +60,27 @@ def trace(ctx: Context, key: str) -> dict[str, Any]:
                 _follow_asked(ctx, trail, stage.name, warehouse)
     if trail.row is None and not trail.steps:
         raise InputError(f"no row {key!r} in run {ctx.run}", hint=_rows(ctx))
-    usd = sum((Decimal(str(result["usd"])) for step in trail.steps for result in step["results"]), Decimal(0))
-    return {"run": ctx.run, "row": trail.row, "usd": float(usd), "steps": list(reversed(trail.steps))}
+    return {"run": ctx.run, "row": trail.row, "usd": _paid(trail), "steps": list(reversed(trail.steps))}
+
+
+def _paid(trail: _Trail) -> float:
+    """What all of it cost: two rows that ask the same question have paid for one answer."""
+    once = {
+        (step["request_id"], result["provider"], result["shard"], result["attempt"]): Decimal(str(result["usd"]))
+        for step in trail.steps
+        for result in step["results"]
+    }
+    return float(sum(once.values(), Decimal(0)))
 
 
 def _follow_table(trail: _Trail, stage: str, warehouse: Warehouse) -> None:
     columns = [name for name, _ in warehouse.describe(engine_sql("traced"), {})]
-    if trail.row is None and not trail.steps and "index" in columns and trail.keys[0].isdigit():
-        rows = warehouse.rows(engine_sql("traced_index"), {"index": int(trail.keys[0])})
-    else:
-        rows = warehouse.rows(engine_sql("traced_rows"), {"keys": trail.keys})
-    for values in rows:
-        row = dict(zip(rows.columns, values, strict=True))
+    found = list(warehouse.rows(engine_sql("traced_rows"), {"keys": trail.keys}))
+    nothing = not found and trail.row is None and not trail.steps
+    if nothing and "index" in columns and trail.keys[0].isdecimal():
+        found = list(warehouse.rows(engine_sql("traced_index"), {"index": int(trail.keys[0])}))
+    for values in found:
+        row = dict(zip(columns, values, strict=True))
         trail.row = trail.row or {"stage": stage, **row}
         trail.follow(row)
 
