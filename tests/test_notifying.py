@@ -131,6 +131,18 @@ def test_the_same_is_told_once_even_by_another_process(
     assert [said["event"] for said in receiver.bodies] == ["budget", "budget", "done"]
 
 
+def test_a_run_that_was_to_stop_at_a_stage_is_not_done_there(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
+    later = "}\n  - {name: whole, sql: tiny/whole.sql"
+    files = {"sql/tiny/whole.sql": "-- All.\n-- reads: one\nSELECT * FROM one\n"}
+    one = bench(write_project(tmp_path, files, stage=later, head="notify: {url_env: CHIMERA_WEBHOOK}"))
+    for until in ("one", "whole"):
+        end(replace(one, ctx=replace(one.ctx, until=until)))
+        assert len(receiver.bodies) == (until == "whole")
+
+
 def test_only_what_was_wished_is_told(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHIMERA_WEBHOOK", receiver.url)
     one = told(tmp_path, "{url_env: CHIMERA_WEBHOOK, on: [done]}")

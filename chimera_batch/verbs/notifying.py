@@ -31,7 +31,10 @@ _JSON = {"Content-Type": "application/json"}
 
 @contextmanager
 def telling(ctx: Context) -> Iterator[None]:
-    """Tell how what happens inside ends: at its end that the run is done, or by its error what stopped it."""
+    """Tell how what happens inside ends: at its end that the run is done, or by its error what stopped it.
+
+    Of a run that was to go as far as some stage nothing is told there: it is not done, and nobody is needed.
+    """
     if ctx.project.notify is None:
         yield
         return
@@ -42,7 +45,8 @@ def telling(ctx: Context) -> Iterator[None]:
         if event:
             _tell(ctx, event, _words(error), getattr(error, "hint", None))
         raise
-    _tell(ctx, "done", "every table is made", None)
+    if ctx.until in {None, ctx.project.stages[-1].name}:
+        _tell(ctx, "done", "every table is made", None)
 
 
 def event_of(error: Exception) -> Event | None:
