@@ -65,7 +65,7 @@ def test_every_file_of_a_manifest_suits_its_params(path: Path, tmp_path: Path) -
     with Warehouse(tmp_path) as warehouse:
         for stage in project.stages:
             for source in filter(None, (stage.rows, stage.table, stage.rounds and stage.rounds.until)):
-                warehouse.check(source, {**project.params, "round": 1})
+                assert warehouse.check(source, {**project.params, "round": 1}) == []
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=name_of)
@@ -164,7 +164,7 @@ def test_sql_heads_are_true_and_lines_short(path: Path, tmp_path: Path) -> None:
     assert text.endswith("\n") and ";" not in re.sub(r"'[^']*'|--[^\n]*", "", text)
     declared = dict.fromkeys(re.findall(r"^-- \$(\w+):", text, re.MULTILINE), 1)
     with Warehouse(tmp_path) as warehouse:
-        warehouse.check(Source(name_of(path), path, text), declared)
+        assert warehouse.check(Source(name_of(path), path, text), declared) == []
 
 
 @pytest.mark.parametrize("path", SQL, ids=name_of)
@@ -464,7 +464,7 @@ def test_the_page_about_your_own_pipeline_is_true(tmp_path: Path) -> None:
     with Warehouse(tmp_path / "spill") as warehouse:
         for stage in play.project.stages:
             for source in filter(None, (stage.rows, stage.table)):
-                warehouse.check(source, play.params)
+                assert warehouse.check(source, play.params) == []
 
 
 def test_the_page_lists_the_reserved_columns_and_the_functions() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chimera_batch.errors import ProviderDown, ProviderRefused
+from chimera_batch.errors import InputError, ProviderDown, ProviderRefused
 from chimera_batch.verbs import deciding
 from tests.support import Bench, bench, write_project
 from tests.test_cli_hints import takes
@@ -44,3 +44,11 @@ def test_a_batch_that_is_over_is_no_reason_to_leave_the_others(one: Bench) -> No
 def test_one_shard_alone(one: Bench) -> None:
     assert deciding.cancel(one.ctx, one.pairs[1][0].id) == [f"{one.pairs[1][0].id}: batch-2"]
     assert stopped(one) == [False, True, False]
+
+
+def test_what_asks_nobody_cannot_be_retried(tmp_path: Path) -> None:
+    files = {"sql/tiny/whole.sql": "-- All.\n-- reads: one\nSELECT * FROM one\n"}
+    found = bench(write_project(tmp_path, files, stage="}\n  - {name: whole, sql: tiny/whole.sql"))
+    assert deciding.retry(found.ctx, "one") == deciding.retry(found.ctx, None) == ["one"]
+    with pytest.raises(InputError, match="asks nobody"):
+        deciding.retry(found.ctx, "whole")

@@ -319,7 +319,7 @@ def test_a_wrong_memory_limit_is_the_persons_error(tmp_path: Path) -> None:
 def test_no_database_is_opened_to_read_a_file_that_does_not_run(tmp_path: Path) -> None:
     """Which tables a stage reads is asked on every pass, for every stage: it must cost next to nothing."""
     with Warehouse(tmp_path, memory_limit="plenty") as house:
-        house.check(Source("-- x\n-- reads: a\nFROM a"), {})
+        assert house.check(Source("-- x\n-- reads: a\nFROM a"), {}) == []
         assert house.inputs(Source("FROM a JOIN b USING (x)")) == {"a", "b"}
         with pytest.raises(InputError, match="syntax error"):
             house.inputs(Source("SELEC 1"))

@@ -41,24 +41,38 @@ SELECT *, '$not a parameter' FROM t JOIN kept USING (id) LIMIT half($COUNT)
 
 
 def test_a_true_head_passes(house: Warehouse) -> None:
-    house.check(Source(GOOD), {"count": 2, "subjects": ["a"], "more": 1})
+    assert house.check(Source(GOOD), {"count": 2, "subjects": ["a"], "more": 1}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "said", "hint"),
+    [
+        (("$subjects: ", "$subject: "), 5, "$subject is declared but not used", "delete"),
+        (("-- $count: how many\n", ""), 7, "$COUNT is used but not declared", "-- $COUNT: "),
+        (("Topics, kept", "topics"), 8, "table kept is read but not declared", "-- reads: kept, topics"),
+        (("Topics, kept", "topics, kept, old"), 3, "table old is declared but not read", "-- reads: kept, topics"),
+        (("-- reads: Topics, kept\n", ""), 6, "table topics is read but not declared", "-- reads: kept, topics"),
+        (("-- One row per topic,\n-- as the model gave it.\n", ""), 1, "does not say what it makes", "-- One row"),
+    ],
+)
+def test_a_false_head_is_found_on_its_line(
+    house: Warehouse, change: tuple[str, str], line: int, said: str, hint: str
+) -> None:
+    text = GOOD.replace(*change)
+    assert text != GOOD
+    flaw, *_ = house.check(Source(text), {"count": 2, "subjects": ["a"], "subject": "a"})
+    assert flaw.line == line and said in flaw.message and hint in flaw.hint
 
 
 @pytest.mark.parametrize(
     ("change", "params", "line", "said", "hint"),
     [
-        (("$subjects: ", "$subject: "), {}, 5, "$subject is declared but not used", "delete"),
-        (("-- $count: how many\n", ""), {}, 7, "$COUNT is used but not declared", "-- $COUNT: "),
-        (("Topics, kept", "topics"), {}, 8, "table kept is read but not declared", "-- reads: kept, topics"),
-        (("Topics, kept", "topics, kept, old"), {}, 3, "table old is declared but not read", "-- reads: kept, topics"),
-        (("-- reads: Topics, kept\n", ""), {}, 6, "table topics is read but not declared", "-- reads: kept, topics"),
-        (("-- One row per topic,\n-- as the model gave it.\n", ""), {}, 1, "does not say what it makes", "-- One row"),
         (("", ""), {"count": 1}, 7, "$subjects has no value", "params: {subjects: …} (given: count)"),
         (("LIMIT half", "LIMITS half"), {}, 8, "syntax error", None),
         (("x / 2", "x / $count"), {}, 6, "$count is used before the last statement", "last statement"),
     ],
 )
-def test_a_false_head_is_found_on_its_line(
+def test_what_cannot_run_is_found_on_its_line(
     house: Warehouse, change, params, line: int, said: str, hint: str | None
 ) -> None:
     text = GOOD.replace(*change) if change[0] else GOOD
@@ -74,7 +88,7 @@ def test_a_false_head_is_found_on_its_line(
 @pytest.mark.parametrize("reads", ["nothing", "", None])
 def test_a_file_that_reads_no_table(house: Warehouse, reads: str | None) -> None:
     line = "" if reads is None else f"-- reads: {reads}\n"
-    house.check(Source(f"-- Numbers.\n{line}SELECT 1"), {})
+    assert house.check(Source(f"-- Numbers.\n{line}SELECT 1"), {}) == []
 
 
 @pytest.mark.parametrize("text", ["", "-- head only\n", ";;", "CREATE TABLE t (i INTEGER)", "SELECT 1; DROP TABLE t"])
@@ -128,7 +142,7 @@ def test_inputs_of_a_broken_file_is_an_error(house: Warehouse) -> None:
 def test_every_file_of_the_project_has_a_true_head(house: Warehouse, path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     declared = dict.fromkeys(header.parse(text).parameters, 1)
-    house.check(Source(text, path.stem, path.relative_to(ROOT)), declared)
+    assert house.check(Source(text, path.stem, path.relative_to(ROOT)), declared) == []
 
 
 # -- the pure parts

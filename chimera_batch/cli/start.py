@@ -63,7 +63,8 @@ def check(said: Said, manifest: Path) -> None:
         showing.table([heading, *rows])
     for warning in found["warnings"]:
         showing.line(f"warning: {warning}")
-    showing.line(f"{found['run']}: nothing wrong was found; stages below these wait for their inputs")
+    wait = "; stages below these wait for their inputs" if rows else ""
+    showing.line(f"{found['run']}: nothing wrong was found{wait}")
 
 
 @click.command()

@@ -73,5 +73,5 @@ def _restates(answer: str, question: str) -> bool:
         return True
     if len(words) < _ECHO_WORDS:
         return False
-    echoed = triples(words) & triples(asked.split())
-    return len(echoed) >= max(_ECHO * len(triples(asked.split())), 1)
+    problem = triples(asked.split())
+    return len(triples(words) & problem) >= max(_ECHO * len(problem), 1)

@@ -21,7 +21,7 @@ def check(ctx: Context) -> dict[str, Any]:
     Raises InputError at the first thing that a run would stumble over.
     """
     warnings = [f"{error.message}: {error.hint}" for error in missing_keys(ctx)]
-    warnings += check_files(ctx, heads=True)
+    warnings += check_files(ctx)
     stages = _render(ctx)
     warnings += [
         f"stage {s['stage']}: {s['requests']:,} requests are only {s['distinct']:,} different questions;"
@@ -32,18 +32,18 @@ def check(ctx: Context) -> dict[str, Any]:
     return {"run": ctx.run, "ok": True, "stages": stages, "warnings": list(dict.fromkeys(warnings))}
 
 
-def check_files(ctx: Context, *, heads: bool = False) -> list[str]:
+def check_files(ctx: Context) -> list[str]:
     """What can be known of every stage without running anything: prices, SQL, templates, the order of stages.
 
-    Returns warnings. ``heads``: also what the SQL files say of themselves. Raises InputError, so that a mistake in the
-    last stage does not show after the first was paid.
+    Returns warnings, also of what the SQL files say of themselves and is not so. Raises InputError, so that a mistake in
+    the last stage does not show after the first was paid.
     """
     before: set[str] = set()
     warnings: list[str] = []
     with ctx.warehouse() as (warehouse, _):
         for stage in ctx.project.stages:
             prices_of(ctx.prices, stage, ctx.today)
-            _check_sql(ctx, stage, before, warehouse, heads=heads)
+            warnings += _check_sql(ctx, stage, before, warehouse)
             if stage.kind == "ask":
                 _check_route(ctx, stage)
                 renderer(ctx, stage)
@@ -84,10 +84,12 @@ def _price_warnings(ctx: Context, stage: Stage) -> list[str]:
     return price.warnings(ctx.today, batch=stage.batch_priced)
 
 
-def _check_sql(ctx: Context, stage: Stage, before: set[str], warehouse: Warehouse, *, heads: bool) -> None:
+def _check_sql(ctx: Context, stage: Stage, before: set[str], warehouse: Warehouse) -> list[str]:
+    warnings: list[str] = []
     for source in (stage.rows, stage.table, stage.rounds.until if stage.rounds else None):
         if source is not None:
-            warehouse.check(source, {**ctx.project.params, "round": 1}, head=heads)
+            flaws = warehouse.check(source, {**ctx.project.params, "round": 1})
+            warnings += [f"{source.where(flaw.line)}: {flaw.message}: {flaw.hint}" for flaw in flaws]
     if stage.table is not None and "kept" in warehouse.inputs(stage.table):
         raise InputError(
             "a table query cannot read `kept`: what later stages keep is not known when the table is made",
@@ -102,6 +104,7 @@ def _check_sql(ctx: Context, stage: Stage, before: set[str], warehouse: Warehous
             where=stage.where,
             hint="put the stage that makes it above, or mend the name in the SQL",
         )
+    return warnings
 
 
 def _render(ctx: Context) -> list[dict[str, Any]]:

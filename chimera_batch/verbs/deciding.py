@@ -50,8 +50,14 @@ def cancel(ctx: Context, shard_id: str | None) -> list[str]:
 
 
 def retry(ctx: Context, stage: str | None) -> list[str]:
-    """Forget what was given up: it is asked again by the next run, under the same rules."""
-    names = [ctx.project.stage(stage).name] if stage else [s.name for s in ctx.project.stages if s.kind == "ask"]
+    """Forget what was given up: it is asked again by the next run, under the same rules.
+
+    Raises InputError for a stage that is not there, or asks nobody.
+    """
+    asking = [one.name for one in ctx.project.stages if one.kind == "ask"]
+    names = [ctx.project.stage(stage).name] if stage else asking
+    if stage and stage not in asking:
+        raise InputError(f"stage {stage} asks nobody, so nothing of it was given up", hint=ctx.command("status"))
     for name in names:
         ctx.ledger.retry(ctx.run, name)
     return names

@@ -113,18 +113,18 @@ class Warehouse:
 
     # -- reading a file before it runs
 
-    def check(self, source: SqlText, params: Parameters, *, head: bool = True) -> None:
-        """All that can be known of a SQL file without data: it parses, its head is true, its parameters are given.
+    def check(self, source: SqlText, params: Parameters) -> list[header.Flaw]:
+        """All that can be known of a SQL file without data: it parses, its parameters are given.
 
-        ``head``: whether the comment that it starts with matters. Raises InputError with file:line at the first flaw.
+        Returns what is untrue in the comment that it starts with, which stops no run. Raises InputError with file:line
+        for what would.
         """
         parsed = statements.split(source)
         final = statements.last(source, parsed)
         read = statements.lines_of(source, statements.inputs(parsed))
         told = header.parse(source.text)
-        for flaw in header.flaws(told, reads=read, parameters=final.parameters) if head else ():
-            raise InputError(flaw.message, where=f"{source.path}:{flaw.line}", hint=flaw.hint)
         statements.bind(source, final, params)
+        return header.flaws(told, reads=read, parameters=final.parameters)
 
     def inputs(self, source: SqlText) -> frozenset[str]:
         """Names of the tables that the file reads, as it spells them. Raises InputError where it does not parse."""
