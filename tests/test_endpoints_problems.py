@@ -162,6 +162,18 @@ def test_strict_schemas(schema: Any, said: str) -> None:
     assert problems(CHAT, line) == ""
 
 
+@pytest.mark.parametrize("name", ["properties", "type", "enum", "required", "$defs"])
+def test_a_property_may_be_called_like_a_word_of_schemas(name: str) -> None:
+    line = good(CHAT)
+    open_one = {"type": "object", "properties": {}}
+    for inner, said in (({"type": "string"}, ""), (open_one, f"schema.properties.{name} needs additionalProperties")):
+        schema = {**SCHEMA, "properties": {**SCHEMA["properties"], name: inner}}  # type: ignore[dict-item]  # as below
+        schema["required"] = [*schema["properties"]]
+        line["body"]["response_format"]["json_schema"]["schema"] = schema
+        found = problems(CHAT, line)
+        assert said in found if said else found == ""
+
+
 def test_words_inside_enums_are_not_taken_for_schemas() -> None:
     line = good(CHAT)
     schema = deepcopy(SCHEMA)

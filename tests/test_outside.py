@@ -143,6 +143,23 @@ def test_names_are_quoted(tmp_path: Path, name: str) -> None:
     assert duckdb.sql(source.text).fetchall() == [("1", 1)]
 
 
+@pytest.mark.parametrize(
+    ("name", "other"), [("a[x].jsonl", "ax.jsonl"), ("b*.jsonl", "bb.jsonl"), ("c?.jsonl", "cc.jsonl")]
+)
+def test_a_name_that_looks_like_a_pattern_is_that_file(tmp_path: Path, name: str, other: str) -> None:
+    lines(tmp_path / other, {"id": "another's"})
+    lines(tmp_path / name, {"id": "mine"})
+    source = outside.of_files("t", outside.found(name, [tmp_path]), "id")
+    assert [row[0] for row in duckdb.sql(source.text).fetchall()] == ["mine"]
+
+
+def test_a_pattern_below_a_folder_whose_name_looks_like_one(tmp_path: Path) -> None:
+    folder = tmp_path / "data [2026]"
+    lines(folder / "in" / "one.jsonl", {"id": 1})
+    assert outside.found("in/*.jsonl", [folder]) == (folder / "in" / "one.jsonl",)
+    assert outside.found(f"{tmp_path}/data*/in/*.jsonl", [folder]) == (folder / "in" / "one.jsonl",)
+
+
 def test_the_digest_is_in_the_query(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"a": 1})
     one = outside.of_files("t", [path], None)

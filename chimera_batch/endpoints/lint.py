@@ -10,6 +10,9 @@ from typing import Any
 CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 SCHEMA_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
+_NAMED = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}  # schemas by names
+_VALUES = {"enum", "const", "default", "examples", "required"}  # no schemas
+
 OPENAI_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 ANTHROPIC_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
@@ -97,7 +100,10 @@ def schema(node: object, *, all_required: bool, where: str = "schema") -> Iterat
         if node.get("type") == "object" or "properties" in node:
             yield from _object(node, all_required, where)
         for key, inner in node.items():
-            if key not in {"enum", "const", "default", "examples", "required"}:
+            if key in _NAMED and isinstance(inner, Mapping):  # names of a person's own, whatever they are
+                for name, one in inner.items():
+                    yield from schema(one, all_required=all_required, where=f"{where}.{key}.{name}")
+            elif key not in _VALUES:
                 yield from schema(inner, all_required=all_required, where=f"{where}.{key}")
     elif isinstance(node, list):
         for i, inner in enumerate(node):
@@ -105,7 +111,7 @@ def schema(node: object, *, all_required: bool, where: str = "schema") -> Iterat
 
 
 def _object(node: Mapping[str, Any], all_required: bool, where: str) -> Iterator[str]:
-    if isinstance(node.get("additionalProperties"), Mapping | list) or node.get("additionalProperties") is not False:
+    if node.get("additionalProperties") is not False:
         yield f"{where} needs additionalProperties: false"
     properties, required = node.get("properties"), node.get("required")
     if all_required and isinstance(properties, Mapping):

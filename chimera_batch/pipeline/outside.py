@@ -42,8 +42,8 @@ def found(pattern: str, folders: Sequence[Path]) -> tuple[Path, ...]:
     Raises InputError where there is none, or one that cannot be read as the others are.
     """
     for folder in folders:
-        names = glob.glob(str(folder / pattern), recursive=True)  # noqa: PTH207 - Path's takes no absolute pattern
-        matches = sorted(map(Path, names))
+        names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 - Path's takes no absolute pattern
+        matches = sorted(folder / name for name in names)
         exact = [folder / pattern] if is_file(folder / pattern) else matches
         if files := tuple(path for path in exact if is_file(path)):
             break
@@ -74,7 +74,7 @@ def of_run(name: str, path: Path, sha256: str) -> Source:
 
 def _filled(engine: str, name: str, files: Sequence[Path], key: str, contents: str) -> Source:
     path, head, body = _template(engine)
-    listed = ", ".join("'" + _doubled(str(file), "'") + "'" for file in files)
+    listed = ", ".join("'" + _doubled(glob.escape(str(file)), "'") + "'" for file in files)  # DuckDB follows patterns
     told = "\n".join(line for line in head.split("\n") if not line.startswith("-- $"))
     text = f"{told}\n-- sha256: {contents}\n{body.replace('$files', f'[{listed}]').replace('$key', key, 1)}"
     return Source(name, path, text)

@@ -35,8 +35,8 @@ def check(ctx: Context) -> dict[str, Any]:
 def check_files(ctx: Context) -> list[str]:
     """What can be known of every stage without running anything: prices, SQL, templates, the order of stages.
 
-    Returns warnings, also of what the SQL files say of themselves and is not so. Raises InputError, so that a mistake in
-    the last stage does not show after the first was paid.
+    Returns warnings, also of what the SQL files say of themselves and is not so. Raises InputError, so that a mistake
+    in the last stage does not show after the first was paid.
     """
     before: set[str] = set()
     warnings: list[str] = []
