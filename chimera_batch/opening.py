@@ -5,9 +5,8 @@ Floor 4: what ``api`` needs before it can do anything.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,11 +25,12 @@ from chimera_batch.doing import Watcher, nobody
 from chimera_batch.errors import InputError
 from chimera_batch.history.facts import Facts
 from chimera_batch.history.ledger import Ledger
+from chimera_batch.hosts import Hosts, Playing
 from chimera_batch.pipeline import outside
 from chimera_batch.pipeline import project as projects
 from chimera_batch.pipeline.project import Project, Stage
-from chimera_batch.providers import make, missing_access
-from chimera_batch.providers.base import Profile, Provider
+from chimera_batch.providers import missing_access
+from chimera_batch.providers.base import Profile
 from chimera_batch.providers.profiles import rehearsed
 from chimera_batch.records import Call
 from chimera_batch.requests.drawn import Drawings, sweep
@@ -39,7 +39,6 @@ from chimera_batch.rules.routing import Ranked
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 
-REHEARSAL_KEY = "rehearsal"  # a real key is never sent to the loopback server
 REHEARSAL_TIMING = Timing(poll=0.2, lease=60.0, settle=2.0, queue=1.0, overdue=600.0)
 _FORGOTTEN = 30 * 24 * 3600.0  # seconds; a run may wait for its batches for days
 
@@ -229,56 +228,6 @@ def price_rows(project: Project, book: PriceBook) -> list[dict[str, Any]]:
     today = datetime.now(UTC).date()
     found = {call: price for stage in project.stages for call, price in prices_of(book, stage, today).items()}
     return [{**found[call].as_row(), "model": call[1]} for call in sorted(found)]
-
-
-@dataclass(frozen=True, slots=True)
-class Playing:
-    """A rehearsal, and where its server is; None while this command has none. ``again``: a command that has one."""
-
-    url: str | None
-    again: str
-
-
-class Hosts:
-    """Providers by profile name, each made when it is first needed."""
-
-    def __init__(
-        self, profiles: Mapping[str, Profile], state: Path, say: Callable[[str], None], playing: Playing | None
-    ) -> None:
-        """``state``: where engines that are started leave their records and logs. ``playing``: None for a paid run."""
-        self._profiles = profiles
-        self._state, self._say = state, say
-        self._playing = playing
-        self._made: dict[str, Provider] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, name: str) -> Provider:
-        with self._lock:
-            if name not in self._made:
-                self._made[name] = self._make(name)
-            return self._made[name]
-
-    def close(self) -> None:
-        for host in self._made.values():
-            host.close()
-
-    def _make(self, name: str) -> Provider:
-        profile = self._profiles[name]
-        if self._playing is None:
-            return make(profile, settings.api_key(profile), state=self._state, say=self._say)
-        if self._playing.url is None:
-            raise InputError(
-                "this command does not reach the rehearsal's server",
-                hint=self._playing.again,
-            )
-        played = replace(profile, base_url=rehearsal_base(profile, self._playing.url), engine=None)
-        return make(played, REHEARSAL_KEY)  # no engine is started: its part is the server's too
-
-
-def rehearsal_base(profile: Profile, url: str) -> str:
-    """The loopback server's address for a profile: its name leads the path, so that its prices are known there."""
-    suffix = "" if profile.dialect == "anthropic" else "/v1"  # the Anthropic SDK adds the version itself
-    return f"{url.rstrip('/')}/{profile.name}{suffix}"
 
 
 def missing_keys(ctx: Context) -> list[InputError]:

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 FLOORS = {
     6: "cli __main__",
     5: "api",
-    4: "runner context opening steps calls.asking calls.desks verbs exporting report rewards",
+    4: "runner context opening hosts steps calls.asking calls.desks verbs exporting report rewards",
     3: "history rules cost.pacing requests.drawn",
     2: "warehouse functions stores providers engines requests results cost calls turns",
     1: "pipeline endpoints settings plugins cost.money cost.metering cost.pricerows cost.prices cost.tokens"

@@ -14,7 +14,7 @@ from chimera_batch.errors import ChimeraError, InputError, NeedsDecision, Provid
 from chimera_batch.history.counts import Standing
 from chimera_batch.opening import Options
 from chimera_batch.steps.submitting import check_breaker
-from chimera_batch.verbs import deciding, stopping, tracing
+from chimera_batch.verbs import deciding, shelves, stopping, tracing
 from tests.cli_kit import project
 from tests.support import Bench, answered, bench, write_project
 from tests.test_cli_hints import SIDE, takes
@@ -76,6 +76,21 @@ def test_what_a_run_says_that_stopped(one: Bench) -> None:
     stopped = stopping.short(one.ctx, one.go(), {})
     assert isinstance(stopped, NeedsDecision)
     assert typed(stopped) == ["adopt", "resend"]
+
+
+def test_what_a_query_could_have_asked_for(one: Bench) -> None:
+    """``check``, which other errors name, looks at no query that a person typed."""
+
+    def hint(sql: str) -> str:
+        with pytest.raises(InputError) as caught, shelves.shelves(one.ctx) as tables:
+            list(tables.query(sql))
+        (verb,) = typed(caught.value)
+        return f"{verb}: {caught.value.hint}"
+
+    assert hint("SELEC 1").startswith("status: ")
+    one.host.answer("batch-1", lambda line: answered(line["custom_id"]))
+    assert one.go().done
+    assert hint("SELECT nonsense FROM one").endswith(" 'DESCRIBE one'")
 
 
 def test_rows_that_there_are(one: Bench) -> None:

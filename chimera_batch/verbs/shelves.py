@@ -86,7 +86,17 @@ def shelves(ctx: Context, *, unsafe: bool = False) -> Iterator[Query]:
         tables |= {name: [made.path] for name, made in spending.tables(ctx).items()}
         later = {name: Later(folder / f"{name}.parquet", partial(make, ctx, name)) for name in ENGINE_TABLES}
         with open_query(tables, folder / "query", later=later, unsafe=unsafe) as query:
-            yield query
+            try:
+                yield query
+            except InputError as error:
+                error.hint = error.hint or _columns(ctx)
+                raise
+
+
+def _columns(ctx: Context) -> str:
+    """The line that shows what a typed query could have asked for."""
+    made = [stage.name for stage in ctx.project.stages if (ctx.run, stage.name) in ctx.facts.tables]
+    return ctx.command("query", f"DESCRIBE {made[-1]}") if made else ctx.command("status")
 
 
 def make(ctx: Context, name: str, path: Path) -> None:
