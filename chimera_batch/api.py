@@ -1,4 +1,4 @@
-"""The Python interface, for notebooks and for the command line, which calls nothing else.
+"""The Python interface, for notebooks and for the command line, which does nothing with a run but through it.
 
 Every function takes the path of a manifest and returns a plain document (the one that ``--json`` prints) or streams
 rows; everything that can go wrong is a ``ChimeraError`` with a message, a hint and an exit code.

@@ -152,7 +152,8 @@ def estimate_document(**changes: Any) -> dict[str, Any]:
     def stage(name: str, likely: float, sync: float, basis: str) -> dict[str, Any]:
         usd = {"low": likely / 2, "likely": likely, "high": likely * 2, "ceiling": likely * 4}
         where = {"stage": name, "provider": "openai", "model": "gpt", "basis": basis}
-        return {**where, "requests": 10, "input_tokens": 1000, "output_tokens": 2000, "usd": usd, "sync_usd": sync}
+        tokens = {"input_tokens": 1000, "output_tokens": 2000}
+        return {**where, "requests": 10, **tokens, "usd": usd, "sync_usd": sync, "machine_hours": None}
 
     return {
         "run": "tiny",

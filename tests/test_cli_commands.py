@@ -454,6 +454,14 @@ def test_estimate_names_the_stages_that_are_cheap_to_hurry(stand_in: Callable[..
     assert "2 to 3; about 5.2 h as batches took so far, at most 72 h" in out
 
 
+def test_estimate_says_how_long_machines_of_ones_own_work(stand_in: Callable[..., Recorder]) -> None:
+    found = estimate_document()
+    for stage, hours in zip(found["stages"], (2.5, 0.75), strict=True):
+        stage["machine_hours"] = hours
+    stand_in("plan", found)
+    assert "beside that, machines of your own work about 3 h 15 min, at" in call("estimate", "m.yaml").out
+
+
 def test_without_a_budget_the_ceiling_is_the_most(stand_in: Callable[..., Recorder]) -> None:
     stand_in("plan", estimate_document(budget=None, budget_left=None))
     out = call("estimate", "m.yaml").out

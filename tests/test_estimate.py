@@ -425,6 +425,7 @@ def test_the_document_has_the_keys_of_the_contract_and_is_json() -> None:
                 "usd",
                 "basis",
                 "sync_usd",
+                "machine_hours",
             )
         }
         assert list(stage["usd"]) == ["low", "likely", "high", "ceiling"]

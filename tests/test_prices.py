@@ -389,6 +389,13 @@ def test_how_gpu_time_is_shown(dollars: str, read: str, written: str, shown: str
 hours, speeds = st.decimals(0, 1000, places=4), st.decimals("0.01", 10**7, places=2)
 
 
+def test_the_hours_of_a_machine() -> None:
+    """By what it costs, since that may be measured; where it costs nothing, by its speeds."""
+    paid, free = (GpuTime(Decimal(usd), Decimal(24_000), Decimal(2_400)) for usd in ("2.5", "0"))
+    assert paid.hours(Decimal(10), 1, 1) == 4
+    assert free.hours(Decimal(0), 24_000 * 3600, 2_400 * 1800) == Decimal("1.5")
+
+
 @given(hours, speeds, speeds)
 def test_gpu_rates_are_rounded_up_in_the_twelfth_place(dollars: Decimal, read: Decimal, written: Decimal) -> None:
     for rate, speed in zip(gpu_rates(dollars, read, written), (read, written), strict=True):

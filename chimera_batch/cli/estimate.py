@@ -14,6 +14,7 @@ import click
 from chimera_batch.cli import showing
 from chimera_batch.cli.said import Said, manifest_argument, rehearsable
 from chimera_batch.cli.showing import dollars
+from chimera_batch.cli.spans import span
 
 SMALL = 0.1  # of the likely total: what more than this costs to hurry is not suggested
 _GUESSES = ("low", "likely", "high", "synchronous")
@@ -79,6 +80,8 @@ def _notes(found: Mapping[str, Any]) -> Iterator[str]:
         f"at most {dollars(most(found))}; asked one by one: {dollars(found['sync_total'])}"
     )
     yield _waiting(found)
+    if hours := sum(stage["machine_hours"] or 0 for stage in found["stages"]):
+        yield f"beside that, machines of your own work about {span(hours * 3600)}, at the speeds of their price rows"
     for entry in found["now"]:
         if entry["usd_extra"] <= SMALL * total["likely"]:
             yield f"window: now for {entry['stage']} would save {_nights(entry['turnarounds_saved'])} and cost " + (

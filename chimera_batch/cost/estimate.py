@@ -120,7 +120,16 @@ def _stage(cost: StageCost) -> dict[str, Any]:
         "usd": _amounts(cost.work.usd),
         "basis": cost.basis,
         "sync_usd": _amount(cost.work.sync_usd),
+        "machine_hours": _machine_hours(cost),
     }
+
+
+def _machine_hours(cost: StageCost) -> float | None:
+    """How long a machine of one's own is likely to work on a stage; None of a host that charges for tokens."""
+    gpu = cost.facts.terms.price.gpu if cost.facts.terms else None
+    if gpu is None:
+        return None
+    return round(float(gpu.hours(cost.work.usd.likely, cost.work.input_tokens, cost.work.output_tokens)), 4)
 
 
 def _over(usd: Span, left: Decimal | None) -> Iterable[str]:

@@ -79,6 +79,13 @@ class GpuTime:
         read, written = gpu_rates(self.usd_per_hour, self.input_tokens_per_second, self.output_tokens_per_second)
         return Rates(input=read, cached_input=read, cache_write=read, cache_write_long=read, output=written)
 
+    def hours(self, usd: Decimal, input_tokens: int, output_tokens: int) -> Decimal:
+        """How long the machine takes for what costs so much; where it costs nothing, for so many tokens."""
+        if self.usd_per_hour:
+            return usd / self.usd_per_hour
+        seconds = input_tokens / self.input_tokens_per_second + output_tokens / self.output_tokens_per_second
+        return seconds / 3600
+
     def as_text(self) -> dict[str, str]:
         """As a price row says it, in plain digits."""
         return {field.name: format(getattr(self, field.name), "f") for field in fields(self)}
