@@ -7,6 +7,7 @@ why, is said in the pages themselves (``docs_kit``); how many they are is said h
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 import click
 import pytest
 
+from chimera_batch import api
 from tests import docs_kit
 from tests.conftest import ROOT
 from tests.docs_kit import PAGES, SHELL, Block, Desk, alike, blocks
@@ -51,6 +53,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("docs")
     with pytest.MonkeyPatch.context() as patch:
         yield Desk(folder, patch)
+
+
+def test_the_page_about_python_names_every_function() -> None:
+    functions = {name for name, one in inspect.getmembers(api, inspect.isfunction) if one.__module__ == api.__name__}
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8").partition("## All functions")[2]
+    assert {name for name in functions if not name.startswith("_")} <= set(re.findall(r"`(\w+)`", page))
 
 
 @pytest.mark.slow
