@@ -141,7 +141,7 @@ def line_of(name: str, fates: Counter[str], total: int, left_out: int) -> str:
     of = sum(fates.values())
     killed = of - fates["survived"]
     low, high = interval(killed, of, total - left_out)
-    share = f"{killed / of:6.1%}" if of else "     -"
+    share = f"{killed / of:7.1%}" if of else "      -"
     return f"{name:30}{total:6}{left_out:6}{of:6}{killed:8}{share}  {low:.1%} to {high:.1%}"
 
 
@@ -169,7 +169,7 @@ def main(words: Sequence[str]) -> int:
             if of := sum(sum_.values()):
                 rows.append(line_of(f"= {room.name}", sum_, *totals))
                 bad |= (of - sum_["survived"]) / of < LEAST
-    print(f"\n{'module':30}{'all':>6}{'equal':>6}{'tried':>6}{'killed':>8}{'share':>6}  95 %", *rows, sep="\n")
+    print(f"\n{'module':30}{'all':>6}{'equal':>6}{'tried':>6}{'killed':>8}{'share':>7}  95 %", *rows, sep="\n")
     return bad
 
 
