@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from chimera_batch.cli import showing
 from chimera_batch.cli.texts import columns_of, harmless_json, json_text, one_line, plain
+from chimera_batch.cost import money
 
 HOSTILE = {
     "colour": ("\x1b[31mred\x1b[0m", "red"),
@@ -154,7 +156,12 @@ def test_numeric_columns(cells: list[str], number: bool) -> None:
     [(0, "$0.00"), (0.5, "$0.5000"), (1, "$1.00"), (1234.567, "$1,234.57"), (0.0001, "$0.0001"), (0.00001, "<$0.0001")],
 )
 def test_dollars(amount: float, text: str) -> None:
-    assert showing.dollars(amount) == text
+    assert money.dollars(amount) == text
+
+
+@given(st.decimals(0, 10_000, places=6))
+def test_an_amount_has_one_rounding_in_the_ledger_and_in_a_document(amount: Decimal) -> None:
+    assert money.dollars(amount) == money.dollars(float(amount))
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -241,7 +241,7 @@ def test_parameters() -> None:
 @pytest.mark.parametrize(
     ("text", "row", "where", "words"),
     [
-        ("a\n\n{{ hint }}", {"hint": None}, 3, "row k1: column `hint` is NULL"),
+        ("a\n\n{{ hint }}", {"hint": None}, 3, "row k1: column `hint` is NULL; write {{ hint or"),
         ("a\n{{ hint }}", {"hint": ["x"]}, 2, "row k1: column `hint` is a list or struct"),
         ("a\n{{ hint }}", {"hint": b"x"}, 2, "row k1: column `hint` is a bytes"),
         ("a\n{{ hynt }}", {"hint": "x"}, 2, "row k1: there is no column `hynt`; did you mean `hint`?"),

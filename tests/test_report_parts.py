@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chimera_batch.cost.money import dollars
 from chimera_batch.report import catalogue, drawing, page, svg
 from chimera_batch.report.embedded import embedded
-from chimera_batch.report.figures import MOST, Cell, Figure, cell, dollars
+from chimera_batch.report.figures import MOST, Cell, Figure, cell
 from chimera_batch.report.visible import clipped, plain, visible
 from tests.conftest import ROOT
 

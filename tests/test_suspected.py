@@ -13,7 +13,8 @@ import pytest
 
 from chimera_batch.calls import asking, desks
 from chimera_batch.calls.spooling import Spool
-from chimera_batch.cli import showing, summary
+from chimera_batch.cli import summary
+from chimera_batch.cost import money
 from chimera_batch.errors import AccountRefused, MaybeCreated, ProviderDown, ProviderError
 from chimera_batch.history.facts import Attempt
 from chimera_batch.providers import calling
@@ -529,7 +530,7 @@ def test_the_status_says_which_attempts_are_suspected(tmp_path: Path, capsys: py
     assert stage["batches"][1]["usd_suspected"] == 0
     summary.summary(document)
     shown = capsys.readouterr().out
-    said = f"suspected {showing.dollars(expected)}: possibly charged, never delivered ({one.pairs[0][0].id} batch-1)"
+    said = f"suspected {money.dollars(expected)}: possibly charged, never delivered ({one.pairs[0][0].id} batch-1)"
     assert said in shown
 
 

@@ -63,10 +63,10 @@ def document(content: Any) -> None:
 
 
 def dollars(amount: float) -> str:
-    """Cents, or more digits where cents would say 0.00."""
-    if 0 < amount < 0.0001:
-        return "<$0.0001"
-    return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
+    """See ``money.dollars``."""
+    from chimera_batch.cost import money
+
+    return money.dollars(amount)
 
 
 def table(rows: Rows, *, total: bool = False) -> None:

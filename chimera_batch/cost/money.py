@@ -18,12 +18,16 @@ from chimera_batch.records import Usage
 NEAR = timedelta(days=60)
 """A retirement this close is warned of; a price checked longer ago than this is called stale."""
 
+_LEAST = Decimal("0.0001")  # USD: what is less has no digits to show
 _MEGA = -6  # rates are per million tokens; shifting the exponent is exact, dividing may not be
 
 
 def dollars(usd: Decimal | float) -> str:
-    """For people: cents, or more digits where cents would say 0.00."""
-    return f"${usd:,.2f}" if usd >= 1 or not usd else f"${usd:.4f}"
+    """For people: cents, or more digits where cents would say 0.00. A float is the number that it is written as."""
+    exact = usd if isinstance(usd, Decimal) else Decimal(repr(usd))  # so that one amount never has two roundings
+    if 0 < exact < _LEAST:
+        return f"<${_LEAST}"
+    return f"${exact:,.2f}" if exact >= 1 or not exact else f"${exact:.4f}"
 
 
 @dataclass(frozen=True, slots=True)

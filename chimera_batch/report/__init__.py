@@ -14,11 +14,12 @@ from typing import Any
 
 from chimera_batch import __version__
 from chimera_batch.context import Context
+from chimera_batch.cost.money import dollars
 from chimera_batch.errors import InputError
 from chimera_batch.opening import Options, open_run
 from chimera_batch.report import drawing, page, samples, sections
 from chimera_batch.report.embedded import embedded
-from chimera_batch.report.figures import MOST, dollars
+from chimera_batch.report.figures import MOST
 from chimera_batch.report.wish import Wish
 from chimera_batch.verbs import statusing
 

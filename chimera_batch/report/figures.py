@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from chimera_batch.cost.money import dollars
 from chimera_batch.report.visible import clipped, visible
 
 MOST = 200
@@ -74,13 +75,6 @@ def _number(name: str, value: float) -> str:
     if any(word in name for word in _SHARES):
         return f"{value:.1%}"
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.4g}"
-
-
-def dollars(value: float) -> str:
-    """Cents, or more digits where cents would say 0.00."""
-    if 0 < value < 0.0001:
-        return "<$0.0001"
-    return f"${value:,.2f}" if value >= 1 or not value else f"${value:.4f}"
 
 
 def datum(value: Any) -> Any:

@@ -53,14 +53,17 @@ class Unprintable(Exception):
     """A value that has no one way of being written as text."""
 
 
-def printed(value: object) -> str:
-    """A value as a template writes it. Raises Unprintable for NULL, lists, structs and what else a row may hold."""
+def printed(value: object, name: str = "name") -> str:
+    """A value as a template writes it. Raises Unprintable for NULL, lists, structs and what else a row may hold.
+
+    ``name``: what the template calls it.
+    """
     if isinstance(value, _PRINTED):
         return str(value)
     if value is None:
-        raise Unprintable('NULL; write {{ name or "" }} or {% if name %}')
+        raise Unprintable(f'NULL; write {{{{ {name} or "" }}}} or {{% if {name} %}}')
     if isinstance(value, list | tuple | dict):
-        raise Unprintable('a list or struct; write {{ name | join(", ") }}, {{ name | tojson }} or a loop')
+        raise Unprintable(f'a list or struct; write {{{{ {name} | join(", ") }}}}, {{{{ {name} | tojson }}}} or a loop')
     if isinstance(value, jinja2.Undefined):
         return str(value)  # raises UndefinedError with the name in it
     raise Unprintable(f"a {type(value).__name__}, which is not text")

@@ -167,7 +167,7 @@ def _column(name: str, where: str) -> Callable[[Row], str]:
             also = f"; did you mean `{near[0]}`?" if near else ""
             raise InputError(f"there is no column `{name}`{also}", where=where, hint=f"columns: {', '.join(row)}")
         try:
-            return printed(value)
+            return printed(value, name)
         except Unprintable as error:
             raise InputError(f"column `{name}` is {error}", where=where) from None
 
@@ -186,7 +186,7 @@ def _parameter(node: nodes.Node | None, prompt: Source, params: Mapping[str, Any
     try:
         for step in path:
             value = ENV.getattr(value, step)
-        return printed(value)
+        return printed(value, name)
     except jinja2.UndefinedError:
         message = f"there is no {name} in the manifest"
     except jinja2.TemplateRuntimeError as error:  # the sandbox's
