@@ -507,3 +507,25 @@ def test_whatever_is_said_the_sums_hold(steps: list[tuple[str, str, int, Decimal
     late.read()
     for ledger in ledgers:
         assert ledger.refresh() == late.facts
+
+
+@pytest.mark.parametrize("key", ["../../etc/passwd", "/etc/passwd", "a/../b", "a%b", "a\0b", "", 7, {"a": 1}])
+@pytest.mark.parametrize(
+    ("named", "events"),
+    [
+        ("key", [ASKED | {"round": 1}]),
+        ("more", [ASKED | {"round": 1}]),
+        ("key", [pack()]),
+        ("members", [pack()]),
+        ("schema", [pack()]),
+        ("ids", [pack(), claimed()]),
+        ("key", [pack(), claimed(), AT | SUBMITTED, AT | land()]),
+        ("raw", [pack(), claimed(), AT | SUBMITTED, AT | land()]),
+        ("key", [{"type": "table", "run": "r", "stage": "one", **TABLE}]),
+    ],
+)
+def test_an_event_that_names_what_is_no_key_is_damaged(named: str, events: list[dict[str, Any]], key: object) -> None:
+    fold(*events)
+    *before, last = events
+    with pytest.raises(StoreConflict, match=rf"event {len(events)} \({last['type']}\) does not fit"):
+        fold(*before, last | {named: [key] if named in {"more", "raw"} else key})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -9,6 +10,10 @@ from chimera_batch.errors import StoreConflict
 from chimera_batch.history import sightings, undone
 from chimera_batch.history.facts import Asked, Attempt, Ended, Facts, Quoted, Shard, Switched, Table, shard_name
 from chimera_batch.history.sightings import Look
+from chimera_batch.stores.keys import is_key
+
+_KEYS = frozenset({"key", "members", "ids", "schema", "raw", "more"})
+"""The fields of events that hold keys of objects, one or a list of them, or null."""
 
 
 def apply(facts: Facts, event: dict[str, Any]) -> None:
@@ -20,12 +25,22 @@ def apply(facts: Facts, event: dict[str, Any]) -> None:
     if fold is None:
         return
     try:
+        _check_keys(event)
         fold(facts, event)
     except (KeyError, IndexError, TypeError, ValueError, InvalidOperation) as error:
         raise StoreConflict(
             f"event {event.get('n')} ({event['type']}) does not fit what came before it: {error!r}",
             hint="the journal was edited or copied in part; restore the store from its backup",
         ) from error
+
+
+def _check_keys(event: Mapping[str, Any]) -> None:
+    """What an event names is read from the store later: a key that is none, or leads out of it, is its flaw."""
+    for name in _KEYS & event.keys():
+        named = event[name]
+        for key in named if isinstance(named, list | tuple) else [named]:
+            if key is not None and not (isinstance(key, str) and is_key(key)):
+                raise ValueError(f"{name}: not a store key: {key!r}")
 
 
 def _attempt(facts: Facts, event: dict[str, Any]) -> Attempt:
