@@ -236,6 +236,41 @@ def test_a_create_that_never_answers_is_sent_three_times_with_one_key(tmp_path: 
     assert [state.id for state in provider.find(one)] == list(host.batches)
 
 
+@pytest.mark.parametrize(
+    "then",
+    [
+        httpx2.ConnectError("network is unreachable"),
+        BedrockHost().refusal(429, "ThrottlingException", "slow down"),
+        BedrockHost().refusal(403, "ExpiredTokenException", "the token has expired"),
+        BedrockHost().refusal(400, "ValidationException", "no"),
+    ],
+    ids=["offline", "throttled", "logged out", "refused"],
+)
+def test_what_a_later_try_is_told_says_nothing_of_the_first(tmp_path: Path, then: Any) -> None:
+    """The first create was carried out, its reply lost, and the list does not show it yet: that is in doubt for good.
+
+    An error that says "nothing was created" would let the claim go, and its requests be paid again.
+    """
+    host = BedrockHost()
+    provider, one, path = host.provider(), intent_for(host), wire_file(host, tmp_path)
+    host.lose("POST", host.create_path, httpx2.ReadError("reset"), then, then)
+    host.fail("GET", host.list_path, *(httpx2.ReadError("reset") for _ in range(15)))
+    with pytest.raises(MaybeCreated):
+        provider.create(one, path, provider.upload(one, path))
+    assert len(host.batches) == 1
+
+
+def test_an_account_that_may_not_list_jobs_leaves_a_lost_create_in_doubt(tmp_path: Path) -> None:
+    host = BedrockHost()
+    provider, one, path = host.provider(), intent_for(host), wire_file(host, tmp_path)
+    host.lose("POST", host.create_path, *(httpx2.ReadError("reset") for _ in range(9)))
+    denied = host.refusal(403, "AccessDeniedException", "not authorized to perform: bedrock:ListModelInvocationJobs")
+    host.fail("GET", host.list_path, *[denied] * 9)
+    with pytest.raises(MaybeCreated):
+        provider.create(one, path, provider.upload(one, path))
+    assert len(host.batches) == 1
+
+
 def test_a_key_in_use_means_that_there_is_a_job(tmp_path: Path) -> None:
     host = BedrockHost()
     provider, one, path = host.provider(), intent_for(host), wire_file(host, tmp_path)

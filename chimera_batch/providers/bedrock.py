@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from chimera_batch.errors import MaybeCreated, ProviderDown, ProviderRefused
+from chimera_batch.errors import MaybeCreated, ProviderError, ProviderRefused
 from chimera_batch.providers import bedrock_aws, bedrock_shapes, calling, faults, files, listing
 from chimera_batch.providers.base import Profile
 from chimera_batch.providers.bedrock_aws import Clients
@@ -59,21 +59,25 @@ class BedrockProvider:
         return uri
 
     def create(self, intent: Intent, path: Path, file_id: str | None) -> str:
-        """Sent again with the same idempotency key where the reply is lost and the job does not show yet."""
+        """Sent again with the same idempotency key where the reply is lost and the job does not show yet.
+
+        From then on nothing but a job ends the doubt: what a later try is refused for says nothing of the first.
+        """
         doing = f"{self.profile.name}: creating the job of {intent.file_name}"
-        lost = Fault("not sent")
+        lost: list[Fault] = []
         for tried in range(_CREATES):
-            if tried:
-                self._calls.sleep(calling.delay(tried - 1, lost.retry_after))
+            if lost:
+                self._calls.sleep(calling.delay(tried - 1, lost[-1].retry_after))
             got = self._calls.attempt(partial(self._create, intent, file_id or self._input(intent)))
             if not isinstance(got, Fault):
                 return got
-            if not _perhaps_created(got):
+            if not lost and not _perhaps_created(got):
                 raise faults.as_create_error(got, doing)
             if found := self._found(intent):
                 return found[0].id
-            lost = got
-        raise MaybeCreated(f"{doing}: {lost.message}", hint="run again: the job is looked up before anything is sent")
+            lost.append(got)
+        said = f"{doing}: {lost[0].message}"
+        raise MaybeCreated(said, hint="run again: the job is looked up before anything is sent")
 
     def _create(self, intent: Intent, uri: str) -> str:
         said = self._jobs.create_model_invocation_job(
@@ -88,10 +92,10 @@ class BedrockProvider:
         return bedrock_shapes.job_id(said)
 
     def _found(self, intent: Intent) -> list[BatchState]:
-        """What a look-up shows right now; nothing where it cannot be made."""
+        """What a look-up shows right now; nothing where it cannot be made, or the account may not make it."""
         try:
             return self.find(intent)
-        except ProviderDown:
+        except ProviderError:
             return []
 
     def find(self, intent: Intent) -> list[BatchState]:
