@@ -13,6 +13,7 @@ import pytest
 
 from chimera_batch.engines import kernel, orphans, process, record
 from chimera_batch.engines.holding import Hold
+from chimera_batch.engines.process import Process
 from chimera_batch.engines.record import Record
 from chimera_batch.errors import NeedsDecision
 from chimera_batch.settings import boot
@@ -106,6 +107,15 @@ def test_who_does_not_go_is_killed(start: Start) -> None:
     assert child.stdout is not None and child.stdout.readline() == b"ready\n"
     assert orphans.end(record_of(), boot(), quiet, grace=0.2)
     assert child.wait() == -signal.SIGKILL
+
+
+def test_one_that_a_runner_before_us_started_is_killed_with_all_of_its(start: Start, tmp_path: Path) -> None:
+    """The watch kills what is stuck; of an engine that was left by a killed runner nobody here is the parent."""
+    leader, worker = start(mark=OURS), start(mark=OURS, process_group=None, start_new_session=True)
+    stranger = start()
+    Process(record_of(leader.pid), tmp_path).kill()
+    eventually(lambda: not runs(leader.pid) and not runs(worker.pid))
+    assert runs(stranger.pid)
 
 
 def test_a_later_process_with_the_same_id_is_a_stranger(start: Start) -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -193,6 +194,45 @@ def test_a_start_that_takes_too_long_is_ended(fake: FakeVllm, room: Room) -> Non
         room.serve(start_s=1).address(MODEL)
     assert failed.value.why == "stalled"
     assert not runs(fake.starts[0]["pid"]) and not runs(fake.starts[0]["worker"])
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Another program's server, as healthy as can be."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_another_program_that_took_the_port_is_not_taken_for_the_engine(
+    fake: FakeVllm, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+        monkeypatch.setattr(process, "free_port", lambda: stranger.server_port)
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        try:
+            with pytest.raises(EngineFailed, match="Address already in use"):
+                room.serve().address(MODEL)
+        finally:
+            stranger.shutdown()
+    assert len(fake.starts) == 1
+
+
+def test_a_stuck_engine_that_a_killed_runner_left_is_ended_too(fake: FakeVllm, room: Room) -> None:
+    """Its questions would be waited for without end: nobody else asks, and so nobody else would notice."""
+    launch = vllm.plan(Engine("vllm", python=sys.executable), MODEL)
+    room.log().parent.mkdir(parents=True)
+    left = process.start(room.log().parent, launch.argv, dict(launch.environment), (MODEL, launch.digest))
+    server = room.serve(stall_s=1)
+    url = server.address(MODEL)
+    assert any("used again" in line for line in room.said)
+    fake.tell(hang=True)
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        ask(url)
+    assert left.child is not None and left.child.wait() == -signal.SIGKILL
 
 
 def test_a_start_left_by_a_killed_runner_is_waited_for(fake: FakeVllm, room: Room) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,29 @@ def mark_of(pid: int) -> str | None:
     named = f"{MARK}=".encode()
     found = next((entry for entry in environment.split(b"\0") if entry.startswith(named)), None)
     return found[len(named) :].decode("ascii", "replace") if found else None
+
+
+def listening(port: int) -> frozenset[str]:
+    """The sockets that listen at a port of this machine, as descriptors name them; none where that is not seen."""
+    found: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            rows = [line.split() for line in (_PROC / "net" / table).read_text("ascii", "replace").splitlines()[1:]]
+            found |= {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
+    return frozenset(found)
+
+
+def holds(pid: int, sockets: Set[str]) -> bool:
+    """Whether one of a process's descriptors is one of these; also where they are not to be seen."""
+    try:
+        handles = list((_PROC / str(pid) / "fd").iterdir())
+    except OSError:
+        return True
+    for handle in handles:
+        with suppress(OSError):  # closed meanwhile
+            if str(handle.readlink()) in sockets:
+                return True
+    return False
 
 
 def can_look() -> bool:

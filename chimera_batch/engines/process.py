@@ -45,14 +45,23 @@ class Process:
         """The leader's exit code, minus the signal that killed it; None: it runs, or nobody here can know."""
         return self.child.poll() if self.child is not None else None
 
+    def listens(self) -> bool:
+        """Whether it is its own that answers at its port, as far as the system tells: another program may have been
+        faster to take the port, and is healthy too."""
+        sockets = kernel.listening(self.record.port)
+        ours = orphans.left_of(self.record, settings.boot())
+        return self.alive() and (not sockets or any(kernel.holds(one.pid, sockets) for one in ours))
+
     def ready(self) -> None:
         """It is healthy: the next runner need not wait for it again."""
         self.record = replace(self.record, ready=True)
         record.save(self.folder, self.record)
 
     def kill(self) -> None:
-        """End all of it at once: it is stuck, nobody waits for its last words."""
+        """End all of it at once, whoever started it: it is stuck, nobody waits for its last words."""
         self._signal(signal.SIGKILL)
+        for one in orphans.left_of(self.record, settings.boot()):
+            kernel.signal_exactly(one, signal.SIGKILL)
 
     def stop(self) -> bool:
         """End all of it and reap it; the record goes when nothing is left. Whether nothing is."""
@@ -64,7 +73,6 @@ class Process:
                 self._signal(signal.SIGKILL)
                 self.child.wait()
         gone = orphans.end(self.record, settings.boot(), lambda _line: None)
-        self._signal(signal.SIGKILL)  # no /proc: whoever is left of the group
         if gone:
             record.forget(self.folder)
         return gone

@@ -155,7 +155,7 @@ class Managed:
     def _wait(self, started: Process, seconds: float) -> EngineFailed | None:
         """Until it is healthy; else why it is not. Says every few seconds what it is at."""
         begun = said = time.monotonic()
-        while not healthy(started.record.port):
+        while not (healthy(started.record.port) and started.listens()):
             now = time.monotonic()
             if self._closing.is_set():
                 return EngineFailed(f"{self._name}: the run is being ended", why="crash")
