@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from chimera_batch.calls import asking
-from chimera_batch.errors import EngineFailed, EngineWhy, ProviderDown
+from chimera_batch.errors import EngineFailed, EngineWhy, MaybeCreated, ProviderDown
 from chimera_batch.rules import fallback
+from chimera_batch.steps import switching
 from chimera_batch.verbs import statusing
 from tests.fallback_kit import ALL, HERE, THERE, Two, project, two
 from tests.support import answered
@@ -108,6 +109,20 @@ def test_a_synchronous_host_that_is_silent_is_left(tmp_path: Path) -> None:
         done = run.one.go().done
     assert done and run.switches[0].reason == "down: openai: HTTP 503"
     assert len(run.there.called("ask")) == 6 and run.one.ctx.silences["one"] == 0
+
+
+def test_a_create_in_doubt_is_not_let_go_because_the_host_is_down(tmp_path: Path) -> None:
+    """Its batch may exist: asked elsewhere, its rows would be paid twice. It is looked up as ever, and waited for."""
+    run = two(project(tmp_path, ", fallback: {on: [down]}", models=(HERE, THERE)))
+    run.here.trouble = {"created": [MaybeCreated("the reply was lost")], "find": [ProviderDown("HTTP 503")]}
+    run.one.go()
+    (attempt,) = [attempt for _, attempt in run.one.pairs]
+    assert attempt.stand == "claimed" and attempt.doubted_at is not None
+    with pytest.raises(switching.Moved):
+        switching.failed(run.one.ctx, run.one.stage, ProviderDown("openai: HTTP 503"))
+    assert attempt.stand == "claimed" and run.switches == []
+    run.one.go()
+    assert attempt.batch is not None and run.switches == []
 
 
 def test_an_engine_that_is_too_slow_finishes_what_it_has_and_no_more(

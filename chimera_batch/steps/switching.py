@@ -93,7 +93,7 @@ def failed(ctx: Context, stage: Stage, error: ProviderDown) -> NoReturn:
     ctx.troubles[(stage.name, *name_of(stage.calls[0]))] = f"{cause}: {said}"
     ctx.silences.pop(stage.name, None)
     for shard, attempt in list(ctx.facts.attempts(ctx.run)):  # of these nothing was asked yet
-        if attempt.stage == stage.name and attempt.owner == ctx.ledger.owner:
+        if attempt.stage == stage.name and attempt.owner == ctx.ledger.owner and attempt.doubted_at is None:
             ctx.ledger.dropped(shard, attempt, said, when="claimed")
     raise Moved from error
 
