@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,12 @@ def test_the_hosts_own_cursor_is_used() -> None:
     assert asked == [None, "cursor-1", "cursor-2"]
 
 
+@pytest.mark.parametrize("ident", [7, ["b7"], {"b": 7}])
+def test_a_list_of_odd_ids_that_goes_round_is_noticed(ident: Any) -> None:
+    with pytest.raises(ProviderDown, match="repeats itself"):
+        list(listing.since(lambda after: {"data": [{"id": ident}], "has_more": True}, 0, "host"))
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -206,6 +213,11 @@ def test_the_hosts_own_cursor_is_used() -> None:
         (None, None),
         ("soon", None),
         ([], None),
+        ("nan", None),
+        (math.nan, None),
+        ("1e999", None),
+        (10**400, None),
+        ("0001-01-01T00:00:00", None),
     ],
 )
 def test_times_in_any_writing(value: Any, expected: float | None) -> None:

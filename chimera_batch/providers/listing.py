@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -15,19 +16,21 @@ Page = Callable[[str | None], Mapping[str, Any]]
 
 def seconds(value: object) -> float | None:
     """A time as hosts write it (a number, digits, RFC 3339) in seconds since the epoch; None for anything else."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return float(value)
-    if not isinstance(value, str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return float(value)
+        at = float(value)
+    except OverflowError:
+        return None
     except ValueError:
-        pass
+        return _rfc3339(str(value))
+    return at if math.isfinite(at) else None
+
+
+def _rfc3339(text: str) -> float | None:
     try:
-        return datetime.fromisoformat(value).timestamp()
-    except ValueError:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
         return None
 
 
@@ -52,7 +55,7 @@ def since(page: Page, cutoff: float, host: str, *, exact: bool = False) -> Itera
     while True:
         answer = page(after)
         items = [item for item in answer.get("data") or [] if isinstance(item, dict) and item.get("id")]
-        fresh = [item for item in items if item["id"] not in seen]
+        fresh = [item for item in items if str(item["id"]) not in seen]
         if items and not fresh:
             raise ProviderDown(f"{host}: the list of batches repeats itself after {after}", hint="wait and run again")
         seen.update(str(item["id"]) for item in fresh)
