@@ -225,6 +225,17 @@ def test_a_file_that_is_refused_for_a_line_books_that_line(tmp_path: Path) -> No
     assert one.ctx.facts.spent("tiny") == 0
 
 
+def test_two_flaws_of_one_line_are_of_that_line_alone(tmp_path: Path) -> None:
+    one = made(tmp_path)
+    one.go()
+    batch = one.host.batches["batch-1"]
+    batch.status, batch.problems = "failed", (Problem("a", 2, "no such field"), Problem("b", 2, "nor such a value"))
+    one.go()
+    check(one, in_flight=2, given_up=1)
+    (key,) = one.pairs[0][1].answers
+    assert [row["message"] for row in one.parquet(one.ctx.store.fetch(key))] == ["no such field"]
+
+
 def test_rows_edited_away_while_in_flight_are_orphaned(tmp_path: Path) -> None:
     one = made(tmp_path)
     one.go()

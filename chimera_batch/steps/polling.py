@@ -118,9 +118,10 @@ def _rejected(ctx: Context, shard: Shard, attempt: Attempt, state: BatchState) -
     more = f"; and {len(listed) - _LISTED:,} more" if len(listed) > _LISTED else ""
     reason = f"{shard.provider} refused the file: {'; '.join(listed[:_LISTED]) or state.status}{more}"
     ctx.note(shard, reason)
-    bad = {problem.line: problem for problem in state.problems if problem.line is not None}
+    bad = {p.line: p for p in reversed(state.problems) if p.line is not None}  # of one line the first counts
+    of_lines = bool(bad) and all(problem.line is not None for problem in state.problems)
     refused = sum(1 for other in shard.attempts if other.status == state.status)
-    if bad and len(bad) == len(state.problems) and refused < _VALIDATION_TRIES:
+    if of_lines and refused < _VALIDATION_TRIES:
         collecting.land_refused_lines(ctx, shard, attempt, state.status, bad)
         collecting.clean(ctx, shard, attempt)
         return True
