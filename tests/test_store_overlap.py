@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -18,38 +17,46 @@ from chimera_batch.stores.local import FolderStore
 from chimera_batch.stores.overlap import Uploads, prefetch
 from tests.support import Bench, answered, bench, write_project
 
-NAP = 0.03  # seconds that a slow store takes over an object
+PATIENCE = 60.0  # seconds; a clock only ever ends a test that has failed: what is judged is the order of events
 
 
-class Slow:
-    """A store whose puts and gets take ``NAP``; notes what is under way, and fails where it is told to."""
+class Held:
+    """A store whose puts and gets wait for what ``hold`` waits for, given their key; fails where it is told to.
 
-    def __init__(self, store: Store, *, broken: str = "", nap: Callable[[str], float] = lambda key: NAP) -> None:
-        self.store, self.broken, self.nap = store, broken, nap
-        self.under_way, self.most, self.spent = 0, 0, 0.0
+    It notes what is under way and what is over, and says of each key when that is so.
+    """
+
+    def __init__(self, store: Store, *, broken: str = "", hold: Callable[[str], object] = lambda key: None) -> None:
+        self.store, self.broken, self.hold = store, broken, hold
+        self.under_way, self.most = 0, 0
         self.done: list[str] = []
         self.threads: set[int] = set()
         self.lock = threading.Lock()
+        self.overs: dict[str, threading.Event] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
+
+    def over(self, key: str) -> threading.Event:
+        """Set once a key's put or get has ended."""
+        with self.lock:
+            return self.overs.setdefault(key, threading.Event())
 
     def _take(self, key: str, act: Callable[[], Any]) -> Any:
         with self.lock:
             self.threads.add(threading.get_ident())
             self.under_way += 1
             self.most = max(self.most, self.under_way)
-        began = time.monotonic()
-        time.sleep(self.nap(key))
         try:
+            self.hold(key)
             if key == self.broken:
                 raise NotFinished("the store is unreachable", where=key)
             return act()
         finally:
             with self.lock:
                 self.under_way -= 1
-                self.spent += time.monotonic() - began
                 self.done.append(key)
+            self.over(key).set()
 
     def create(self, key: str, data: bytes) -> bool:
         return bool(self._take(key, lambda: self.store.create(key, data)))
@@ -75,31 +82,33 @@ def files(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def slow(store: FolderStore, **how: Any) -> Any:
-    return Slow(store, **how)
+def held(store: Store, **how: Any) -> Any:
+    return Held(store, **how)
 
 
-def nap() -> float:
-    """The work: how long it took, which is more than ``NAP`` on a busy machine."""
-    began = time.monotonic()
-    time.sleep(NAP)
-    return time.monotonic() - began
+def comes(event: threading.Event) -> bool:
+    """Wait for it."""
+    assert event.wait(PATIENCE), "it does not come about"
+    return True
+
+
+def events(count: int) -> list[threading.Event]:
+    return [threading.Event() for _ in range(count)]
 
 
 # -- up
 
 
 def test_uploads_overlap_with_the_work(folder: FolderStore, files: list[Path]) -> None:
-    """Work and upload of eight files, each as long as the other: a little more than the work alone."""
-    store = slow(folder)
-    began, work = time.monotonic(), 0.0
+    """No upload ends before the work on the next file has begun: one after the other would never come to an end."""
+    begun = events(9)
+    store = held(folder, hold=lambda key: comes(begun[int(key[-1]) + 1]))
     with Uploads(store) as uploads:
         handles = []
         for n, path in enumerate(files):
-            work += nap()
+            begun[n].set()
             handles.append(uploads.create_file(f"raw/{n}", path))
-    took = time.monotonic() - began
-    assert took < (work + store.spent) * 0.75, "one after the other takes the sum"
+        begun[8].set()
     assert [handle.result() for handle in handles] == [True] * 8
     assert {key: folder.read(key) for key in folder.list("")} == {
         f"raw/{n}": path.read_bytes() for n, path in enumerate(files)
@@ -107,22 +116,20 @@ def test_uploads_overlap_with_the_work(folder: FolderStore, files: list[Path]) -
 
 
 def test_several_go_up_at_once_and_no_more(folder: FolderStore, files: list[Path]) -> None:
-    store = slow(folder)
-    began = time.monotonic()
-    handed: list[float] = []
+    """The first three wait for one another."""
+    all_three = threading.Barrier(3, timeout=PATIENCE)
+    store = held(folder, hold=lambda key: int(key[-1]) < 3 and all_three.wait())
     with Uploads(store, at_once=3) as uploads:
         for n, path in enumerate(files):
             uploads.create_file(f"raw/{n}", path)
-            handed.append(time.monotonic() - began)
             assert store.under_way <= 3
+            assert len(store.done) >= n - 2, "the fourth waits for room: what waits would lie on the disk"
     assert store.most == 3
-    assert time.monotonic() - began < store.spent * 0.75
-    assert handed[3] >= NAP, "the fourth waits for room: what waits would lie on the disk"
 
 
 def test_who_was_first_is_told_exactly(folder: FolderStore, files: list[Path]) -> None:
     assert folder.create("raw/1", b"another's")
-    with Uploads(slow(folder)) as uploads:
+    with Uploads(folder) as uploads:
         won = [uploads.create_file(f"raw/{n}", path) for n, path in enumerate(files[:3])]
         again = uploads.create("raw/1", b"late")
         small = uploads.create("schemas/1", b"{}")
@@ -131,9 +138,9 @@ def test_who_was_first_is_told_exactly(folder: FolderStore, files: list[Path]) -
 
 
 def test_a_fact_comes_after_its_objects_and_in_order(folder: FolderStore, files: list[Path]) -> None:
-    """The second object is the fastest: its fact waits for the first all the same."""
-    naps = {"raw/0": 4 * NAP, "raw/1": 0.0, "raw/2": NAP}
-    store = slow(folder, nap=naps.__getitem__)
+    """The others are there before the first one: their facts wait for it all the same."""
+    late = threading.Event()
+    store = held(folder, hold=lambda key: key == "raw/0" and comes(late))
     facts: list[tuple[int, list[str], bool]] = []
     mine = threading.get_ident()
 
@@ -145,8 +152,11 @@ def test_a_fact_comes_after_its_objects_and_in_order(folder: FolderStore, files:
         for n, path in enumerate(files[:3]):
             uploads.create_file(f"raw/{n}", path)
             uploads.then(lambda n=n: fact(n))  # type: ignore[misc]  # a default binds the loop's number
+        assert comes(store.over("raw/1")) and comes(store.over("raw/2"))
+        uploads.then(lambda: None)
         assert facts == []
-    assert store.done[0] == "raw/1"
+        late.set()
+    assert store.done[-1] == "raw/0"
     assert facts == [(0, ["raw/0"], True), (1, ["raw/0", "raw/1"], True), (2, ["raw/0", "raw/1", "raw/2"], True)]
 
 
@@ -170,7 +180,7 @@ def test_facts_are_written_while_the_work_goes_on(folder: FolderStore, files: li
 
 def test_waiting_is_for_all_that_was_handed_over(folder: FolderStore, files: list[Path]) -> None:
     facts: list[int] = []
-    with Uploads(slow(folder)) as uploads:
+    with Uploads(folder) as uploads:
         uploads.wait()
         for n, path in enumerate(files[:3]):
             uploads.create_file(f"raw/{n}", path)
@@ -182,16 +192,16 @@ def test_waiting_is_for_all_that_was_handed_over(folder: FolderStore, files: lis
 
 
 def test_a_failure_is_raised_by_the_next_call(folder: FolderStore, files: list[Path]) -> None:
-    store = slow(folder, broken="raw/1")
+    store = held(folder, broken="raw/1")
     facts: list[int] = []
     handed = []
     with pytest.raises(NotFinished, match="raw/1"), Uploads(store, at_once=2) as uploads:
         for n, path in enumerate(files):
-            uploads.create_file(f"raw/{n}", path)
+            handle = uploads.create_file(f"raw/{n}", path)
             handed.append(f"raw/{n}")
             uploads.then(lambda n=n: facts.append(n))  # type: ignore[misc]
-            time.sleep(NAP)
-    assert len(handed) < 6, "the work does not go on for nothing"
+            handle.exception(PATIENCE)  # only to wait for it
+    assert handed == ["raw/0", "raw/1"], "the work does not go on for nothing"
     assert 1 not in facts
     assert facts in ([], [0]), "no fact of a later object either"
     there = list(folder.list(""))
@@ -202,7 +212,7 @@ def test_a_failure_is_raised_by_the_next_call(folder: FolderStore, files: list[P
 
 def test_a_failure_of_the_last_one_is_raised_on_leaving(folder: FolderStore, files: list[Path]) -> None:
     facts: list[int] = []
-    with pytest.raises(NotFinished, match="raw/7"), Uploads(slow(folder, broken="raw/7")) as uploads:
+    with pytest.raises(NotFinished, match="raw/7"), Uploads(held(folder, broken="raw/7")) as uploads:
         handles = [uploads.create_file(f"raw/{n}", path) for n, path in enumerate(files)]
         uploads.then(lambda: facts.append(1))
     assert facts == []
@@ -214,7 +224,7 @@ def test_a_failure_of_the_last_one_is_raised_on_leaving(folder: FolderStore, fil
 
 def test_a_caught_failure_is_raised_again(folder: FolderStore, files: list[Path]) -> None:
     facts: list[int] = []
-    with pytest.raises(NotFinished), Uploads(slow(folder, broken="raw/0")) as uploads:
+    with pytest.raises(NotFinished), Uploads(held(folder, broken="raw/0")) as uploads:
         handle = uploads.create_file("raw/0", files[0])
         with pytest.raises(NotFinished):
             handle.result()
@@ -232,7 +242,7 @@ def test_a_failing_fact_stops_the_later_ones(folder: FolderStore) -> None:
     def halted() -> None:
         raise MissingObject("halted")
 
-    with pytest.raises(MissingObject), Uploads(slow(folder)) as uploads:
+    with pytest.raises(MissingObject), Uploads(folder) as uploads:
         uploads.create("a", b"")
         uploads.then(halted)
         uploads.create("b", b"")
@@ -242,11 +252,13 @@ def test_a_failing_fact_stops_the_later_ones(folder: FolderStore) -> None:
 
 def test_an_error_of_the_work_is_the_one_that_is_raised(folder: FolderStore, files: list[Path]) -> None:
     facts: list[int] = []
-    store = slow(folder, broken="raw/1")
+    raised = threading.Event()
+    store = held(folder, broken="raw/1", hold=lambda key: comes(raised))
     with pytest.raises(ZeroDivisionError), Uploads(store) as uploads:
         for n, path in enumerate(files[:3]):
             uploads.create_file(f"raw/{n}", path)
         uploads.then(lambda: facts.append(1))
+        raised.set()
         raise ZeroDivisionError
     assert store.under_way == 0, "no thread goes on behind the caller's back"
     assert facts == []
@@ -255,7 +267,7 @@ def test_an_error_of_the_work_is_the_one_that_is_raised(folder: FolderStore, fil
 
 def test_files_that_are_there_can_be_dropped(folder: FolderStore, files: list[Path]) -> None:
     """So that the disk holds a few shards and not the stage."""
-    store = slow(folder, broken="raw/2")
+    store = held(folder, broken="raw/2")
     assert folder.create("raw/1", b"another's")
     with pytest.raises(NotFinished), Uploads(store) as uploads:
         for n, path in enumerate(files[:3]):
@@ -281,24 +293,35 @@ def kept(folder: FolderStore) -> list[str]:
 
 
 def test_objects_come_down_together_and_in_order(folder: FolderStore, kept: list[str]) -> None:
-    store = slow(folder, nap=lambda key: NAP if int(key[-2:]) % 3 else 2 * NAP)
-    began = time.monotonic()
+    """The first eight wait for one another, and the first of them for the second."""
+    all_eight = threading.Barrier(8, timeout=PATIENCE)
+
+    def hold(key: str) -> None:
+        if int(key[-2:]) < 8:
+            all_eight.wait()
+        if key == kept[0]:
+            comes(store.over(kept[1]))
+
+    store = held(folder, hold=hold)
     paths = list(prefetch(store, kept, at_once=8))
-    assert time.monotonic() - began < store.spent * 0.5
     assert [path.read_bytes().decode() for path in paths] == kept
-    assert store.most == 8
+    assert store.most == 8 and store.done.index(kept[1]) < store.done.index(kept[0])
 
 
 def test_objects_come_down_while_the_caller_works(folder: FolderStore, kept: list[str]) -> None:
-    store = slow(folder)
-    began = time.monotonic()
-    work = sum(nap() for _ in prefetch(store, kept[:8], at_once=2))
-    assert time.monotonic() - began < (work + store.spent) * 0.8
+    """Each comes while the caller is at the one before it, and the caller waits there until it has come."""
+    begun = events(8)
+    store = held(folder, hold=lambda key: key != kept[0] and comes(begun[int(key[-2:]) - 1]))
+    for n, _ in enumerate(prefetch(store, kept[:8], at_once=2)):
+        begun[n].set()
+        if n < 7:
+            comes(store.over(kept[n + 1]))
+    assert sorted(store.done) == kept[:8]
 
 
 def test_not_everything_comes_down_at_once(folder: FolderStore, kept: list[str]) -> None:
     """A caller that stops early has not fetched a run's history; one that is slow is not overrun."""
-    store = slow(folder)
+    store = held(folder)
     asked: list[str] = []
 
     def keys() -> Iterator[str]:
@@ -318,7 +341,7 @@ def test_not_everything_comes_down_at_once(folder: FolderStore, kept: list[str])
 def test_a_missing_object_is_raised_in_its_place(folder: FolderStore, kept: list[str]) -> None:
     keys = [*kept[:3], "answers/absent", *kept[3:]]
     got: list[str] = []
-    store = slow(folder)
+    store = held(folder)
     with pytest.raises(MissingObject, match="absent"):
         got.extend(path.name for path in prefetch(store, keys, at_once=2))
     assert store.under_way == 0
@@ -331,7 +354,7 @@ def test_a_missing_object_is_raised_in_its_place(folder: FolderStore, kept: list
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_key_or_none_needs_no_threads(folder: FolderStore, kept: list[str], count: int) -> None:
-    store = slow(folder)
+    store = held(folder)
     assert [path.name for path in prefetch(store, kept[:count])] == ["00"][:count]
     assert store.threads <= {threading.get_ident()}
 
@@ -354,12 +377,21 @@ def test_a_shard_goes_up_while_the_next_one_is_written(tmp_path: Path) -> None:
     plain = asking(tmp_path / "plain", 12, max_requests=3)
     assert plain.pack(plain.draw())
     one = asking(tmp_path / "one", 12, max_requests=3)
-    store = slow(one.ctx.store, nap=lambda key: 4 * NAP if key == shards(plain)[0][0] else NAP)
+    (first, beside), (_, later), *_ = shards(plain)
+    both = threading.Barrier(2, timeout=PATIENCE)
+
+    def hold(key: str) -> None:
+        if key in {first, beside}:
+            both.wait()
+        if key == first:
+            comes(store.over(later))
+
+    store = held(one.ctx.store, hold=hold)
     far = replace(one, ctx=replace(one.ctx, store=store))
     assert far.pack(far.draw())
     assert len(shards(one)) == 4
     assert shards(one) == shards(plain), "facts stand in the order of the shards, whatever arrived first"
-    assert 1 < store.most <= 4
+    assert 1 < store.most <= 4 and store.done.index(later) < store.done.index(first)
     assert all(one.ctx.store.exists(key) for keys in shards(one) for key in keys)
 
 
@@ -368,7 +400,7 @@ def test_no_fact_names_a_shard_that_did_not_arrive(tmp_path: Path) -> None:
     plain = asking(tmp_path / "plain", 12, max_requests=3)
     assert plain.pack(plain.draw())
     one = asking(tmp_path / "one", 12, max_requests=3)
-    store = slow(one.ctx.store, broken=shards(plain)[2][1])
+    store = held(one.ctx.store, broken=shards(plain)[2][1])
     far = replace(one, ctx=replace(one.ctx, store=store))
     with pytest.raises(NotFinished, match="unreachable"):
         far.pack(far.draw())
@@ -392,7 +424,8 @@ def test_where_requests_stand_is_fetched_together(tmp_path: Path) -> None:
     before = one.states()
     assert one.go().done
     asked = [one.ctx.store.fetch(kept.key) for kept in one.ctx.facts.asked[one.ctx.run, "one"].values()]
-    store = slow(one.ctx.store)
+    both = threading.Barrier(2, timeout=PATIENCE)
+    store = held(one.ctx.store, hold=lambda key: key.startswith("answers/") and both.wait())
     far = replace(one, ctx=replace(one.ctx, store=store))
     assert far.states(asked) == {"answered": 3} != before
     assert len(store.done) == 3, "the shard's members, then two landings"
