@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -84,14 +85,14 @@ class Hall:
 
     @contextmanager
     def openai(self, profile: str = "openai") -> Iterator[openai.OpenAI]:
-        with openai.OpenAI(base_url=f"{self.url}/{profile}/v1", api_key="any", max_retries=0, timeout=20) as client:
+        with openai.OpenAI(base_url=f"{self.url}/{profile}/v1", api_key="any", max_retries=0, timeout=60) as client:
             yield client
 
     @contextmanager
     def anthropic(self, version: str | None = None) -> Iterator[anthropic.Anthropic]:
         headers = {"anthropic-version": version} if version else None
         with anthropic.Anthropic(
-            base_url=f"{self.url}/anthropic", api_key="any", max_retries=0, timeout=20, default_headers=headers
+            base_url=f"{self.url}/anthropic", api_key="any", max_retries=0, timeout=60, default_headers=headers
         ) as client:
             yield client
 
@@ -99,7 +100,7 @@ class Hall:
         self.desk.faults.add(faults)
 
     def raw(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, dict[str, str], bytes]:
-        place = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=10)
+        place = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=60)
         try:
             place.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
             reply = place.getresponse()
@@ -110,6 +111,11 @@ class Hall:
     @property
     def bill(self) -> list[dict[str, Any]]:
         return list(self.desk.bill.roll)
+
+
+def hurry(desk: Desk, ident: str) -> None:
+    """A batch takes no more time: tests that look at one under way give it hours, and end it when they have seen it."""
+    desk.works.change(ident, lambda batch: replace(batch, validate=0.0, work=0.0, finalize=0.0))
 
 
 def custom_id(n: int, nonce: str = "abcdef01") -> str:

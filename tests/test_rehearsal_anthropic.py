@@ -15,7 +15,7 @@ from chimera_batch.rehearsal.anthropic_api import _requests
 from chimera_batch.rehearsal.asks import Refused
 from chimera_batch.rehearsal.web import Request
 from tests.conftest import SHARED
-from tests.rehearsal_kit import SCHEMA, Hall, ask_claude, custom_id, ended, until
+from tests.rehearsal_kit import SCHEMA, Hall, ask_claude, custom_id, ended, hurry, until
 from tests.test_rehearsal_openai import shape
 
 GOLDEN = SHARED / "golden" / "curator-anthropic"
@@ -100,13 +100,14 @@ def test_the_version_of_the_create_decides_about_sampling(hall: Hall) -> None:
 
 
 def test_results_before_the_end_and_deletion_are_refused(tmp_path: Path) -> None:
-    with Hall(tmp_path / "s", speed=1000.0, work_seconds=[700, 700]) as hall, hall.anthropic() as client:
+    with Hall(tmp_path / "s", speed=1.0) as hall, hall.anthropic() as client:
         made = client.messages.batches.create(requests=[ask_claude(1)])  # type: ignore[list-item]
         reply = hall.raw("GET", f"/v1/messages/batches/{made.id}/results", x_api_key="k")
         assert reply[0] == 404 and b"has no available results" in reply[2]
         assert hall.raw("GET", f"/v1/messages/batches/{made.id}", x_api_key="k")[1]["retry-after"] == "10"
         with pytest.raises(anthropic.BadRequestError, match="cannot be deleted"):
             client.messages.batches.delete(made.id)
+        hurry(hall.desk, made.id)
         ended(client, made.id)
         assert client.messages.batches.delete(made.id).type == "message_batch_deleted"
         with pytest.raises(anthropic.NotFoundError, match="not found"):
@@ -114,11 +115,11 @@ def test_results_before_the_end_and_deletion_are_refused(tmp_path: Path) -> None
 
 
 def test_cancelling(tmp_path: Path) -> None:
-    with Hall(tmp_path / "s", speed=200.0, work_seconds=[200, 200]) as hall, hall.anthropic() as client:
+    with Hall(tmp_path / "s", speed=200.0, work_seconds=[4000, 4000]) as hall, hall.anthropic() as client:
         made = client.messages.batches.create(requests=[ask_claude(n) for n in range(50)])  # type: ignore[misc]
         state = json.loads(hall.raw("GET", "/_rehearsal/state")[2])["batches"][0]
         assert state["total"] == 50
-        until(time.time, lambda now: now > hall.desk.works.all()[0].begins + 0.3)
+        until(time.time, lambda now: now > hall.desk.works.all()[0].begins + 0.9)  # of twenty seconds
         asked = client.messages.batches.cancel(made.id)
         assert (asked.processing_status, asked.request_counts.processing) == ("canceling", 50)
         done = ended(client, made.id)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from chimera_batch.rehearsal.bill import double_payments
 from chimera_batch.rehearsal.faults import Faults, checked, fits, struck
-from tests.rehearsal_kit import Hall, ask_claude, chat_lines, custom_id, ended, finished, jsonl, rows, submit
+from tests.rehearsal_kit import Hall, ask_claude, chat_lines, custom_id, ended, finished, jsonl, rows, submit, until
 
 ALL = {custom_id(n) for n in range(100)}
 
@@ -214,8 +214,7 @@ def test_stuck_can_still_be_cancelled(hall: Hall) -> None:
     hall.order({"kind": "stuck"})
     with hall.openai() as client:
         batch = submit(client, jsonl(chat_lines(5)))
-        time.sleep(0.1)
-        assert client.batches.retrieve(batch.id).status == "in_progress"
+        until(lambda: client.batches.retrieve(batch.id), lambda b: b.status == "in_progress")
         client.batches.cancel(batch.id)
         assert finished(client, batch.id).status in {"cancelled", "completed"}
 

@@ -4,6 +4,7 @@ import base64
 import json
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -250,8 +251,9 @@ def test_uploads_that_are_refused_leave_nothing(tmp_path: Path) -> None:
 
 
 def test_an_enqueued_limit_fails_the_second_batch_only(tmp_path: Path) -> None:
-    with Hall(tmp_path / "s", speed=1000.0, enqueued_tokens={"plain": 100}) as hall, hall.openai() as client:
+    with Hall(tmp_path / "s", speed=200.0, enqueued_tokens={"plain": 100}) as hall, hall.openai() as client:
         first = submit(client, jsonl(chat_lines(20)))
+        until(lambda: client.batches.retrieve(first.id), lambda batch: batch.status == "in_progress")
         second = finished(client, submit(client, jsonl(chat_lines(20))).id)
         assert second.errors.data[0].code == "token_limit_exceeded"
         client.batches.cancel(first.id)
@@ -268,9 +270,9 @@ def test_batches_per_hour(tmp_path: Path) -> None:
 
 
 def test_cancelling_keeps_what_is_done(tmp_path: Path) -> None:
-    with Hall(tmp_path / "s", speed=200.0, work_seconds=[300, 300]) as hall, hall.openai() as client:
+    with Hall(tmp_path / "s", speed=200.0, work_seconds=[6000, 6000]) as hall, hall.openai() as client:
         batch = submit(client, jsonl(chat_lines(100)))
-        at_work = until(lambda: client.batches.retrieve(batch.id), lambda b: b.request_counts.completed > 20)
+        at_work = until(lambda: client.batches.retrieve(batch.id), lambda b: b.request_counts.completed > 2)
         assert at_work.status == "in_progress" and at_work.request_counts.total == 100
         asked = client.batches.cancel(batch.id)
         assert asked.status == "cancelling" and asked.cancelling_at
@@ -286,9 +288,11 @@ def test_cancelling_keeps_what_is_done(tmp_path: Path) -> None:
 
 
 def test_cancelled_before_it_began_there_is_nothing(tmp_path: Path) -> None:
-    with Hall(tmp_path / "s", speed=200.0) as hall, hall.openai() as client:
+    with Hall(tmp_path / "s", speed=1.0) as hall, hall.openai() as client:
         batch = submit(client, jsonl(chat_lines(10)))
         client.batches.cancel(batch.id)
+        # its validation is over right after that, and not in a minute
+        hall.desk.works.change(batch.id, lambda b: replace(b, validate=b.cancelled - b.created + 0.01, finalize=0.0))
         done = finished(client, batch.id)
     assert (done.status, done.output_file_id, done.error_file_id, done.in_progress_at) == (
         "cancelled",

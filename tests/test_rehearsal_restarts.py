@@ -21,15 +21,16 @@ from chimera_batch.rehearsal.__main__ import TAKEN, main
 from chimera_batch.rehearsal.desk import Desk, Options, Taken
 from chimera_batch.rehearsal.guests import Guests
 from chimera_batch.rehearsal.works import Works
-from tests.rehearsal_kit import PRICES, Hall, ask_claude, chat_lines, ended, finished, jsonl, rows, submit, until
+from tests.rehearsal_kit import PRICES, Hall, ask_claude, chat_lines, ended, finished, hurry, jsonl, rows, submit, until
 
 
 @pytest.mark.slow
 def test_batches_and_files_survive_and_go_on(tmp_path: Path) -> None:
-    with Hall(tmp_path / "s", speed=2000.0) as hall, hall.openai() as client:
+    with Hall(tmp_path / "s", speed=1.0) as hall, hall.openai() as client:
         batch = submit(client, jsonl(chat_lines(20)))
-        assert client.batches.retrieve(batch.id).status in {"validating", "in_progress"}
-    with Hall(tmp_path / "s", speed=2000.0) as hall, hall.openai() as client:
+        assert client.batches.retrieve(batch.id).status == "validating"
+    with Hall(tmp_path / "s", speed=1.0) as hall, hall.openai() as client:
+        hurry(hall.desk, batch.id)
         done = finished(client, batch.id)
         assert len(rows(client, done.output_file_id)) == len(hall.bill) == 20
         assert (done.metadata, done.created_at) == ({"a": "b"}, batch.created_at)
@@ -98,10 +99,11 @@ def test_an_unforeseen_failure_of_one_batch_is_tried_again(tmp_path: Path, monke
 
 
 def test_deleting_the_upload_disturbs_nothing_under_way(tmp_path: Path) -> None:
-    with Hall(tmp_path / "s", speed=5000.0) as hall, hall.openai() as client:
+    with Hall(tmp_path / "s", speed=200.0) as hall, hall.openai() as client:
         batch = submit(client, jsonl(chat_lines(5)))
         until(lambda: client.batches.retrieve(batch.id), lambda b: b.status == "in_progress")
         client.files.delete(batch.input_file_id)
+        hurry(hall.desk, batch.id)
         assert finished(client, batch.id).request_counts.completed == 5
 
 
@@ -138,7 +140,7 @@ def test_a_start_that_fails_shows_its_log(tmp_path: Path) -> None:
 
 
 def client_of(running: Running) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{running.url}/openai/v1", api_key="x", max_retries=0, timeout=20)
+    return openai.OpenAI(base_url=f"{running.url}/openai/v1", api_key="x", max_retries=0, timeout=300)
 
 
 def gone(pid: int) -> bool:
@@ -177,7 +179,7 @@ def test_killed_in_the_middle_and_restarted_pays_once(tmp_path: Path, wait: floa
     running = start(tmp_path / "s", speed=50, settings=settings)
     with client_of(running) as client:
         batch = submit(client, jsonl(chat_lines(4000)))
-        until(lambda: client.batches.retrieve(batch.id), lambda b: b.status == "in_progress")
+        until(lambda: client.batches.retrieve(batch.id), lambda b: b.status != "validating")
         time.sleep(wait)
     os.kill(running.pid, signal.SIGKILL)
     running.close()

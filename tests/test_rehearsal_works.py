@@ -363,7 +363,7 @@ def test_what_is_over_cannot_be_cancelled(counter: House, word: str, status: int
 
 
 def test_cancelling_twice_keeps_the_first_moment(tmp_path: Path) -> None:
-    with House(tmp_path / "s", speed=100.0) as counter:
+    with House(tmp_path / "s", speed=1.0) as counter:
         ident = counter.submit(chat_lines(2))
         first = counter.ask("POST", f"/v1/batches/{ident}/cancel")
         time.sleep(0.02)
