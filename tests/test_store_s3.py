@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,11 +73,13 @@ class Script:
     ) -> None:
         self.acts = list(acts)
         self.sent = 0
+        self._turn = threading.Lock()  # parts are sent by several threads
         on(store, f"before-send.s3.{operation}", self._act)
 
     def _act(self, **about: Any) -> Any:
-        self.sent += 1
-        act = self.acts.pop(0) if self.acts else None
+        with self._turn:
+            self.sent += 1
+            act = self.acts.pop(0) if self.acts else None
         if isinstance(act, Exception):
             raise act
         return act() if callable(act) and not isinstance(act, AWSResponse) else act

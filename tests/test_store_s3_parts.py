@@ -10,7 +10,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +38,7 @@ pytest_plugins = ["tests.s3"]
 __all__ = ["no_waiting", "session", "store"]  # fixtures
 
 MIB = 1 << 20
+PATIENCE = 60.0  # seconds; only ever ends a test that has failed
 
 
 @pytest.fixture
@@ -53,23 +54,52 @@ def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Traffic:
-    """Requests of one operation under way at once, each held up for a moment."""
+    """Requests of one operation under way at once.
 
-    def __init__(self, store: S3Store, operation: str, nap: Callable[[int], float] = lambda number: 0.03) -> None:
-        self.now, self.most, self.sent, self.nap = 0, 0, 0, nap
-        self.lock = threading.Lock()
+    Those whose numbers (from 1, as they begin) are in ``meet`` wait for one another, and the first of them, if it is to
+    be the ``last``, until the others have ended.
+    """
+
+    def __init__(self, store: S3Store, operation: str, meet: range, *, last: bool = False) -> None:
+        self.now, self.most, self.sent, self.ended = 0, 0, 0, 0
+        self._meet, self._last = meet, meet[0] if last else 0
+        self._all = threading.Barrier(len(meet), timeout=PATIENCE)
+        self._turn = threading.Condition()
         on(store, f"before-send.s3.{operation}", self._begin)
         on(store, f"after-call.s3.{operation}", self._end)
 
     def _begin(self, **about: Any) -> None:
-        with self.lock:
+        with self._turn:
             self.now, self.sent = self.now + 1, self.sent + 1
             self.most, number = max(self.most, self.now), self.sent
-        time.sleep(self.nap(number))
+        if number in self._meet:
+            self._all.wait()
+        if number == self._last:
+            with self._turn:
+                assert self._turn.wait_for(lambda: self.ended >= len(self._meet) - 1, PATIENCE)
 
     def _end(self, **about: Any) -> None:
-        with self.lock:
-            self.now -= 1
+        with self._turn:
+            self.now, self.ended = self.now - 1, self.ended + 1
+            self._turn.notify_all()
+
+
+class Seen(ThreadPoolExecutor):
+    """A crew that knows its jobs; ``waits`` until one of them was called off."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.jobs: list[Future[Any]] = []
+
+    def submit(self, *call: Any, **more: Any) -> Future[Any]:
+        self.jobs.append(job := super().submit(*call, **more))
+        return job
+
+    def waits(self) -> None:
+        until = time.monotonic() + PATIENCE
+        while not any(job.cancelled() for job in self.jobs):
+            assert time.monotonic() < until, "nothing is called off"
+            time.sleep(0.001)
 
 
 # -- parts of a file
@@ -114,19 +144,18 @@ def test_a_failure_waits_for_what_is_under_way_and_begins_nothing_more() -> None
     ended: list[int] = []
 
     def act(n: int) -> None:
-        time.sleep(0.02)
         if n == 1:
             raise NotFinished("broken")
+        crew.waits()  # what is under way ends once the rest has been called off, and not before
         ended.append(n)
 
-    with ThreadPoolExecutor(2) as crew:
+    with Seen(2) as crew:
         with pytest.raises(NotFinished, match="broken"):
             together(crew, [lambda n=n: act(n) for n in range(40)])  # type: ignore[misc]
         seen = list(ended)
-        time.sleep(0.06)
     assert ended == seen, "nothing goes on behind the caller's back"
     assert 0 in ended
-    assert len(ended) < 8
+    assert len(ended) <= 2, "one in the place of that which failed, and no more"
 
 
 # -- up
@@ -134,7 +163,7 @@ def test_a_failure_waits_for_what_is_under_way_and_begins_nothing_more() -> None
 
 def test_parts_go_up_side_by_side_and_keep_their_order(store: S3Store, bucket: Bucket, big: Path) -> None:
     """The first part arrives last."""
-    traffic = Traffic(store, "UploadPart", nap=lambda number: 0.4 if number == 1 else 0.02)
+    traffic = Traffic(store, "UploadPart", range(1, 7), last=True)
     assert store.create_file("raw/big.jsonl", big) is True
     assert traffic.sent == 6
     assert traffic.most == 6
@@ -147,7 +176,7 @@ def test_no_more_parts_are_under_way_than_the_store_allows(
 ) -> None:
     """Of all its uploads together."""
     store._crew = ThreadPoolExecutor(3)
-    traffic = Traffic(store, "UploadPart")
+    traffic = Traffic(store, "UploadPart", range(1, 4))
     side = store.sub("side")
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(place.create_file, "raw/big", big) for place in (store, side)]
@@ -160,12 +189,12 @@ def test_no_more_parts_are_under_way_than_the_store_allows(
 def test_a_part_that_fails_ends_the_upload(store: S3Store, bucket: Bucket, big: Path) -> None:
     """The others are not sent for nothing, none arrives after the abort, and nothing is visible."""
 
-    def denied() -> AWSResponse:
-        time.sleep(0.1)
+    def late() -> AWSResponse:
+        crew.waits()
         return answer(403, "AccessDenied")
 
-    store._crew = ThreadPoolExecutor(2)
-    parts = Script(store, "UploadPart", None, *[denied] * 99)
+    store._crew = crew = Seen(2)
+    parts = Script(store, "UploadPart", None, answer(403, "AccessDenied"), *[late] * 99)
     aborted = Script(store, "AbortMultipartUpload")
     with pytest.raises(Exception, match="access is denied") as caught:
         store.create_file("raw/big", big)
@@ -261,7 +290,7 @@ def test_parts_do_not_lie_in_memory(tmp_path: Path) -> None:
 
 def test_a_large_object_comes_down_in_ranges(store: S3Store, big: Path) -> None:
     assert store.create_file("raw/big.jsonl", big)
-    traffic = Traffic(store, "GetObject")
+    traffic = Traffic(store, "GetObject", range(2, 4))  # the first one tells the size, and is alone
     path = store.fetch("raw/big.jsonl")
     assert path.read_bytes() == big.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o400
