@@ -123,7 +123,7 @@ _LONGEST = (  # half a minute or more, the longest first: a file that began last
     "test_docs.py",
     "test_bench_trust.py",
     "test_damages.py",
-    "test_local_vllm.py",  # far from the other real engine: each takes its gigabytes
+    "test_local_vllm.py",  # far from the other real engine, for which it would wait
     "test_waves.py",
     "test_ordering.py",
     "test_end_to_end_s3.py",

@@ -42,7 +42,7 @@ class Provider:
 
     def tell(self, what: str) -> Any:
         """``/_rehearsal/WHAT``: state, requests, double-payments."""
-        place = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)
+        place = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
         try:
             place.request("GET", f"/_rehearsal/{what}")
             return json.loads(place.getresponse().read())

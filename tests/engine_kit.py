@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -120,6 +121,14 @@ def eventually(check: Callable[[], object], seconds: float = 60.0) -> None:
     while not check():
         assert time.monotonic() < until, "it did not come about in time"
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One real engine at a time on this machine, whichever worker has its tests: each takes its gigabytes."""
+    with (tmp_path_factory.getbasetemp().parent / "engine.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def vllm_python() -> str:

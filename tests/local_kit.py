@@ -156,7 +156,7 @@ def fake_engine(shape: Shape = vllm_body, *, port: int = 0, version_path: str = 
         fake.release()
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)
 
 
 def wire_line(prompt: str, *, custom_id: str = "00000001-" + "a" * 32, model: str = "tiny", **body: Any) -> bytes:

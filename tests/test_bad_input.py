@@ -174,7 +174,7 @@ def write(folder: Path, manifest: str, files: Mapping[str, str | None]) -> None:
 def heard(server: rehearsal.Running) -> tuple[list[Any], int]:
     """The batches that a provider was given, and how many requests it executed."""
     place = urlsplit(server.url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
     try:
         connection.request("GET", "/_rehearsal/state")
         state = json.loads(connection.getresponse().read())

@@ -198,10 +198,10 @@ def test_a_process_is_parted_where_something_happens(tmp_path: Path) -> None:
         "while not pathlib.Path('go').exists(): time.sleep(0.01)\n"
     )
     process = Watched([sys.executable, script], tmp_path, ENVIRONMENT)
-    first = process.until((tmp_path / "half").exists, 20)
+    first = process.until((tmp_path / "half").exists, 120)
     process.resume()
     (tmp_path / "go").touch()
-    second = process.end((0,), 20)
+    second = process.end((0,), 120)
     assert first.cpu >= 0.2
     assert second.cpu < 0.1
     assert first.peak > 80 * MB > second.peak > 0

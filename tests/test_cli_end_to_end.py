@@ -173,7 +173,7 @@ def serving(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
 
 def test_serve_prints_its_url_and_ends_on_sigterm(serving: tuple[str, subprocess.Popen[str]]) -> None:
     url, process = serving
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     connection.request("GET", "/_rehearsal/health")
     assert json.loads(connection.getresponse().read())["pid"] == process.pid
     connection.close()

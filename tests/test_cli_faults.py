@@ -246,7 +246,7 @@ import sys, time
 from chimera_batch import api
 def run(*_, **__):
     print("started", file=sys.stderr, flush=True)
-    time.sleep(30)
+    time.sleep(300)
 api.run = run
 from chimera_batch.__main__ import main
 sys.argv = ["chimera-batch", "run", "m.yaml", "--rehearse", *sys.argv[1:]]
@@ -305,7 +305,7 @@ def test_a_terminal_that_is_closed_ends_a_command_as_ctrl_c_does() -> None:
         os.close(theirs)
         assert b"started" in os.read(ours, 100)
         os.close(ours)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=60) == 130
 
 
 def test_nohup_keeps_its_promise() -> None:
@@ -321,7 +321,7 @@ def test_nohup_keeps_its_promise() -> None:
         process.stderr.readline()
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
-        err = process.communicate(timeout=30)[1]
+        err = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert err.count("interrupted") == 1
 
@@ -341,7 +341,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     ) as process:
         os.close(writer)
         os.close(reader)
-        err = process.communicate(timeout=30)[1]
+        err = process.communicate(timeout=60)[1]
     assert (process.returncode, err) == (141, "")
 
 

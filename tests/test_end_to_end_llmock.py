@@ -125,7 +125,7 @@ class Mock:
 
     def tell(self, method: str, what: str, body: Any = None) -> Any:
         """The server's own paths, which count as nobody's requests."""
-        place = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        place = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             place.request(method, f"/_llmock/{what}", json.dumps(body), {"content-type": "application/json"})
             return json.loads(place.getresponse().read())
@@ -156,7 +156,7 @@ def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mock]:
         yield Mock(port)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _wait(mock: Mock, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.s3"]
 
-TIMING = Timing(poll=0.02, lease=1.5, settle=0.3, overdue=600.0)  # the second machine has to wait for the lease
+TIMING = Timing(poll=0.02, lease=4.0, settle=0.3, overdue=600.0)  # the second machine has to wait for the lease
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def test_a_killed_run_finds_its_engine_again_and_asks_only_what_is_missing(tmp_p
         eventually(lambda: len(fake.answered) >= 8, 60)
     finally:
         first.kill()
-        first.communicate(timeout=30)
+        first.communicate(timeout=60)
     assert runs(fake.starts[0]["pid"])
     done = run.cli("run", str(run.manifest), "--yes")
     assert "used again" in done.err and len(fake.starts) == 1

@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -38,7 +40,7 @@ def room(tmp_path: Path, fake: FakeVllm) -> Iterator[Room]:
 def ask(url: str, text: str = "a", model: str = MODEL) -> dict[str, object]:
     """One question to a server; the body of its answer."""
     place = urlsplit(url)
-    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=20)
+    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=60)
     try:
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": text}]})
         connection.request("POST", f"{place.path}/chat/completions", body)
@@ -188,7 +190,13 @@ def test_a_start_that_fails_says_why_once_and_for_all(fake: FakeVllm, room: Room
     assert len(fake.starts) == 1
 
 
-def test_a_start_that_takes_too_long_is_ended(fake: FakeVllm, room: Room) -> None:
+def test_a_start_that_takes_too_long_is_ended(fake: FakeVllm, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that jumps as soon as the engine has said what it is at."""
+
+    def now() -> float:
+        return 1e6 if room.log().exists() and b"Loading weights" in room.log().read_bytes() else 0.0
+
+    monkeypatch.setattr("chimera_batch.engines.server.time", SimpleNamespace(monotonic=now, sleep=time.sleep))
     fake.tell(start=600, stubborn=False)
     with pytest.raises(EngineFailed, match=r"not ready within start_s: 1 s\. .*Loading weights") as failed:
         room.serve(start_s=1).address(MODEL)
@@ -207,18 +215,32 @@ class Stranger(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    """The port of another program."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
 def test_another_program_that_took_the_port_is_not_taken_for_the_engine(
-    fake: FakeVllm, room: Room, monkeypatch: pytest.MonkeyPatch
+    fake: FakeVllm, room: Room, stranger: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
-        monkeypatch.setattr(process, "free_port", lambda: stranger.server_port)
-        threading.Thread(target=stranger.serve_forever, daemon=True).start()
-        try:
-            with pytest.raises(EngineFailed, match="Address already in use"):
-                room.serve().address(MODEL)
-        finally:
-            stranger.shutdown()
-    assert len(fake.starts) == 1
+    """Another port is tried, and that is no death of the engine's."""
+    ports = iter([stranger, stranger, process.free_port()])
+    monkeypatch.setattr(process, "free_port", lambda: next(ports))
+    assert ask(room.serve(restarts=0).address(MODEL))["choices"]
+    assert [start["port"] for start in fake.starts][:2] == [str(stranger)] * 2 and len(fake.starts) == 3
+
+
+def test_ports_are_not_tried_for_ever(
+    fake: FakeVllm, room: Room, stranger: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "free_port", lambda: stranger)
+    with pytest.raises(EngineFailed, match="Address already in use"):
+        room.serve().address(MODEL)
+    assert len(fake.starts) == 4
 
 
 def test_a_stuck_engine_that_a_killed_runner_left_is_ended_too(fake: FakeVllm, room: Room) -> None:
@@ -345,6 +367,11 @@ def test_one_that_says_nothing_any_more_is_started_again(
     server = room.serve()
     server.address(MODEL)
     fake.tell(silent=True)
-    threading.Timer(1.5, fake.tell).start()
+
+    def speaks() -> None:
+        eventually(lambda: len(fake.starts) == 2)
+        fake.tell()
+
+    threading.Thread(target=speaks).start()
     assert ask(server.address(MODEL))["choices"]
     assert len(fake.starts) == 2 and not runs(fake.starts[0]["pid"])

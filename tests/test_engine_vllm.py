@@ -20,9 +20,10 @@ from chimera_batch.errors import EngineFailed
 from chimera_batch.providers.base import Engine
 from chimera_batch.settings import boot
 from tests.conftest import ROOT
-from tests.engine_kit import eventually, runs, tiny_model, vllm_python
+from tests.engine_kit import alone, eventually, runs, tiny_model, vllm_python
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("alone")]
+__all__ = ["alone"]  # a fixture
 HEADERS = {"Content-Type": "application/json", "X-Request-Id": "abc-1"}
 FLAGS = (("reasoning-parser", "qwen3"),)
 

@@ -123,7 +123,7 @@ def front(inner: Inner) -> Iterator[int]:
 
 
 def call(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body)
         reply = connection.getresponse()

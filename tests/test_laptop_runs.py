@@ -79,7 +79,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
         wait_for(lambda: list((one.folder / "store").glob("runs/local/topics/table*")), 240, first)
         time.sleep(1)
         first.kill()
-        first.wait(10)
+        first.wait(60)
         left = record.load(engines)
         assert left is not None and orphans.left_of(left, boot()), "the engine outlives its runner"
         second = subprocess.run(
@@ -96,7 +96,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRun]:
         yield one
     finally:
         first.kill()
-        first.wait(10)
+        first.wait(60)
         first.communicate()
         if (left := record.load(engines)) is not None:
             orphans.end(left, boot(), print)
@@ -168,7 +168,7 @@ def test_the_same_manifest_as_batches(engine: str, tmp_path: Path) -> None:
         assert done.returncode in {0, 5}, done.stdout + done.stderr
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
         server.communicate()
     bill = [json.loads(line) for line in (state / "billing.jsonl").read_text("utf-8").splitlines()]
     assert {line["batch"][:6] for line in bill} == {"batch_"}

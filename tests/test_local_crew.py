@@ -76,7 +76,7 @@ def test_few_jobs_take_few_threads() -> None:
     deadline = time.monotonic() + 60
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert threading.active_count() == before, "they end when they are dismissed"
+    assert threading.active_count() <= before, "they end when they are dismissed"
 
 
 @pytest.mark.parametrize(("jobs", "begun"), [(3, 3), (8, 8), (100, 8)])

@@ -293,7 +293,7 @@ def test_closing_wakes_everybody_who_waits(engine: FakeEngine, managed: bool) ->
         time.sleep(0.01)
     provider.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(ended) == 100 and engine.under_way == 100, "the server did not answer: we cut the line"
 
 

@@ -140,7 +140,7 @@ def test_killed_in_mid_shard_nothing_answered_is_asked_again(tmp_path: Path, eng
         until(lambda: spooled(one) == len(answered))
     finally:
         first.kill()
-        first.communicate(timeout=30)
+        first.communicate(timeout=60)
     engine.release()
     document = run(one)
     after = engine.prompts[len(before) :]

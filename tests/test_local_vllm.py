@@ -16,10 +16,11 @@ import pytest
 from chimera_batch.engines import orphans, record
 from chimera_batch.requests import wire
 from chimera_batch.settings import boot
-from tests.engine_kit import tiny_model, vllm_python
+from tests.engine_kit import alone, tiny_model, vllm_python
 from tests.local_kit import PRICES, LocalRun
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("alone")]
+__all__ = ["alone"]  # a fixture
 
 PROMPTS, LONG, SEQS, HOURLY = 60, 1, 4, Decimal("3.6")
 MANIFEST = """\

@@ -15,9 +15,10 @@ from chimera_batch.engines import kernel, orphans, ray_driver, record
 from chimera_batch.providers.ray import RayProvider
 from chimera_batch.settings import boot
 from tests.cli_kit import call, project
-from tests.engine_kit import eventually, tiny_model, vllm_python
+from tests.engine_kit import alone, eventually, tiny_model, vllm_python
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("alone")]
+__all__ = ["alone"]  # a fixture
 
 ROWS = 80
 DIGITS = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}, "minItems": 150, "maxItems": 150}

@@ -318,7 +318,7 @@ def test_flex_finds_no_capacity_for_its_share_and_a_later_try_draws_again(tmp_pa
 @pytest.mark.parametrize("told", [{"caches": {"hits": 1}}, {"flex": {"refuse": 2}}, {"lengths": {"x": {"mean": 5}}}])
 def test_the_server_does_not_start_with_a_setting_that_means_nothing(tmp_path: Path, told: Row) -> None:
     command = [sys.executable, "-m", "chimera_batch.rehearsal", "--state", str(tmp_path), "--settings"]
-    ran = subprocess.run([*command, json.dumps(told)], check=False, capture_output=True, text=True, timeout=30)
+    ran = subprocess.run([*command, json.dumps(told)], check=False, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 2
     assert ran.stderr.startswith(f"--settings: {next(iter(told))}") and "Traceback" not in ran.stderr
 

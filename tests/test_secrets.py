@@ -58,7 +58,7 @@ class Echo(BaseHTTPRequestHandler):
             said = json.dumps({"error": {"message": f"you sent {dict(self.headers)}", "type": "x", "code": "x"}})
             self._send(status, said.encode(), {"retry-after-ms": "5", "x-echo": str(dict(self.headers))[:900]})
             return
-        server = http.client.HTTPConnection(urlsplit(self.upstream).netloc, timeout=30)
+        server = http.client.HTTPConnection(urlsplit(self.upstream).netloc, timeout=60)
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
             server.request(self.command, self.path, body, headers)

@@ -452,7 +452,7 @@ def test_an_object_that_is_deleted_meanwhile_is_missing(
 def test_a_copy_that_was_not_synced_is_its_makers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, other = ObjectCache(tmp_path), ObjectCache(tmp_path)
     going = threading.Event()
-    monkeypatch.setattr(os, "fsync", lambda handle: going.wait(10))
+    monkeypatch.setattr(os, "fsync", lambda handle: going.wait(PATIENCE))
     path = mine.save("http://h/b/k", "v1", lambda out: out.write(b"abc"), 3)
     assert mine.find("http://h/b/k", "v1", 3) == path
     assert other.find("http://h/b/k", "v1", 3) is None

@@ -127,7 +127,7 @@ def tail(log: Path) -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens at. Somebody may take it before it is used: that start fails."""
+    """A port of the loopback that nobody listens at. Somebody may take it before it is used: then another is tried."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

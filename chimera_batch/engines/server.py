@@ -27,6 +27,8 @@ _SAY_EVERY = 15.0  # seconds between two lines about a start that takes long
 _SETTLE = 10.0  # seconds that a server which was healthy once gets to be healthy again
 _DYING = 60.0  # seconds that one may be too busy to say that it is healthy: then it is dead
 _PAUSE = 0.2  # seconds between two looks at a start
+_PORTS = 3  # times that another program may be faster to take the port of a start
+_TAKEN = "address already in use"
 
 
 class Managed:
@@ -99,6 +101,7 @@ class Managed:
 
     def _running(self, launch: Launch, model: str) -> Process:
         """A healthy process: the one that was left, else a new one. Raises EngineFailed where none can be."""
+        ports = _PORTS
         while True:
             found = self._found(launch, model)
             self._process = found or self._started(launch, model)
@@ -108,7 +111,11 @@ class Managed:
             self._put_down()
             if self._closing.is_set():
                 raise failed
-            if found is None:
+            if (
+                found is None and ports and _TAKEN in failed.message.lower()
+            ):  # no death of the engine's: the next has another
+                ports -= 1
+            elif found is None:
                 self._count(model, failed, answered=False)
 
     def _found(self, launch: Launch, model: str) -> Process | None:

@@ -197,7 +197,7 @@ class House:
         """These faults, and no other that still waits."""
         place = urlsplit(self.server.url)
         for method, body in (("DELETE", b""), ("POST", json.dumps(faults).encode())):
-            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
             try:
                 connection.request(method, "/_rehearsal/faults", body)
                 reply = connection.getresponse()

@@ -59,7 +59,7 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
 
 def got(hall: Hall, kind: str, path: str = "/openai/v1/batches") -> Any:
     """What a client sees of a damaged list of batches: the reply, or the error."""
-    with proxy(hall.url, damages.ALL) as through, httpx2.Client(timeout=5) as client:
+    with proxy(hall.url, damages.ALL) as through, httpx2.Client(timeout=60) as client:
         endpoint = endpoint_of("GET", path)
         through.order([(kind, endpoint, 1)])
         try:
@@ -128,7 +128,7 @@ def test_the_proxy_outlives_a_host_that_is_gone(hall: Hall) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with proxy(nobody, damages.ALL) as through, httpx2.Client(timeout=5) as client:
+    with proxy(nobody, damages.ALL) as through, httpx2.Client(timeout=60) as client:
         for _ in range(2):
             with pytest.raises(httpx2.HTTPError):
                 client.get(f"{through.url}/openai/v1/batches")

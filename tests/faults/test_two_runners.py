@@ -177,7 +177,7 @@ def test_what_another_runner_finished_meanwhile_is_not_sent_again(tmp_path: Path
 def test_asleep_past_the_lease_between_claim_and_create_openai(refusal: bool, tmp_path: Path) -> None:
     """The late create names a file that is gone: hosts make a batch that fails, or refuse at once."""
     missing = {"kind": "http", "status": 400, "match": {"path": "/v1/batches", "method": "POST"}}
-    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=2.0, settle=0.3)) as at:
+    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=5.0, settle=0.3)) as at:
         with asleep(at, Wire("host.create", "before", 1, "stop")) as sleeper:
             other = pipeline.run(at.at, name="other")
             at.served.order(*([missing] if refusal else []))
@@ -194,7 +194,7 @@ def test_asleep_past_the_lease_between_claim_and_create_openai(refusal: bool, tm
 
 def test_asleep_past_the_lease_before_the_upload(tmp_path: Path) -> None:
     """It wakes up in time to see that its lease is over, and does not create at all."""
-    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=2.0, settle=0.3)) as at:
+    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=5.0, settle=0.3)) as at:
         with asleep(at, Wire("host.upload", "before", 1, "stop")) as sleeper:
             other = pipeline.run(at.at, name="other")
             os.kill(sleeper.pid, signal.SIGCONT)
@@ -207,7 +207,7 @@ def test_asleep_past_the_lease_before_the_upload(tmp_path: Path) -> None:
 
 def test_asleep_past_the_lease_on_anthropic_is_never_resent(tmp_path: Path) -> None:
     """The third create of the run is the reviews'. The other runner stops with exit 4; the sleeper ends the matter."""
-    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=2.0, settle=0.3)) as at:
+    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=5.0, settle=0.3)) as at:
         with asleep(at, Wire("host.create", "before", 3, "stop")) as sleeper:
             other = pipeline.run(at.at, name="other")
             assert other.code == 4, other.said
@@ -221,7 +221,7 @@ def test_asleep_past_the_lease_on_anthropic_is_never_resent(tmp_path: Path) -> N
 
 def test_what_another_run_is_stuck_with_stops_this_one_too(tmp_path: Path) -> None:
     """Another manifest wants the same reviews: it must not wait for ever for what only a person can settle."""
-    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=2.0, settle=0.3)) as at:
+    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=5.0, settle=0.3)) as at:
         second = Pipeline(run="another").write(tmp_path / "project")
         at_second = Scene(replace(at.at, manifest=str(second)), at.served)
         with asleep(at, Wire("host.create", "before", 3, "stop")) as sleeper:
@@ -237,7 +237,7 @@ def test_what_another_run_is_stuck_with_stops_this_one_too(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("at_create", [1, 3])
 def test_asleep_after_create_is_adopted_by_the_other(at_create: int, tmp_path: Path) -> None:
-    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=2.0, settle=0.3)) as at:
+    with scene(tmp_path, Pipeline(), timing=Timing(poll=0.02, lease=5.0, settle=0.3)) as at:
         with asleep(at, Wire("host.create", "after", at_create, "stop")) as sleeper:
             other = pipeline.run(at.at, name="other")
             os.kill(sleeper.pid, signal.SIGCONT)
