@@ -111,10 +111,8 @@ class Managed:
             self._put_down()
             if self._closing.is_set():
                 raise failed
-            if (
-                found is None and ports and _TAKEN in failed.message.lower()
-            ):  # no death of the engine's: the next has another
-                ports -= 1
+            if found is None and ports and _TAKEN in failed.message.lower():
+                ports -= 1  # no death of the engine's: the next start has another one
             elif found is None:
                 self._count(model, failed, answered=False)
 
