@@ -292,6 +292,10 @@ def test_a_cap_of_the_day_is_in_the_way_for_that_day(tmp_path: Path, each: Decim
     error = stopping.short(one.ctx, one.go(), {})
     assert isinstance(error, OverBudget) and "# from 00:00 UTC on, in 60 min" in (error.hint or "")
     assert watching.code_of(statusing.status(one.ctx)) == 3
+    untyped = replace(one.ctx, budget_day_usd=None)
+    assert statusing.status(untyped)["over_budget"] == {"message": error.message, "hint": error.hint}
+    higher = replace(one.ctx, budget_day_usd=Decimal(100))
+    assert watching.code_of(statusing.status(higher)) == 3, "the cap that was typed is less than the manifest's"
     assert watching.code_of(statusing.status(replace(one.ctx, clock=lambda: now + 3600))) == 5
 
 

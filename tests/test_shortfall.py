@@ -206,3 +206,22 @@ def test_the_amounts_are_enough(cap: Decimal, committed: Decimal, least: Decimal
         assert committed + least <= why.least(found) < committed + least + Decimal("0.01")
         assert committed + least + more <= why.enough(found) < committed + least + more + Decimal("0.01")
     assert bool(why.binding) == (committed + least > cap)
+
+
+def test_what_fits_to_the_cent_is_not_in_the_way() -> None:
+    """Admission lets it pass: a stop that named this cap would be a lie."""
+    assert short(room("run", "10", "8")).binding == []
+    assert short(room("run", "10", "8.000001")).binding != []
+
+
+def test_tomorrow_is_enough_for_a_part_as_large_as_the_cap_of_the_day() -> None:
+    for least, waits in (("2", True), ("2.000001", False)):
+        day = room("day", "2", "1")
+        assert short(day, least=least).comes_back(day) is waits
+
+
+def test_a_cap_raised_to_the_manifests_own_is_no_option_any_more() -> None:
+    typed = terms(run="10", max_usd="5")
+    assert typed.command() == "chimera-batch run m.yaml --max-usd 5"
+    assert typed.command({"run": Decimal(10)}) == "chimera-batch run m.yaml"
+    assert typed.edit("run", "one", {Decimal(10): "is enough"}) is None
