@@ -183,7 +183,13 @@ class AskStage(Strict):
         default=None, description="The query, below sql/, that makes the table. Without it: each ok answer is a row.",
         examples=["chimera/topics.sql"],
     )  # fmt: skip
-    samples: int = Field(default=1, ge=1, le=1000, description="How often each row is asked.")
+    samples: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="How often each row is asked. A table query sees every answer with its row's row_key and its sample,"
+        " from 1; without one the answers after the first are rows of their own, called row_key-2 and so on.",
+    )
     rounds: Rounds | None = Field(default=None, description="Ask again, over what came back, until it is enough.")
     window: StageWindow | None = Field(
         default=None,
