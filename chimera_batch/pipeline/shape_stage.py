@@ -187,8 +187,7 @@ class AskStage(Strict):
         default=1,
         ge=1,
         le=1000,
-        description="How often each row is asked. A table query sees every answer with its row's row_key and its sample,"
-        " from 1; without one the answers after the first are rows of their own, called row_key-2 and so on.",
+        description="How often each row is asked. Without a table query the second answer is a row of its own, key-2.",
     )
     rounds: Rounds | None = Field(default=None, description="Ask again, over what came back, until it is enough.")
     window: StageWindow | None = Field(
