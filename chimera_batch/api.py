@@ -97,6 +97,8 @@ def _agree(ctx: Context, confirm: Confirm | None = None) -> Entries | None:
         shown = piloting.first_offer(ctx) or quoting.quote(ctx)
         found = quoted.entries(ctx, shown) if "stages" in shown else None
         shown["warnings"] += [error.message for error in missing]
+        if not ctx.to_the_end:
+            shown["warnings"].append(f"this is the price of the whole run; it stops when {ctx.until} is made")
         usd = shown.get("total") or shown["usd"]
         if usd["ceiling"] > 0 and not confirm(shown):
             raise NeedsDecision("nothing was sent", hint=f"{ctx.again()} --yes")

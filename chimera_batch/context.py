@@ -160,6 +160,11 @@ class Context:
         return *which, "-n", str(self.pilot.requests)
 
     @property
+    def to_the_end(self) -> bool:
+        """Whether every stage was asked for."""
+        return self.until in {None, self.told.stages[-1].name}
+
+    @property
     def caps_typed(self) -> dict[Cap, Decimal]:
         """USD of the caps in force that are not the manifest's own."""
         known, found = self.told, dict[Cap, Decimal]()

@@ -571,6 +571,17 @@ def test_a_size_without_a_pilot_is_refused() -> None:
     assert (done.code, "-n goes with --pilot" in done.err) == (2, True)
 
 
+@pytest.mark.parametrize(("until", "warned"), [(None, False), ("answers_of", True), ("whole", False)])
+def test_the_price_of_more_than_will_be_asked_says_so(tmp_path: Path, until: str | None, warned: bool) -> None:
+    manifest = project(tmp_path)
+    manifest.write_text(manifest.read_text("utf-8") + "  - {name: whole, sql: tiny/whole.sql}\n", encoding="utf-8")
+    table = "-- All.\n-- reads: answers_of\nSELECT row_key FROM answers_of\n"
+    (tmp_path / "sql" / "tiny" / "whole.sql").write_text(table, encoding="utf-8")
+    done = call("run", manifest, *(("--until", until) if until else ()))
+    assert done.code == 4, done.err
+    assert ("this is the price of the whole run; it stops when answers_of is made" in done.out) == warned
+
+
 def test_a_sample_of_none_is_no_sample(tmp_path: Path) -> None:
     done = call("run", project(tmp_path), "--pilot", "-n", "0")
     assert done.code == 2 and "a sample of 0 says nothing" in done.err

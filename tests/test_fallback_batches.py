@@ -12,6 +12,7 @@ import pytest
 from chimera_batch import runner
 from chimera_batch.cost import prices
 from chimera_batch.errors import ProviderDown
+from chimera_batch.exporting.provenance import provenance
 from chimera_batch.records import Usage
 from chimera_batch.steps import adding, recalling, switching
 from chimera_batch.verbs import quoting, statusing, tracing
@@ -68,6 +69,20 @@ def test_status_trace_and_bill_know_both_hosts(tmp_path: Path) -> None:
     for key, provider in (("k000", "openai"), ("k005", "deepinfra")):
         (step,) = tracing.trace(run.one.ctx, key)["steps"]
         assert [(result["provider"], result["outcome"]) for result in step["results"]] == [(provider, "ok")]
+
+
+def test_an_export_names_whom_it_asked_and_nobody_else(tmp_path: Path) -> None:
+    def models(run: Two) -> list[str]:
+        (stage,) = provenance(run.one.ctx)["stages"]
+        return list(stage["models"])
+
+    untouched = two(project(tmp_path / "a", EXPIRED))
+    untouched.one.go()
+    untouched.end(ALL)
+    assert untouched.one.go().done and models(untouched) == ["openai/tiny-1"]
+    run = fallen(tmp_path / "b")
+    run.end(ALL, host="deepinfra")
+    assert run.one.go().done and models(run) == ["deepinfra/tiny-2", "openai/tiny-1"]
 
 
 def test_a_run_without_a_rule_asks_the_same_model_again(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from chimera_batch import __version__, digests
 from chimera_batch.context import REHEARSAL, Context
+from chimera_batch.pipeline.project import Stage
 from chimera_batch.records import Call
 
 
@@ -21,7 +22,7 @@ def provenance(ctx: Context) -> dict[str, Any]:
         "stages": [
             {
                 "stage": stage.name,
-                "models": [_model(ctx, call) for call in stage.calls],
+                "models": [_model(ctx, call) for call in _asked(ctx, stage)],
                 "prompt": stage.prompt.name if stage.prompt else None,
                 "prompt_sha256": hashlib.sha256(stage.prompt.text.encode()).hexdigest() if stage.prompt else None,
                 "table_sha256": tables[stage.name].sha256 if stage.name in tables else None,
@@ -30,6 +31,13 @@ def provenance(ctx: Context) -> dict[str, Any]:
             for stage in ctx.project.stages
         ],
     }
+
+
+def _asked(ctx: Context, stage: Stage) -> list[Call]:
+    """Whom a stage asks now, and which others of its list this run had answers of: the rest of it was only possible."""
+    mine = [(shard, attempt) for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.stage == stage.name]
+    heard = {(shard.provider, shard.model) for shard, attempt in mine if attempt.answers}
+    return [*stage.calls[:1], *(call for call in stage.calls[1:] if (call.provider, call.model) in heard)]
 
 
 def _model(ctx: Context, call: Call) -> str:

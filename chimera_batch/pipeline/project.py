@@ -69,7 +69,8 @@ class Project:
         """Raises InputError naming the nearest stage."""
         if name not in self.by_name:
             near = manifests.suggestion(name, list(self.by_name))
-            raise InputError(f"there is no stage `{name}`{near}", where=str(self.path))
+            known = f"stages: {', '.join(self.by_name)}"
+            raise InputError(f"there is no stage `{name}`{near}", where=str(self.path), hint=known)
         return self.by_name[name]
 
 

@@ -45,7 +45,7 @@ def telling(ctx: Context) -> Iterator[None]:
         if event:
             _tell(ctx, event, _words(error), getattr(error, "hint", None))
         raise
-    if ctx.until in {None, ctx.project.stages[-1].name}:
+    if ctx.to_the_end:
         _tell(ctx, "done", "every table is made", None)
 
 
