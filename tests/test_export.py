@@ -46,6 +46,14 @@ def exported(folder: Path, rows: list[dict[str, Any]], form: str, *words: object
     return folder / "out"
 
 
+def test_a_stage_that_the_manifest_no_longer_has_is_not_exported(tmp_path: Path) -> None:
+    manifest = project(tmp_path, mixed())
+    manifest.write_text(manifest.read_text("utf-8").replace("{name: topics,", "{name: renamed,"), encoding="utf-8")
+    assert call("run", manifest, "--yes").code == 0
+    found = export(manifest, tmp_path / "out", "parquet", "--json").document
+    assert set(found["files"]) == {"given.parquet", "dataset.parquet", "renamed.parquet"}
+
+
 def refused(done: Called, code: int = 2) -> str:
     assert done.code == code, done.err
     return done.err

@@ -93,7 +93,8 @@ def desk(ctx: Context, wish: Wish, folder: Path) -> Iterator[Desk]:
     """The run's tables, opened. Raises InputError for a table that no stage makes or that is not made yet, NotFinished
     where providers are still at work for it.
     """
-    facts = {name: table for (run, name), table in ctx.facts.tables.items() if run == ctx.run}
+    known = ctx.project.by_name  # a stage that the manifest no longer has left its table behind
+    facts = {name: table for (run, name), table in ctx.facts.tables.items() if run == ctx.run and name in known}
     if wish.form not in {"parquet", "duckdb"}:
         ctx.project.stage(wish.table)
         if wish.table not in facts:

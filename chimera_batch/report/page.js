@@ -153,7 +153,7 @@
     if (typeof value === "object") return make("dl", {}, ...Object.entries(value).flatMap(([key, item]) => field(key, shown(item))));
     return typeof value === "boolean" ? (value ? "yes" : "no") : value.toLocaleString("en", { maximumFractionDigits: 12 });
   };
-  const quoted = (key) => (/^[\w@%+=:,./-]+$/.test(key) ? key : "'" + key.replaceAll("'", "'\\''") + "'");
+  const quoted = (key) => (key.startsWith("-") ? "-- " : "") + (/^[\w@%+=:,./-]+$/.test(key) ? key : "'" + key.replaceAll("'", "'\\''") + "'");
   const said = (one) => {
     const stage = head.steps[one.step];
     if (!one.prompt) return one.prompt === undefined ? [] : [make("p", { class: "soft" }, "The prompt is not what it was when this was asked.")];
