@@ -19,6 +19,7 @@ from chimera_batch.verbs import doctoring
 from tests.cli_kit import call, project
 from tests.conftest import ROOT
 from tests.engine_kit import make_fake
+from tests.test_routing import routed_manifest
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -122,6 +123,13 @@ def test_a_manifest_s_keys_are_needed(tmp_path: Path) -> None:
     assert found["key of openai"]["hint"] == "export OPENAI_API_KEY=…"
     assert call("doctor", manifest).code == 2
     assert "export OPENAI_API_KEY=…" in call("doctor", manifest).out
+
+
+def test_a_host_that_routing_passes_over_needs_no_key(tmp_path: Path) -> None:
+    """As ``run`` goes on without it; of a list in one's own order every host must be ready."""
+    for route, state in (("cheapest", "missing"), ("first", "broken")):
+        found = checks(doctoring.examine(routed_manifest(tmp_path, route), Options()))
+        assert {found[f"key of {name}"]["state"] for name in ("openai", "deepinfra")} == {state}
 
 
 def test_a_rehearsal_needs_no_key(tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ class Finding:
 def examine(manifest: Path | str | None, options: Options) -> dict[str, Any]:
     """The document of ``doctor --json``; ``ok`` is False if something that is needed is broken.
 
-    With a manifest its own providers' keys are needed, unless it is for a rehearsal, and its store is probed.
+    With a manifest its own providers' keys are needed, unless it is for a rehearsal or routing can pass them over, and its
+    store is probed.
     Raises InputError for a manifest that cannot be loaded.
     """
     project = projects.load(manifest, store=options.store) if manifest is not None else None
@@ -135,9 +136,11 @@ def _plugin(plugin: plugins.Plugin) -> str:
 def _keys(project: Project | None, options: Options) -> Iterator[Finding]:
     """Every host that is known, or those of the manifest; a key is needed where a paid run of it would stop."""
     hosts = project.profiles if project else profiles.builtin()
+    stages = project.stages if project and not options.rehearse else ()
+    needed = {call.provider for stage in stages for call in stage.calls if stage.route != "cheapest"}
     for profile in hosts.values():
         look = _key if profile.engine is None else _engine
-        yield look(profile, needed=project is not None and not options.rehearse)
+        yield look(profile, needed=profile.name in needed)  # of a stage that routes, what has no key is passed over
 
 
 def _engine(profile: Profile, *, needed: bool) -> Finding:
