@@ -69,7 +69,7 @@ def run(
 
     turn = turns.at_work(manifest, options.store, rehearse=options.rehearse, gives_way=detach, prices=options.prices)
     with turn, open_run(manifest, options, write=True) as made:
-        opened = replace(made, until=made.project.stage(until).name if until else None)
+        opened = replace(made, until=made.project.stage(until).name if until is not None else None)
         checking.check_files(opened)
         shown = _agree(opened, confirm)
         ctx = replace(opened, begun=opened.clock()) if resume else opened

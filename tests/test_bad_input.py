@@ -286,6 +286,9 @@ def test_a_store_of_another_format(project: Path, record: object, says: str, hin
 def test_no_such_stage(project: Path) -> None:
     with pytest.raises(InputError, match="no stage `note`; did you mean `notes`"):
         api.run(project / "input.yaml", options(project), until="note")
+    for unset in ({"until": ""}, {"until": "", "detach": True}):  # --until "$STAGE"
+        with pytest.raises(InputError, match="no stage ``"):
+            api.run(project / "input.yaml", options(project), **unset)
     with pytest.raises(InputError, match="no stage `note`"):  # before anybody is asked whether to send
         api.run(project / "input.yaml", replace(options(project), rehearse=False), confirm=pytest.fail, until="note")
 

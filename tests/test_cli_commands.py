@@ -66,6 +66,12 @@ def test_prices_add_up_and_the_later_store_wins(stand_in: Callable[..., Recorder
     assert (recorder.options.store, recorder.options.prices) == ("y", ("a/b=1,2", "c/d=3,4"))
 
 
+def test_a_variable_that_is_not_set_is_no_store(stand_in: Callable[..., Recorder]) -> None:
+    stand_in("status", status_document())
+    done = call("status", "m.yaml", "--store", "")  # not the manifest's
+    assert done.code == 2 and "it is empty" in done.err
+
+
 @pytest.mark.parametrize("flags", [[], ["--quiet"]])
 def test_progress_goes_to_stderr_unless_quiet(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def run(_manifest: Path, options: Options, **_: Any) -> dict[str, Any]:

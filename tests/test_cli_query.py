@@ -160,6 +160,13 @@ def test_a_file_that_cannot_be_written(name: str, tmp_path: Path) -> None:
     assert done.error["message"].startswith("cannot be written: ")
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "table"])
+@pytest.mark.parametrize("path", ["", "/"])
+def test_a_path_that_names_no_file(path: str, form: str) -> None:
+    done = call("query", "-m", "m.yaml", ALL, "-o", path, "--format", form, "--json")
+    assert done.code == 2 and done.error["message"] == "names no file"
+
+
 def test_json_and_csv_on_stdout_exclude_each_other() -> None:
     assert (
         "--json prints JSON, not csv"

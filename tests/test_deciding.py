@@ -52,3 +52,17 @@ def test_what_asks_nobody_cannot_be_retried(tmp_path: Path) -> None:
     assert deciding.retry(found.ctx, "one") == deciding.retry(found.ctx, None) == ["one"]
     with pytest.raises(InputError, match="asks nobody"):
         deciding.retry(found.ctx, "whole")
+
+
+def test_an_empty_name_is_not_all_of_them(one: Bench) -> None:
+    """``--shard "$SHARD"`` of a variable that is not set."""
+    for decide in (deciding.cancel, deciding.retry):
+        with pytest.raises(InputError, match=r"no attempt of shard ''|there is no stage ``"):
+            decide(one.ctx, "")
+    with pytest.raises(InputError, match="a batch has an id"):
+        deciding.adopt(one.ctx, one.pairs[0][0].id, " ")
+    assert stopped(one) == [False] * 3 and [attempt.batch for _, attempt in one.pairs] == [
+        "batch-1",
+        "batch-2",
+        "batch-3",
+    ]

@@ -312,7 +312,7 @@ def test_a_folder_that_cannot_be_written(made: Path, tmp_path: Path) -> None:
     assert asked(made, tmp_path / "r.html").code == 2
 
 
-@pytest.mark.parametrize("where", ["no/such/folder/r.html", "."])
+@pytest.mark.parametrize("where", ["no/such/folder/r.html", ".", "/"])
 def test_a_path_that_is_none(made: Path, tmp_path: Path, where: str) -> None:
     done = asked(made, tmp_path / where, "--json")
     assert done.code == 2 and done.error["message"].startswith("cannot be written")

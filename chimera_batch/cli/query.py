@@ -115,6 +115,8 @@ class _HarmlessJson:
 
 def _to_file(result: Result, form: str, output: Path) -> int:
     """Write the whole file or none; returns the rows."""
+    if not output.name:  # of ``/``, and of an empty word
+        raise InputError("names no file", where=str(output), hint="-o FILE")
     if form == "parquet":
         with _explained(output):
             return result.to_parquet(output)

@@ -95,6 +95,8 @@ class Said:
 
 
 def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value == "":  # of a variable that is not set: what was meant is another store, not the manifest's
+        raise click.BadParameter("it is empty", ctx, param)
     said = ctx.find_object(Said)
     if said is None or not value or param.name is None:  # no Said: a shell asks for completions
         return

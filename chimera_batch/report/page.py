@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ def write(path: Path, content: Mapping[str, Any]) -> int:
 
     Raises OSError where it cannot be written.
     """
+    if not path.name:  # of ``/``, and of an empty word
+        raise IsADirectoryError(errno.EISDIR, "it names no file")
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("w", encoding="utf-8", newline="\n") as file:

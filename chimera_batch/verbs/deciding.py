@@ -28,7 +28,7 @@ def cancel(ctx: Context, shard_id: str | None) -> list[str]:
     """
     if shard_id is None:
         ctx.ledger.halt(ctx.run)
-    chosen = [find(ctx, shard_id)] if shard_id else [p for p in ctx.facts.attempts(ctx.run) if p[1].is_open]
+    chosen = [find(ctx, shard_id)] if shard_id is not None else [p for p in ctx.facts.attempts(ctx.run) if p[1].is_open]
     for shard, attempt in chosen:
         ctx.ledger.cancel(shard, attempt)
     done: list[str] = []
@@ -55,8 +55,8 @@ def retry(ctx: Context, stage: str | None) -> list[str]:
     Raises InputError for a stage that is not there, or asks nobody.
     """
     asking = [one.name for one in ctx.project.stages if one.kind == "ask"]
-    names = [ctx.project.stage(stage).name] if stage else asking
-    if stage and stage not in asking:
+    names = [ctx.project.stage(stage).name] if stage is not None else asking
+    if stage is not None and stage not in asking:
         raise InputError(f"stage {stage} asks nobody, so nothing of it was given up", hint=ctx.command("status"))
     for name in names:
         ctx.ledger.retry(ctx.run, name)
@@ -66,6 +66,8 @@ def retry(ctx: Context, stage: str | None) -> list[str]:
 def adopt(ctx: Context, shard_id: str, batch: str) -> None:
     """This batch is that attempt: read its results as such. They are checked against the nonce when they come."""
     shard, attempt = find(ctx, shard_id)
+    if not batch.strip():
+        raise InputError("a batch has an id: the one that the provider shows", hint=ctx.command("status"))
     if batch in ctx.facts.batch_ids(shard.realm) - {attempt.batch}:  # its own: look again for its results
         raise InputError(f"{batch} is recorded as another attempt already", hint=ctx.command("status"))
     if not recovery.adopt(ctx, shard, attempt, batch):

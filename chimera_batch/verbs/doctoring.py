@@ -66,8 +66,8 @@ class Finding:
 def examine(manifest: Path | str | None, options: Options) -> dict[str, Any]:
     """The document of ``doctor --json``; ``ok`` is False if something that is needed is broken.
 
-    With a manifest its own providers' keys are needed, unless it is for a rehearsal or routing can pass them over, and its
-    store is probed.
+    With a manifest its own providers' keys are needed, unless it is for a rehearsal or routing can pass them over, and
+    its store is probed.
     Raises InputError for a manifest that cannot be loaded.
     """
     project = projects.load(manifest, store=options.store) if manifest is not None else None

@@ -77,8 +77,8 @@ def prepare(ctx: Context, name: str | None, requests: int) -> tuple[Stage, dict[
 
 
 def _stage_of(ctx: Context, name: str | None, facts: Mapping[str, StageFacts]) -> Stage:
-    stages = [ctx.project.stage(name)] if name else ctx.project.stages
-    found = next((stage for stage in stages if name or _to_send(stage, facts[stage.name])), None)
+    stages = [ctx.project.stage(name)] if name is not None else ctx.project.stages
+    found = next((stage for stage in stages if name is not None or _to_send(stage, facts[stage.name])), None)
     if found is None:
         raise InputError(
             f"no stage has as many as {sampling.LEAST} requests to send in batches now: fewer give no estimate",
