@@ -141,7 +141,7 @@ def _lent(stage: Stage, facts: Facts, store: Store, options: Options) -> Stage:
         raise InputError(
             f"there is no table {name} of a run {run} in {store.url} yet{also}",
             where=stage.where,
-            hint=options.command("run", manifest),
+            hint=replace(options, prices=()).command("run", manifest),  # they are of this run's models
         )
     return replace(stage, table=outside.of_run(stage.name, store.fetch(table.key), table.sha256))
 
