@@ -212,7 +212,7 @@ DONE = {"rows": 8, "answered": 9, "given_up": 1, "in_flight": 0, "packed": 0, "r
         ({"usd_spent": 3.01, "wasted": {}}, ["! drafts: $3.01, above the quoted $2.00 to $3.00 (pilot of 200)"]),
         (
             {**DONE, "usd_spent": 1.99, "wasted": {}, "usd_per_kept_row": 0.24875},
-            ["! drafts: $1.99, below the quoted $2.00 to $3.00 (pilot of 200); $0.2487 a kept row"],
+            ["! drafts: $1.99, below the quoted $2.00 to $3.00 (pilot of 200); $0.2488 a kept row"],
         ),
         (
             {**DONE, "usd_spent": 2.5, "wasted": {}, "usd_per_kept_row": 0.00001},
