@@ -82,8 +82,12 @@ def test_status_and_query_find_the_last_run(rehearsed: Path) -> None:
     assert "REHEARSAL" in typed(rehearsed, "query", "@costs").stdout
 
 
-def test_the_other_side_knows_nothing(rehearsed: Path) -> None:
-    assert told(rehearsed, "status", "tiny.yaml")["state"] == "new"
+def test_the_other_side_knows_nothing_and_says_where_the_rehearsal_is(rehearsed: Path) -> None:
+    document = told(rehearsed, "status", "tiny.yaml")
+    assert document["state"] == "new"
+    (note,) = document["notes"]
+    line = note.removeprefix("what was rehearsed here: chimera-batch ")
+    assert told(rehearsed, *line.split())["state"] == "done"
     assert told(rehearsed, "query", "-m", "tiny.yaml", "SELECT * FROM answers_of", code=2)["error"]["exit_code"] == 2
 
 

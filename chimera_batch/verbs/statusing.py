@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch.context import Context
+from chimera_batch.context import REHEARSAL, Context
 from chimera_batch.cost import pacing
 from chimera_batch.history.counts import STATES
 from chimera_batch.history.facts import Attempt, Quoted, Shard, Switched, day_of
+from chimera_batch.history.journal import FORMAT_KEY
 from chimera_batch.pipeline.project import Stage
 from chimera_batch.records import Call
 from chimera_batch.steps import recalling
@@ -25,11 +27,12 @@ def status(ctx: Context) -> dict[str, Any]:
         for stage in ctx.project.stages
     ]
     blocked = ctx.blocked(in_flight=any(stage["in_flight"] for stage in stages))
+    state = "stuck" if blocked else _state(ctx, stages)
     document = {
         "run": ctx.run,
         "rehearsal": ctx.rehearse,
         "store": ctx.store.url,
-        "state": "stuck" if blocked else _state(ctx, stages),
+        "state": state,
         "stages": stages,
         "usd_spent": _dollars(ctx.facts.spent(ctx.run)),
         "usd_reserved": _dollars(ctx.facts.reserved(ctx.run)),
@@ -41,7 +44,7 @@ def status(ctx: Context) -> dict[str, Any]:
         "over_budget": None,
         "needs": [f"{shard.id}: {attempt.reason}" for shard, attempt in blocked] + list(_unnamed(ctx)),
         "choices": choices(ctx, *blocked[0]) if blocked else [],
-        "notes": [said for stage in ctx.project.stages if (said := _missed(ctx, stage))],
+        "notes": list(_notes(ctx, state)),
     }
     if ctx.run in ctx.facts.out_of_money and document["state"] != "done":  # others may have bought what it lacked
         from chimera_batch.verbs import budgeting  # noqa: PLC0415 - it takes the engine with it
@@ -59,6 +62,15 @@ def choices(ctx: Context, shard: Shard, attempt: Attempt) -> list[str]:
         ctx.command("adopt", "--shard", shard.id, "--batch", attempt.batch or "ID", why=which),
         ctx.command("resend", "--shard", shard.id, why=other),
     ]
+
+
+def _notes(ctx: Context, state: str) -> Iterator[str]:
+    """What else there is to tell: waves that are over, and where the rehearsal is that somebody may look for."""
+    for stage in ctx.project.stages:
+        if said := _missed(ctx, stage):
+            yield said
+    if state == "new" and not ctx.rehearse and ctx.store.exists(f"{REHEARSAL}/{FORMAT_KEY}"):
+        yield f"what was rehearsed here: {replace(ctx, rehearse=True).command('status')}"
 
 
 def _missed(ctx: Context, stage: Stage) -> str | None:
