@@ -529,3 +529,9 @@ def test_an_event_that_names_what_is_no_key_is_damaged(named: str, events: list[
     *before, last = events
     with pytest.raises(StoreConflict, match=rf"event {len(events)} \({last['type']}\) does not fit"):
         fold(*before, last | {named: [key] if named in {"more", "raw"} else key})
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), "one", None, [], 0, -1, 2])
+def test_an_event_about_no_attempt_is_damaged(number: object) -> None:
+    with pytest.raises(StoreConflict, match=r"event 3 \(submitted\) does not fit"):
+        fold(pack(), claimed(), AT | SUBMITTED | {"attempt": number})

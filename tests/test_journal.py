@@ -287,3 +287,27 @@ def test_an_event_that_cannot_be_read_names_its_object(line: str) -> None:
     store.objects["journal/000000000001.json"] = line.encode("utf-8", "surrogatepass")
     with pytest.raises(StoreConflict, match=r"journal/000000000001\.json"):
         read(store)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"at": "e"},
+        {"at": None},
+        {"at": -1},
+        {"at": 1e300},
+        {"at": float("nan")},
+        {"by": 7},
+        {"token": None},
+        {"type": 1},
+    ],
+)
+def test_an_event_without_what_every_event_has_is_damaged(changes: dict[str, object]) -> None:
+    event = {"n": 1, "at": 1.5, "by": "me", "token": "00", "type": "later"}
+    damaged, whole = MemoryStore(), MemoryStore()
+    damaged.create(event_key(1), json.dumps(event | changes).encode())
+    with pytest.raises(StoreConflict, match="this is no event") as refused:
+        read(damaged)
+    assert str(refused.value.where).endswith(event_key(1))
+    whole.create(event_key(1), json.dumps(event).encode())
+    assert read(whole) == [event]

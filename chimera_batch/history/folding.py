@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from chimera_batch.errors import StoreConflict
@@ -27,7 +27,7 @@ def apply(facts: Facts, event: dict[str, Any]) -> None:
     try:
         _check_keys(event)
         fold(facts, event)
-    except (KeyError, IndexError, TypeError, ValueError, InvalidOperation) as error:
+    except (LookupError, TypeError, ArithmeticError, ValueError) as error:
         raise StoreConflict(
             f"event {event.get('n')} ({event['type']}) does not fit what came before it: {error!r}",
             hint="the journal was edited or copied in part; restore the store from its backup",
@@ -45,7 +45,10 @@ def _check_keys(event: Mapping[str, Any]) -> None:
 
 def _attempt(facts: Facts, event: dict[str, Any]) -> Attempt:
     shard = facts.shards[shard_name(event["realm"], event["shard"])]
-    return shard.attempts[int(event["attempt"]) - 1]
+    number = int(event["attempt"])
+    if number < 1:  # to Python that would be one from the end
+        raise IndexError(f"there is no attempt {number}")
+    return shard.attempts[number - 1]
 
 
 def _run(facts: Facts, event: dict[str, Any]) -> None:

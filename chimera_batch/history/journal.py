@@ -22,6 +22,7 @@ Event = dict[str, Any]
 FORMAT_KEY = "format.json"
 FORMAT = {"format": "chimera-batch store", "version": 1}
 SEGMENT = 256  # events
+_YEAR_10000 = 253_402_300_800  # in seconds since the epoch: no calendar of Python goes on
 
 
 def event_key(number: int) -> str:
@@ -129,7 +130,7 @@ class Journal:
             event = json.loads(line)
         except (ValueError, RecursionError):  # the latter: nested more deeply than Python follows
             raise self._damaged("this event is no JSON") from None
-        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        if not isinstance(event, dict) or not _is_event(event):
             raise self._damaged("this is no event")
         if event.get("n") != self.position + 1:
             raise self._damaged(f"event {event.get('n')!r} stands where event {self.position + 1} belongs")
@@ -145,3 +146,10 @@ class Journal:
             where=f"{self.store.url}/{event_key(self.position + 1)}",
             hint="the journal was edited or copied in part; restore the store from its backup",
         )
+
+
+def _is_event(found: Mapping[str, Any]) -> bool:
+    """Whether it has what every event has, in the kinds that those are read as."""
+    at = found.get("at")
+    named = all(isinstance(found.get(name), str) for name in ("type", "by", "token"))
+    return named and isinstance(at, int | float) and 0 <= at < _YEAR_10000
