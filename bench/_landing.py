@@ -19,7 +19,7 @@ from chimera_batch.providers import openai_plain, openai_shapes
 from chimera_batch.providers.base import Profile, Provider
 from chimera_batch.records import BatchState, Plain, Reply
 from chimera_batch.steps import polling
-from chimera_batch.steps.standing import MEMBER_COLUMNS
+from chimera_batch.steps.leaving import MEMBER_COLUMNS
 from chimera_batch.stores import open_store
 from chimera_batch.warehouse.connection import Inline
 

@@ -8,16 +8,18 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chimera_batch import settings
 from chimera_batch.context import realm_of
-from chimera_batch.engines import kernel, ray_driver, ray_state, record
+from chimera_batch.engines import kernel, ray_driver, ray_job, ray_state, record
 from chimera_batch.errors import EngineFailed, ProviderRefused
 from chimera_batch.providers import make
 from tests import ray_kit
@@ -63,6 +65,30 @@ def test_a_job_from_upload_to_discard(jobs: Jobs, tmp_path: Path) -> None:
     assert (gone.phase, gone.status, gone.files) == ("ended", "completed", ())
     provider.discard([job])
     assert provider.find_uploads(intent_of(10)) == []
+
+
+def test_the_last_note_of_progress_is_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is written now and then may be slow: it must not come to lie over that of a block."""
+    real, begun, second = ray_job.put, threading.Event(), threading.Event()
+
+    def slow(path: Path, document: Mapping[str, Any]) -> None:
+        if begun.is_set():
+            real(path, document)
+            second.set()
+            return
+        begun.set()
+        second.wait(0.3)  # it does not come, since this note is not written yet
+        real(path, document)
+
+    monkeypatch.setattr(ray_job, "put", slow)
+    results = ray_job.Results(tmp_path, 1, 0, 0)
+    noting = threading.Thread(target=results.note)
+    noting.start()
+    assert begun.wait(60)
+    results.add([{"response": {"body": {}}}], {})
+    noting.join()
+    results.close()
+    assert ray_job.read(tmp_path / "progress.json")["done"] == 1
 
 
 def test_the_shares_of_the_machines_time_add_up_to_what_the_job_took(jobs: Jobs, tmp_path: Path) -> None:

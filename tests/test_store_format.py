@@ -27,7 +27,7 @@ from chimera_batch.pipeline.stage import Stage
 from chimera_batch.providers import calling
 from chimera_batch.records import Call
 from chimera_batch.requests import wire
-from chimera_batch.steps import collecting, preparing, standing, switching
+from chimera_batch.steps import collecting, leaving, preparing, standing, switching
 from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 from tests.conftest import ROOT
@@ -432,8 +432,8 @@ def test_what_runs_write_has_the_documented_fields(sample: Sample) -> None:
     ("name", "columns"),
     [
         ("answers", standing.LANDED_COLUMNS),
-        ("members", standing.MEMBER_COLUMNS),
-        ("members", standing.MEMBER_COLUMNS),
+        ("members", leaving.MEMBER_COLUMNS),
+        ("members", leaving.MEMBER_COLUMNS),
         ("sent", preparing._SENT_COLUMNS),
     ],
 )

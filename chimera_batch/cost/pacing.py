@@ -1,4 +1,4 @@
-"""How long a turnaround of a provider takes: as it promises, and as past batches of this store took. Pure.  Floor 3."""
+"""How long a turnaround of a provider takes: as it promises, and as past batches of this store took. Pure. Floor 3."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib import metadata, util
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -51,11 +51,17 @@ class Results:
         self._folder, self._number = folder, number
         self._file: BinaryIO = (folder / f"part-{number}.jsonl").open("xb")
         self._began, self._billed, self._owed, self._done = time.monotonic_ns(), 0, owed, known
+        self._turn = Lock()  # an older note in the place of a newer one would have the next driver bill time again
         self._over = Event()
         Thread(target=self._tick, daemon=True).start()
 
     def add(self, lines: list[dict[str, Any]], about: Mapping[str, str]) -> None:
         """A block: its lines share the machine's time since the last one, by their output tokens."""
+        with self._turn:
+            self._add(lines, about)
+            self._note()
+
+    def _add(self, lines: list[dict[str, Any]], about: Mapping[str, str]) -> None:
         now = time.monotonic_ns() - self._began
         weights = [line["response"]["body"].get("usage", {}).get("completion_tokens", 0) for line in lines]
         parts = ray_lines.shares(now - self._billed + self._owed, weights)
@@ -65,10 +71,13 @@ class Results:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._billed, self._owed, self._done = now, 0, self._done + len(lines)
-        self.note()
 
     def note(self) -> None:
         """Progress. ``owed``: nanoseconds that no line has been given; the next driver's first block takes them."""
+        with self._turn:
+            self._note()
+
+    def _note(self) -> None:
         owed = time.monotonic_ns() - self._began - self._billed + self._owed
         put(self._folder / "progress.json", {"done": self._done, "owed": owed, "driver": self._number})
 

@@ -36,7 +36,7 @@ def next_step(now: Standing, engine: Engine) -> Step:
     """What to do about a job.
 
     ``restart``: a driver that is stuck is ended first. A driver that answered something before it died is followed by
-    another one for as long as that goes on; ``engine.restarts`` of them in a row without any answer are enough.
+    another one for as long as that goes on; one and ``engine.restarts`` more in a row without any answer are enough.
     """
     if now.ended is not None:
         return "over"

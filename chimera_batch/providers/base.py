@@ -47,7 +47,7 @@ class Profile:
     """A host as data: where it is and what it allows. One adapter serves many profiles."""
 
     name: str
-    dialect: str  # which adapter: "openai" or "anthropic"
+    dialect: str  # which adapter: "openai", "anthropic", "bedrock", or a package's
     base_url: str
     api_key_env: str
     endpoints: tuple[str, ...]  # paths that its batches accept; the first is the default

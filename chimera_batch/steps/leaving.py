@@ -21,6 +21,7 @@ from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import SCRATCH, Rows, Warehouse
 
 _ROWS = 1_000  # rendered at once
+MEMBER_COLUMNS = {"shard": "VARCHAR", "request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
 _AT_LEFT_COLUMNS = {"rank": "INTEGER", "place": "BIGINT", "ids": "VARCHAR"}
 
 
@@ -95,7 +96,7 @@ def view(ctx: Context, stage: Stage, held: Sequence[Path], warehouse: Warehouse,
     if here:
         warehouse.view("members", here)
     else:
-        warehouse.load("members", _MEMBERS, ())
+        warehouse.load("members", MEMBER_COLUMNS, ())
     if not answers:
         return False
     warehouse.view("landed_left", list(prefetch(ctx.store, answers)))
@@ -106,9 +107,6 @@ def view(ctx: Context, stage: Stage, held: Sequence[Path], warehouse: Warehouse,
         warehouse.view(name, [folder / f"{stage.name}.{name}.parquet"])
     warehouse.view("members", [*here, folder / f"{stage.name}.picked_members.parquet"])
     return True
-
-
-_MEMBERS = {"shard": "VARCHAR", "request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
 
 
 def _view_closed(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> None:

@@ -18,6 +18,7 @@ from chimera_batch.history.facts import Shard
 from chimera_batch.pipeline.project import Stage
 from chimera_batch.rules.retry import History, always, choose
 from chimera_batch.steps import leaving, settled
+from chimera_batch.steps.leaving import MEMBER_COLUMNS
 from chimera_batch.steps.paying import LongerTries, longer_tries
 from chimera_batch.steps.placing import place
 from chimera_batch.steps.settled import Settled
@@ -51,7 +52,6 @@ LANDED_COLUMNS = {
 }
 """One landed result: whose, what became of it, its tokens and dollars, and where its raw line lies."""
 
-MEMBER_COLUMNS = {"shard": "VARCHAR", "request_id": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
 _CHOICE_COLUMNS = {"request_id": "VARCHAR", "state": "VARCHAR", "ceiling": "INTEGER"}
 _CAUSES = ("truncated", "refused", "invalid", "error", "transient", "expired", "cancelled", "missing")
 
