@@ -173,6 +173,7 @@ held = bytearray(60_000_000)
 end = time.process_time() + 0.15
 while time.process_time() < end: pass
 if sys.argv[1:]: subprocess.run([sys.executable, *sys.argv])
+else: time.sleep(1)  # so that a look at both at once cannot miss it
 """
 
 

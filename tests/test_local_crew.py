@@ -63,14 +63,14 @@ def test_few_jobs_take_few_threads() -> None:
     release = threading.Event()
 
     def work(job: int) -> None:
-        release.wait(10)
+        release.wait(60)
         seen.append(threading.active_count())
 
     crew: Crew[int] = Crew(256, work)
     for job in range(3):
         assert crew.give(job, 1)
     release.set()
-    assert crew.rests(10)
+    assert crew.rests(60)
     crew.dismiss()
     assert max(seen) <= before + 3
     deadline = time.monotonic() + 60
@@ -99,7 +99,7 @@ def test_stopped_means_nothing_more() -> None:
 
     def work(job: int) -> None:
         started.append(job)
-        hold.wait(10)
+        hold.wait(60)
 
     crew: Crew[int] = Crew(2, work)
     for job in range(4):
@@ -109,7 +109,7 @@ def test_stopped_means_nothing_more() -> None:
     assert not crew.give(5, 0.01), "no room"
     crew.stop()
     hold.set()
-    assert crew.rests(10) and sorted(started) == [0, 1]
+    assert crew.rests(60) and sorted(started) == [0, 1]
     crew.dismiss()
 
 

@@ -236,7 +236,7 @@ def test_a_restart_asks_nothing_that_was_answered(tmp_path: Path) -> None:
         text = body["messages"][0]["content"]
         asked[text] += 1
         if text >= "q5" and not hold.is_set():
-            hold.wait(30)
+            hold.wait(120)
         return 200, completion(body)
 
     with engine(act) as below:
