@@ -5,6 +5,7 @@ The reference reads a line with the standard library, one field after the other,
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -94,13 +95,21 @@ def _take(found: Plain, sent: Sent, schema: str | None, at: Row, line: bytes) ->
 
 
 def _parsed(line: bytes) -> Any:
-    """Like the standard library, but halves of surrogate pairs are mended, and a BOM is no JSON."""
+    """Like the standard library, but halves of surrogate pairs are mended, and a BOM is no JSON.
+
+    Whole numbers beyond 64 bits are floats, as they are in most languages.
+    """
     try:
         text = line.decode("utf-8")
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError):
         return None
     return _mended(value)
+
+
+def _whole(digits: str) -> int | float:
+    whole = int(digits)
+    return whole if -(2**63) <= whole < 2**64 else float(whole)
 
 
 def _mended(value: Any) -> Any:
@@ -268,7 +277,7 @@ def lines(draw: st.DrawFn) -> bytes:
         line = answered(custom_id, draw(ANSWERS), tokens=tokens, **draw(DETAILS))
     row = json.loads(line)
     for path in draw(st.lists(st.sampled_from(PATHS), max_size=3)) if draw(st.booleans()) else ():
-        _put(row, path, draw(ODD))
+        _put(row, path, copy.deepcopy(draw(ODD)))  # later paths may lead into it
     line = json.dumps(row, ensure_ascii=draw(st.booleans())).encode()
     kind = draw(st.integers(0, 19))
     if kind == 0:
