@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -141,6 +142,32 @@ def test_a_process_is_started_with_its_record_and_its_log(tmp_path: Path, monkey
     started.ready()
     assert (kept := record.load(tmp_path)) is not None and kept.ready
     assert started.stop() and record.load(tmp_path) is None
+
+
+class Stuck:
+    """A child in the kernel that no signal ends."""
+
+    returncode = None
+
+    def __init__(self) -> None:
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.waits.append(timeout)
+        if timeout is None:
+            raise AssertionError("waited for without a limit")
+        raise subprocess.TimeoutExpired("stuck", timeout)
+
+
+def test_a_process_that_no_signal_ends_is_waited_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda _group, number: sent.append(number))
+    monkeypatch.setattr(orphans, "end", lambda *_: False)
+    left, child = Record(OURS, boot(), 1, "m", "d", "somebody", pid=1 << 22, start="1"), Stuck()
+    record.save(tmp_path, left)
+    assert not Process(left, tmp_path, cast("subprocess.Popen[bytes]", child)).stop()
+    assert sent == [signal.SIGTERM, signal.SIGKILL] and len(child.waits) == 2 and sum(filter(None, child.waits)) < 60
+    assert record.load(tmp_path) == left, "the next run tries again"
 
 
 def test_a_program_that_is_not_there_leaves_a_record_of_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from chimera_batch.engines import kernel, orphans, record
 from chimera_batch.engines.record import Record
 
 _GRACE = 15.0  # seconds to end by itself: an engine frees its GPU memory and its shared memory on the way out
+_LAST = 10.0  # seconds for a killed process to be gone; one that hangs in a driver's call in the kernel may never be
 _TAIL = 64_000  # bytes of the log that a failure is judged by
 DOWNLOADS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 """The secrets that an engine is given: it fetches a gated model by itself. All others stay here: it needs none."""
@@ -64,18 +65,26 @@ class Process:
             kernel.signal_exactly(one, signal.SIGKILL)
 
     def stop(self) -> bool:
-        """End all of it and reap it; the record goes when nothing is left. Whether nothing is."""
-        self._signal(signal.SIGTERM)
-        if self.child is not None:
-            try:
-                self.child.wait(_GRACE)
-            except subprocess.TimeoutExpired:
-                self._signal(signal.SIGKILL)
-                self.child.wait()
+        """End all of it and reap it; the record goes when nothing is left. Whether nothing is.
+
+        It takes a minute at most, also where a process is stuck in the kernel and cannot be ended.
+        """
+        for number, seconds in ((signal.SIGTERM, _GRACE), (signal.SIGKILL, _LAST)):
+            self._signal(number)
+            if self._ends(seconds):
+                break
         gone = orphans.end(self.record, settings.boot(), lambda _line: None)
         if gone:
             record.forget(self.folder)
         return gone
+
+    def _ends(self, seconds: float) -> bool:
+        """Whether the child is over within so many seconds; a stranger's is not waited for here."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self.child is not None:
+                self.child.wait(seconds)
+            return True
+        return False
 
     def _signal(self, number: signal.Signals) -> None:
         """To the whole group, while its id is certain to be ours: an id is not given away before we reap its leader."""
