@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 
 _PATIENCE = 5.0  # seconds
+_LARGEST = 16 << 20  # bytes: the gauges of a server with a hundred adapters are some hundred KB
 
 
 def healthy(port: int) -> bool:
@@ -13,7 +14,7 @@ def healthy(port: int) -> bool:
 
 
 def metrics(port: int) -> str | None:
-    """The page of ``GET /metrics``; None where there is none, or nobody answers in time."""
+    """The page of ``GET /metrics``; None where there is none, nobody answers in time, or it is no page of gauges."""
     return _get(port, "/metrics")
 
 
@@ -23,9 +24,9 @@ def _get(port: int, path: str) -> str | None:
     try:
         connection.request("GET", path)
         reply = connection.getresponse()
-        text = reply.read().decode("utf-8", "replace")
+        data = reply.read(_LARGEST + 1)
     except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()
-    return text if reply.status == 200 else None
+    return data.decode("utf-8", "replace") if reply.status == 200 and len(data) <= _LARGEST else None

@@ -17,12 +17,16 @@ import httpx2
 import orjson
 
 from chimera_batch.errors import ProviderRefused
-from chimera_batch.providers import anthropic_shapes, calling, faults, files, listing
+from chimera_batch.providers import anthropic_shapes, calling, faults, files, host_http, listing
 from chimera_batch.providers.base import Profile
 from chimera_batch.providers.faults import Fault
 from chimera_batch.records import BatchState, Intent, Reply
 
 _SKEW = 300.0  # seconds that the host's clock may be behind ours beyond what its replies tell of it
+
+
+class _Client(host_http.Bounded, anthropic.DefaultHttpxClient):
+    """The SDK's own, with bounded replies."""
 
 
 class AnthropicProvider:
@@ -45,7 +49,7 @@ class AnthropicProvider:
             timeout=calling.ORDINARY,
             default_headers=dict(profile.headers),
             # The key goes to this host alone: a redirect could lead elsewhere, and the API has none.
-            http_client=http_client or anthropic.DefaultHttpxClient(follow_redirects=False),
+            http_client=http_client or _Client(follow_redirects=False),
         )
 
     def upload(self, intent: Intent, path: Path) -> str | None:

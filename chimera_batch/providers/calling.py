@@ -37,7 +37,7 @@ _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, htt
 
 
 class SaidError(ValueError):
-    """A reply of status 200 that says in its body that something is wrong."""
+    """A reply whose body says that something is wrong, or is no reply to be read."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.message)
@@ -64,8 +64,9 @@ def never(fault: Fault) -> bool:
 
 def fault_of(error: Exception) -> Fault:
     """An exception of either SDK or of the transport beneath as a fault."""
-    if isinstance(error, SaidError):
-        return error.fault
+    said = error if isinstance(error, SaidError) else error.__cause__  # the SDKs wrap what their client raises
+    if isinstance(said, SaidError):
+        return said.fault
     if isinstance(error, ValueError) and not hasattr(error, "request"):
         return Fault(f"the reply is not what the API gives ({error})", status=200)
     response = getattr(error, "response", None)

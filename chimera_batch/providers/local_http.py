@@ -15,6 +15,8 @@ from weakref import WeakSet
 
 import httpx2
 
+from chimera_batch.providers.host_http import Bounded
+
 _NO_LIMIT = httpx2.Timeout(None, connect=10.0)
 _PROBE = httpx2.Timeout(5.0)
 _KEEP_ALIVE = (("SO_KEEPALIVE", 1), ("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))  # seconds, times
@@ -33,7 +35,7 @@ class Connections:
         self._gone = threading.Event()
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=idle)
         transport = httpx2.HTTPTransport(limits=limits, socket_options=_socket_options(), trust_env=False)
-        self._client = httpx2.Client(timeout=_NO_LIMIT, transport=transport, trust_env=False)
+        self._client = Bounded(timeout=_NO_LIMIT, transport=transport, trust_env=False)
 
     @property
     def closed(self) -> bool:
@@ -44,7 +46,7 @@ class Connections:
         self._gone.wait(seconds)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> httpx2.Response:
-        """Raises what httpx2 raises."""
+        """Raises what httpx2 raises, and SaidError for a reply that is too long."""
         said = {"Content-Type": "application/json", **headers}
         try:
             return self._client.post(url, content=body, headers=said, extensions={"trace": self._trace})

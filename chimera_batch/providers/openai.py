@@ -18,12 +18,16 @@ import orjson
 
 from chimera_batch.endpoints.usage import count, part
 from chimera_batch.errors import ProviderError, ProviderRefused
-from chimera_batch.providers import calling, faults, files, listing, openai_shapes
+from chimera_batch.providers import calling, faults, files, host_http, listing, openai_shapes
 from chimera_batch.providers.base import Profile
 from chimera_batch.providers.faults import Fault
 from chimera_batch.records import BatchState, Intent, Plain, Reply
 
 _SKEW = 600.0  # seconds that the host's clock may be behind ours
+
+
+class _Client(host_http.Bounded, openai.DefaultHttpxClient):
+    """The SDK's own, with bounded replies."""
 
 
 class OpenAIProvider:
@@ -45,7 +49,8 @@ class OpenAIProvider:
             max_retries=0,  # the SDK would send a create again; see calling.py
             timeout=calling.ORDINARY,
             default_headers=dict(profile.headers),
-            http_client=http_client,
+            # Files may lie elsewhere, and are fetched from there: without the key and the profile's headers.
+            http_client=http_client or _Client(event_hooks={"request": [host_http.only_at(profile.base_url)]}),
         )
 
     def upload(self, intent: Intent, path: Path) -> str | None:

@@ -1,0 +1,73 @@
+"""The connections to a host: what goes along when a reply leads elsewhere, and how much of a reply is read. Floor 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+
+from chimera_batch.providers.calling import SaidError
+from chimera_batch.providers.faults import Fault
+
+LARGEST = 256 << 20  # bytes of one reply: an answer of 128,000 tokens with twenty logprobs each is 180 MB
+_HARMLESS = {
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "range",
+    "transfer-encoding",
+    "user-agent",
+}
+_OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}  # of bytes that are decoded by now
+
+
+class Bounded(httpx2.Client):
+    """A client that reads at most ``LARGEST`` bytes of a reply, except where the caller asked for a stream.
+
+    Beyond that it raises SaidError, which ``calling`` makes one of our errors: nobody means such a reply, and it would
+    take this machine's memory.
+    """
+
+    def send(self, request: httpx2.Request, *, stream: bool = False, **how: Any) -> httpx2.Response:
+        response = super().send(request, stream=True, **how)
+        if stream and not response.is_error:
+            return response
+        try:
+            return _whole(response)
+        finally:
+            response.close()
+
+
+def _whole(response: httpx2.Response) -> httpx2.Response:
+    pieces, size = [], 0
+    for piece in response.iter_bytes():
+        pieces.append(piece)
+        size += len(piece)
+        if size > LARGEST:
+            said = f"the reply is longer than {LARGEST:,} bytes, which none is that the API gives"
+            raise SaidError(Fault(said, status=response.status_code))
+    return httpx2.Response(
+        response.status_code,
+        headers=[(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_WIRE],
+        content=b"".join(pieces),
+        request=response.request,
+        extensions=response.extensions,
+        history=response.history,
+    )
+
+
+def only_at(base_url: str) -> Callable[[httpx2.Request], None]:
+    """A hook before each request, redirected ones included: another origin than this one gets no key and no header
+    of the profile, but what fetching a file takes."""
+    home = httpx2.URL(base_url).origin
+
+    def hook(request: httpx2.Request) -> None:
+        if request.url.origin != home:
+            for name in request.headers.keys() - _HARMLESS:
+                del request.headers[name]
+
+    return hook
