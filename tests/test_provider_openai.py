@@ -152,6 +152,18 @@ def test_find_reads_times_in_any_writing(host: OpenAIHost, created_at: Any) -> N
     assert [found.id for found in host.provider().find(intent_for(host))] == ["batch_1"]
 
 
+@pytest.mark.parametrize("ident", [None, 7, {"a": 1}])
+def test_an_upload_of_ours_under_an_id_that_is_none_does_not_pass_for_removed(host: OpenAIHost, ident: Any) -> None:
+    """A late create could still find it."""
+    listed = [{"id": ident, "filename": "another.jsonl"}, {"id": "file-1", "filename": intent_for(host).file_name}]
+    host.fail("GET", "/v1/files", httpx2.Response(200, json={"data": listed, "has_more": False}))
+    assert host.provider().find_uploads(intent_for(host)) == ["file-1"]
+    listed[0]["filename"] = intent_for(host).file_name
+    host.fail("GET", "/v1/files", httpx2.Response(200, json={"data": listed, "has_more": False}))
+    with pytest.raises(ProviderDown, match="an id that is none"):
+        host.provider().find_uploads(intent_for(host))
+
+
 # --- state ----------------------------------------------------------------------------------------------------------
 
 FAILED = {

@@ -179,7 +179,7 @@ def test_a_page_that_is_partly_new_is_read_on_from() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, {"data": None}, {"data": []}, {"data": [], "has_more": True}, {"data": ["x", {}]}]
+    "answer", [{}, {"data": None}, {"data": []}, {"data": [], "has_more": True}, {"data": ["x", None]}]
 )
 def test_an_empty_page_is_the_end(answer: dict[str, Any]) -> None:
     assert list(listing.since(lambda after: answer, 0, "host")) == []
@@ -194,6 +194,28 @@ def test_the_hosts_own_cursor_is_used() -> None:
 
     assert len(list(listing.since(page, 0, "host"))) == 3
     assert asked == [None, "cursor-1", "cursor-2"]
+
+
+@pytest.mark.parametrize("data", [7, "b1", {"id": "b1"}, True])
+def test_a_list_that_is_none_does_not_mean_not_there(data: Any) -> None:
+    with pytest.raises(ProviderDown, match="the list of batches is none"):
+        list(listing.since(lambda after: {"data": data}, 0, "host"))
+
+
+def test_an_object_without_an_id_is_kept_and_is_no_cursor() -> None:
+    """Whoever knows it for his own must hear of it."""
+    answer = {"data": [{"id": None, "n": 1}, {"id": "b2"}, {"n": 3}]}
+    asked: list[str | None] = []
+
+    def page(after: str | None) -> dict[str, Any]:
+        asked.append(after)
+        return answer if after is None else {"data": []}
+
+    assert list(listing.since(page, 0, "host")) == answer["data"]
+    assert asked == [None, "b2"]
+    assert list(listing.since(lambda after: {"data": [{}]}, 0, "host")) == [{}]
+    with pytest.raises(ProviderDown, match="names no batch by an id"):
+        list(listing.since(lambda after: {"data": [{"id": None}], "has_more": True}, 0, "host"))
 
 
 @pytest.mark.parametrize("ident", [7, ["b7"], {"b": 7}])

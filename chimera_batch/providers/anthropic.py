@@ -77,8 +77,8 @@ class AnthropicProvider:
             intent.at - _SKEW - behind,
             self.profile.name,
         )
-        states = [anthropic_shapes.batch_state(batch) for batch in listed]
-        return [state for state in states if state.total == intent.requests]
+        mine = (batch for batch in listed if anthropic_shapes.requests(batch) == intent.requests)
+        return [anthropic_shapes.batch_state(batch) for batch in listing.named(mine, self.profile.name)]
 
     def state(self, batch_id: str) -> BatchState:
         def ask() -> BatchState:

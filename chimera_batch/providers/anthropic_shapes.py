@@ -19,18 +19,23 @@ def batch_state(batch: Mapping[str, Any]) -> BatchState:
     if not isinstance(batch.get("id"), str) or not batch["id"]:
         raise ValueError("a batch object without an id")
     status = str(batch.get("processing_status") or "")
-    counts = part(batch, "request_counts")
-    total = sum(count(counts.get(name)) for name in _COUNTS)
+    total = requests(batch)
     ended = status == "ended"
     return BatchState(
         id=batch["id"],
         status=status,
         phase="ended" if ended else "working",
-        done=total - count(counts.get("processing")),
-        total=total if counts else None,
+        done=(total or 0) - count(part(batch, "request_counts").get("processing")),
+        total=total,
         files=(batch["id"],) if ended else (),  # never results_url, which may lead the key to another host
         created_at=seconds(batch.get("created_at")),
     )
+
+
+def requests(batch: Mapping[str, Any]) -> int | None:
+    """How many requests a message batch has; None where it does not say."""
+    counts = part(batch, "request_counts")
+    return sum(count(counts.get(name)) for name in _COUNTS) if counts else None
 
 
 def decode(line: bytes) -> Reply:

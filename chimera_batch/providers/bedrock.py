@@ -101,7 +101,8 @@ class BedrockProvider:
     def find(self, intent: Intent) -> list[BatchState]:
         """By name and idempotency key: exact."""
         listed = listing.since(partial(self._page, intent), intent.at - _SKEW, self.profile.name)
-        return [bedrock_shapes.state(job) for job in listed if bedrock_shapes.is_of(job, intent)]
+        mine = (job for job in listed if bedrock_shapes.is_of(job, intent))
+        return [bedrock_shapes.state(job) for job in listing.named(mine, self.profile.name)]
 
     def _page(self, intent: Intent, after: str | None) -> Mapping[str, Any]:
         """One page of jobs that were submitted since the intent and have its nonce in their names, newest first."""

@@ -102,7 +102,7 @@ class OpenAIProvider:
             mine = [b for b in listed if part(b, "metadata").get("chimera_nonce") == intent.nonce]
         else:
             mine = [b for b in listed if self._file(b.get("input_file_id")).get("filename") == intent.file_name]
-        return [openai_shapes.batch_state(batch) for batch in mine]
+        return [openai_shapes.batch_state(batch) for batch in listing.named(mine, self.profile.name)]
 
     def state(self, batch_id: str) -> BatchState:
         def ask() -> BatchState:
@@ -146,7 +146,8 @@ class OpenAIProvider:
         """Empty where the host cannot list files."""
         try:
             listed = listing.since(self._page("files"), intent.at - _SKEW, self.profile.name, exact=True)
-            return [str(file["id"]) for file in listed if file.get("filename") == intent.file_name]
+            mine = (file for file in listed if file.get("filename") == intent.file_name)
+            return [str(file["id"]) for file in listing.named(mine, self.profile.name)]
         except ProviderRefused as refused:
             if refused.status in {404, 405}:
                 return []

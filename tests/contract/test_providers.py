@@ -174,6 +174,44 @@ def test_a_list_that_goes_round_in_circles_does_not_mean_not_there(host: FakeHos
         host.provider().find(intent_for(host))
 
 
+ODD_IDS = [None, "", 7, {}, {"a": 1}, ["b"], True]
+
+
+@pytest.mark.parametrize("ident", ODD_IDS)
+def test_a_batch_that_may_be_ours_under_an_id_that_is_none_is_neither_found_nor_not_there(
+    host: FakeHost, tmp_path: Path, ident: Any
+) -> None:
+    """Not there would mean that it is sent again, and paid for twice."""
+    if host.dialect == "bedrock":
+        return  # AWS's own SDK checks what ids are
+    made = host.batches[send(host, tmp_path)]
+    host.fail("GET", host.list_path, httpx2.Response(200, json={"data": [{**made, "id": ident}], "has_more": False}))
+    with pytest.raises(ProviderDown, match="an id that is none"):
+        host.provider().find(intent_for(host))
+
+
+@pytest.mark.parametrize("ident", ODD_IDS)
+def test_a_batch_of_others_under_an_id_that_is_none_is_passed_over(host: FakeHost, tmp_path: Path, ident: Any) -> None:
+    if host.dialect == "bedrock":
+        return
+    mine = host.batches[send(host, tmp_path)]
+    others = {"metadata": None, "input_file_id": "x", "request_counts": {"processing": 7}}
+    page = {"data": [{**mine, **others, "id": ident}, mine], "has_more": False}
+    host.fail("GET", host.list_path, httpx2.Response(200, json=page))
+    assert [found.id for found in host.provider().find(intent_for(host))] == [mine["id"]]
+
+
+@pytest.mark.parametrize("ident", ODD_IDS)
+def test_a_state_under_an_id_that_is_none_is_no_state(host: FakeHost, tmp_path: Path, ident: Any) -> None:
+    if host.dialect == "bedrock":
+        return
+    batch_id = send(host, tmp_path)
+    odd = httpx2.Response(200, json={**host.batches[batch_id], "id": ident})
+    host.fail("GET", f"{host.create_path}/{batch_id}", *(odd for _ in range(9)))
+    with pytest.raises(ProviderDown, match="without an id"):
+        host.provider().state(batch_id)
+
+
 # --- polling --------------------------------------------------------------------------------------------------------
 
 
