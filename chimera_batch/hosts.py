@@ -40,6 +40,7 @@ class Hosts:
         self._lock = threading.Lock()
 
     def __call__(self, name: str) -> Provider:
+        """Raises InputError for one that the manifest does not name, or whose key is not set."""
         with self._lock:
             if name not in self._made:
                 self._made[name] = self._make(name)
@@ -50,7 +51,9 @@ class Hosts:
             host.close()
 
     def _make(self, name: str) -> Provider:
-        profile = self._profiles[name]
+        profile = self._profiles.get(name)
+        if profile is None:  # of a batch that was sent under an earlier manifest
+            raise InputError(f"the manifest no longer names the provider {name}: put it back")
         if self._playing is None:
             return make(profile, settings.api_key(profile), state=self._state, say=self._say)
         if self._playing.url is None:

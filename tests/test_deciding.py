@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chimera_batch.errors import InputError, ProviderDown, ProviderRefused
+from chimera_batch.hosts import Hosts
 from chimera_batch.verbs import deciding
 from tests.support import Bench, bench, write_project
 from tests.test_cli_hints import takes
@@ -41,6 +43,23 @@ def test_a_batch_that_is_over_is_no_reason_to_leave_the_others(one: Bench) -> No
     assert stopped(one) == [True] * 3
 
 
+def test_what_a_host_refuses_is_told(one: Bench) -> None:
+    one.host.trouble["cancel"] = [ProviderRefused("HTTP 404: no such batch", status=404)]
+    deciding.cancel(one.ctx, None)
+    assert [line for line in one.said if line == f"{one.pairs[0][0].id}: HTTP 404: no such batch"]
+
+
+def test_a_batch_at_a_host_that_the_manifest_no_longer_names_keeps_no_other_running(one: Bench) -> None:
+    """Nor is its id said to another host of that name."""
+    there = replace(one.ctx.told.profiles["openai"], base_url="https://elsewhere.example/v1")
+    moved = replace(one.ctx, told=replace(one.ctx.told, profiles={**one.ctx.told.profiles, "openai": there}))
+    gone = replace(one.ctx, told=replace(one.ctx.told, profiles={}))
+    for ctx in (moved, gone):
+        with pytest.raises(InputError, match="which the manifest no longer names: put it back"):
+            deciding.cancel(ctx, None)
+        assert one.host.called("cancel") == [] and stopped(one) == [True] * 3
+
+
 def test_one_shard_alone(one: Bench) -> None:
     assert deciding.cancel(one.ctx, one.pairs[1][0].id) == [f"{one.pairs[1][0].id}: batch-2"]
     assert stopped(one) == [False, True, False]
@@ -66,3 +85,8 @@ def test_an_empty_name_is_not_all_of_them(one: Bench) -> None:
         "batch-2",
         "batch-3",
     ]
+
+
+def test_a_provider_that_the_manifest_no_longer_names_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no longer names the provider openai: put it back"):
+        Hosts({}, tmp_path, print, None)("openai")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from chimera_batch.context import Context
+from chimera_batch.context import Context, realm_of
 from chimera_batch.errors import ChimeraError, InputError, ProviderRefused
 from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.steps import recovery
@@ -37,8 +35,7 @@ def cancel(ctx: Context, shard_id: str | None) -> list[str]:
         if attempt.batch is None:
             continue
         try:
-            with suppress(ProviderRefused):  # it may be over by now
-                ctx.host(shard).cancel(attempt.batch)
+            _stop(ctx, shard, attempt.batch)
             done.append(f"{shard.id}: {attempt.batch}")
         except ChimeraError as error:  # a host that is down, or whose key is not set
             ctx.say(f"{shard.id}: {attempt.batch} was not asked to stop: {error}")
@@ -47,6 +44,18 @@ def cancel(ctx: Context, shard_id: str | None) -> list[str]:
         failed[0].hint = failed[0].hint or ctx.command("cancel", *(("--shard", shard_id) if shard_id else ()))
         raise failed[0]
     return done
+
+
+def _stop(ctx: Context, shard: Shard, batch: str) -> None:
+    """Ask a batch's host to stop it. Raises InputError where the manifest has another host of that name, or none."""
+    profile = ctx.told.profiles.get(shard.provider)
+    if profile is None or realm_of(profile, rehearse=ctx.rehearse) != shard.realm:
+        said = f"{batch} is at {shard.realm}, which the manifest no longer names: put it back"
+        raise InputError(said, where=str(ctx.told.path))
+    try:
+        ctx.host(shard).cancel(batch)
+    except ProviderRefused as refused:  # it may be over by now
+        ctx.say(f"{shard.id}: {refused}")
 
 
 def retry(ctx: Context, stage: str | None) -> list[str]:
