@@ -125,11 +125,18 @@ def test_a_manifest_s_keys_are_needed(tmp_path: Path) -> None:
     assert "export OPENAI_API_KEY=…" in call("doctor", manifest).out
 
 
-def test_a_host_that_routing_passes_over_needs_no_key(tmp_path: Path) -> None:
+def test_a_host_that_routing_passes_over_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As ``run`` goes on without it; of a list in one's own order every host must be ready."""
+    monkeypatch.setenv("DEEPINFRA_TOKEN", "k")
     for route, state in (("cheapest", "missing"), ("first", "broken")):
         found = checks(doctoring.examine(routed_manifest(tmp_path, route), Options()))
-        assert {found[f"key of {name}"]["state"] for name in ("openai", "deepinfra")} == {state}
+        assert [found[f"key of {name}"]["state"] for name in ("openai", "deepinfra")] == [state, "ok"]
+
+
+def test_routing_that_can_choose_nobody_needs_a_key(tmp_path: Path) -> None:
+    document = doctoring.examine(routed_manifest(tmp_path, "cheapest"), Options())
+    assert not document["ok"], "a run would stop for want of it"
+    assert {checks(document)[f"key of {name}"]["state"] for name in ("openai", "deepinfra")} == {"broken"}
 
 
 def test_a_rehearsal_needs_no_key(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -137,30 +137,34 @@ def _keys(project: Project | None, options: Options) -> Iterator[Finding]:
     """Every host that is known, or those of the manifest; a key is needed where a paid run of it would stop."""
     hosts = project.profiles if project else profiles.builtin()
     stages = project.stages if project and not options.rehearse else ()
-    needed = {call.provider for stage in stages for call in stage.calls if stage.route != "cheapest"}
-    for profile in hosts.values():
-        look = _key if profile.engine is None else _engine
-        yield look(profile, needed=profile.name in needed)  # of a stage that routes, what has no key is passed over
+    found = {name: (_key if host.engine is None else _engine)(host) for name, host in hosts.items()}
+    needed: set[str] = set()
+    for stage in stages:
+        asked = {call.provider for call in stage.calls}
+        if stage.route != "cheapest" or all(found[name].state != "ok" for name in asked):
+            needed |= asked  # of a stage that routes, what has no key is passed over for what has one
+    for name, finding in found.items():
+        yield finding if name in needed or finding.state == "ok" else replace(finding, state="missing", hint=None)
 
 
-def _engine(profile: Profile, *, needed: bool) -> Finding:
+def _engine(profile: Profile) -> Finding:
     """An engine of one's own: found or not, its version, the GPU."""
     assert profile.engine is not None  # noqa: S101 - asked of those that have one
     name = f"engine of {profile.name}"
     try:
         return Finding(name, "ok", " ".join(filter(None, (engines.describe(profile.engine), profile.base_url))))
     except ChimeraError as error:
-        return Finding(name, "broken" if needed else "missing", error.message, error.hint if needed else None)
+        return Finding(name, "broken", error.message, error.hint)
 
 
-def _key(profile: Profile, *, needed: bool) -> Finding:
+def _key(profile: Profile) -> Finding:
     name = f"key of {profile.name}"
     try:
         settings.api_key(profile)
     except ChimeraError as error:
-        return Finding(name, "broken" if needed else "missing", error.message, error.hint if needed else None)
+        return Finding(name, "broken", error.message, error.hint)
     if lacking := missing_access(settings.located(profile)):
-        return Finding(name, "broken" if needed else "missing", lacking.message, lacking.hint if needed else None)
+        return Finding(name, "broken", lacking.message, lacking.hint)
     if profile.dialect == "bedrock":
         return Finding(name, "ok", "AWS credentials are found")
     return Finding(name, "ok", f"{profile.api_key_env} is set; {settings.base_url(profile)}")
