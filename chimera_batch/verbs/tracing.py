@@ -6,6 +6,7 @@ stage by stage, from the last table to the first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -21,6 +22,7 @@ from chimera_batch.stores.overlap import prefetch
 from chimera_batch.warehouse import Warehouse
 
 _KEY_LENGTH = 200  # characters; a longer text is content, not a key
+_INDEX = re.compile(r"\d{1,18}")  # what fits into 64 bits
 
 
 @dataclass(slots=True)
@@ -77,7 +79,7 @@ def _follow_table(trail: _Trail, stage: str, warehouse: Warehouse) -> None:
     columns = [name for name, _ in warehouse.describe(engine_sql("traced"), {})]
     found = list(warehouse.rows(engine_sql("traced_rows"), {"keys": trail.keys}))
     nothing = not found and trail.row is None and not trail.steps
-    if nothing and "index" in columns and trail.keys[0].isdecimal():
+    if nothing and "index" in columns and _INDEX.fullmatch(trail.keys[0]):
         found = list(warehouse.rows(engine_sql("traced_index"), {"index": int(trail.keys[0])}))
     for values in found:
         row = dict(zip(columns, values, strict=True))
