@@ -89,6 +89,9 @@ def test_the_other_side_knows_nothing_and_says_where_the_rehearsal_is(rehearsed:
     line = note.removeprefix("what was rehearsed here: chimera-batch ")
     assert told(rehearsed, *line.split())["state"] == "done"
     assert told(rehearsed, "query", "-m", "tiny.yaml", "SELECT * FROM answers_of", code=2)["error"]["exit_code"] == 2
+    text = (rehearsed / "tiny.yaml").read_text(encoding="utf-8")
+    (rehearsed / "other.yaml").write_text(text.replace("run: tiny", "run: other"), encoding="utf-8")
+    assert told(rehearsed, "status", "other.yaml")["notes"] == []  # of the same store, and not rehearsed
 
 
 def test_trace_leads_back_to_the_raw_line(rehearsed: Path) -> None:

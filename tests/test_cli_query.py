@@ -158,6 +158,7 @@ def test_a_file_that_cannot_be_written(name: str, tmp_path: Path) -> None:
     assert done.code == 2
     assert done.error["where"] == str(tmp_path / "none" / name)
     assert done.error["message"].startswith("cannot be written: ")
+    assert done.error["hint"] == "-o FILE"  # what its query could ask for is not the matter
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "table"])

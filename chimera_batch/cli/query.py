@@ -155,4 +155,4 @@ def _explained(output: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"cannot be written: {reason}", where=str(output)) from error
+        raise InputError(f"cannot be written: {reason}", where=str(output), hint="-o FILE") from error

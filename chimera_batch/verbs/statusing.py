@@ -11,7 +11,6 @@ from chimera_batch.context import REHEARSAL, Context
 from chimera_batch.cost import pacing
 from chimera_batch.history.counts import STATES
 from chimera_batch.history.facts import Attempt, Quoted, Shard, Switched, day_of
-from chimera_batch.history.journal import FORMAT_KEY
 from chimera_batch.pipeline.project import Stage
 from chimera_batch.records import Call
 from chimera_batch.steps import recalling
@@ -69,7 +68,7 @@ def _notes(ctx: Context, state: str) -> Iterator[str]:
     for stage in ctx.project.stages:
         if said := _missed(ctx, stage):
             yield said
-    if state == "new" and not ctx.rehearse and ctx.store.exists(f"{REHEARSAL}/{FORMAT_KEY}"):
+    if state == "new" and not ctx.rehearse and any(ctx.store.list(f"{REHEARSAL}/runs/{ctx.run}/")):
         yield f"what was rehearsed here: {replace(ctx, rehearse=True).command('status')}"
 
 
