@@ -85,6 +85,25 @@ def test_an_export_names_whom_it_asked_and_nobody_else(tmp_path: Path) -> None:
     assert run.one.go().done and models(run) == ["deepinfra/tiny-2", "openai/tiny-1"]
 
 
+def test_an_export_names_the_model_whose_answers_it_found_in_the_store(tmp_path: Path) -> None:
+    """Bought by another run, at a host that this one left before it had asked it anything."""
+    first = two(project(tmp_path, EXPIRED, rows=4))
+    first.one.go()
+    first.end(ALL)
+    assert first.one.go().done
+    made = project(tmp_path, ", fallback: {on: [down]}")
+    second = two(replace(made, run="second"), first)
+    refuses(second.here)
+    for _ in range(6):
+        second.one.go()
+        second.one.clock.sleep(3600)
+    assert numbers(second.asked_at("deepinfra")) == [4, 5]
+    second.end(ALL, host="deepinfra")
+    assert second.one.go().done
+    (stage,) = provenance(second.one.ctx)["stages"]
+    assert stage["models"] == ["deepinfra/tiny-2", "openai/tiny-1"]
+
+
 def test_a_run_without_a_rule_asks_the_same_model_again(tmp_path: Path) -> None:
     run = fallen(tmp_path, stage="")
     assert run.switches == [] and len(run.asked_at("openai")) == 10

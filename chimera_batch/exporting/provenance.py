@@ -34,9 +34,17 @@ def provenance(ctx: Context) -> dict[str, Any]:
 
 
 def _asked(ctx: Context, stage: Stage) -> list[Call]:
-    """Whom a stage asks now, and which others of its list this run had answers of: the rest of it was only possible."""
-    mine = [(shard, attempt) for shard, attempt in ctx.facts.attempts(ctx.run) if attempt.stage == stage.name]
-    heard = {(shard.provider, shard.model) for shard, attempt in mine if attempt.answers}
+    """Whom a stage asks now, and which others of its list it has answers of: the rest of it was only possible.
+
+    What was there of a model that it left, it has as well, whichever run bought it.
+    """
+    left = {switch.left for switch in ctx.facts.switches.get((ctx.run, stage.name), [])}
+    heard = {
+        (shard.provider, shard.model)
+        for shard, attempt in ctx.facts.attempts()
+        if attempt.answers and attempt.stage == stage.name
+        if attempt.run == ctx.run or (shard.provider, shard.model) in left
+    }
     return [*stage.calls[:1], *(call for call in stage.calls[1:] if (call.provider, call.model) in heard)]
 
 
