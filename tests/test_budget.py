@@ -291,6 +291,8 @@ def test_a_cap_of_the_day_is_in_the_way_for_that_day(tmp_path: Path, each: Decim
     land(one, lambda line: answered(line["custom_id"], tokens=(10, CEILING)))  # they cost all but what was reserved
     error = stopping.short(one.ctx, one.go(), {})
     assert isinstance(error, OverBudget) and "# from 00:00 UTC on, in 60 min" in (error.hint or "")
+    soon = stopping.short(replace(one.ctx, clock=lambda: now + 600), one.go(), {})
+    assert str(soon) == str(error), "else cron would tell a person of it every few minutes"
     assert watching.code_of(statusing.status(one.ctx)) == 3
     untyped = replace(one.ctx, budget_day_usd=None)
     assert statusing.status(untyped)["over_budget"] == {"message": error.message, "hint": error.hint}

@@ -60,7 +60,7 @@ def test_nothing_is_undone_of_nothing() -> None:
 
 
 def test_the_message_says_what_is_left_and_why() -> None:
-    said = short(room("run", "10", "9"), not_begun=["two", "dataset"]).message(NOW)
+    said = short(room("run", "10", "9"), not_begun=["two", "dataset"]).message()
     assert said == (
         "one: 100 requests not sent, up to $20.00; not begun: two, dataset; $1.00 is left of the budget of $10.00"
         " ($9.00 spent, reserved or suspected), and the smallest part that is worth a turnaround could take $2.00"
@@ -68,11 +68,11 @@ def test_the_message_says_what_is_left_and_why() -> None:
 
 
 def test_a_cap_that_was_lowered_afterwards_leaves_nothing() -> None:
-    assert "$0.00 is left of the budget of $5.00" in short(room("run", "5", "9")).message(NOW)
+    assert "$0.00 is left of the budget of $5.00" in short(room("run", "5", "9")).message()
 
 
 def test_only_what_is_in_the_way_is_named() -> None:
-    said = short(room("run", "10", "3"), room("stage", "4", "3"), room("day", "50", "3")).message(NOW)
+    said = short(room("run", "10", "3"), room("stage", "4", "3"), room("day", "50", "3")).message()
     assert "cap of stage one of $4.00" in said and "budget of" not in said and "day" not in said
 
 
@@ -82,13 +82,13 @@ def test_only_what_is_in_the_way_is_named() -> None:
 )
 def test_a_cap_of_the_day_says_when_it_is_free_again(now: float, left: str) -> None:
     why = short(room("day", "10", "9"))
-    assert why.message(now).endswith(f"the cap of the day is free again at 00:00 UTC ({left})")
+    assert why.message().endswith("; the cap of the day is free again at 00:00 UTC")
     assert why.hint(terms(day="10"), now).splitlines()[0] == f"chimera-batch run m.yaml   # from 00:00 UTC on, {left}"
 
 
 def test_a_day_that_is_too_small_for_anything_is_not_waited_for() -> None:
     why = short(room("day", "1", "0"))
-    assert "free again" not in why.message(NOW) and "from 00:00" not in why.hint(terms(day="1"), NOW)
+    assert "free again" not in why.message() and "from 00:00" not in why.hint(terms(day="1"), NOW)
 
 
 SOME, ALL = "lets some of it go on", "is enough for all that was counted here"

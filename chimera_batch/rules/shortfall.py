@@ -113,7 +113,8 @@ class Shortfall:
         """Whether waiting for tomorrow is enough."""
         return room.limit == "day" and self.next.least <= room.cap
 
-    def message(self, now: float) -> str:
+    def message(self) -> str:
+        """Without a clock: a person is told again where it changes."""
         parts = [f"{p.stage}: {p.requests:,} requests not sent, up to {dollars(p.usd)}" for p in self.left]
         if self.not_begun:
             parts.append(f"not begun: {', '.join(self.not_begun)}")
@@ -124,7 +125,7 @@ class Shortfall:
                 f" the smallest part that is worth a turnaround could take {dollars(self.next.least)}"
             )
             if self.comes_back(room):
-                parts.append(f"the cap of the day is free again at 00:00 UTC ({_until_midnight(now)})")
+                parts.append("the cap of the day is free again at 00:00 UTC")
         return "; ".join(parts)
 
     def hint(self, terms: Terms, now: float) -> str:

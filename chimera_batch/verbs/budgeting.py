@@ -88,8 +88,7 @@ def _shortfall(ctx: Context, found: OutOfMoney) -> Shortfall:
 
 
 def _said(ctx: Context, found: OutOfMoney, short: Shortfall) -> Said:
-    now = ctx.clock()
-    return Said(short.message(now), short.hint(_terms(ctx, found.again), now))
+    return Said(short.message(), short.hint(_terms(ctx, found.again), ctx.clock()))
 
 
 def _less(one: Decimal | None, other: Decimal | None) -> Decimal | None:
