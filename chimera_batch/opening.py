@@ -84,8 +84,7 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
     found = {name: settings.located(known) for name, known in project.profiles.items()}
     profiles = {name: rehearsed(known) for name, known in found.items()} if options.rehearse else found
     project = replace(project, profiles=profiles)
-    machines = frozenset(name for name, known in project.profiles.items() if known.local)
-    book = price_tables.load(project.prices_path, options.prices, machines)
+    book = priced(project, options)
     book.expect((call.provider, call.model) for stage in project.stages for call in stage.calls)
     store = open_side(project.store_url, rehearse=options.rehearse)
     work = settings.work_dir()
@@ -144,6 +143,12 @@ def _lent(stage: Stage, facts: Facts, store: Store, options: Options) -> Stage:
             hint=replace(options, prices=()).command("run", manifest),  # they are of this run's models
         )
     return replace(stage, table=outside.of_run(stage.name, store.fetch(table.key), table.sha256))
+
+
+def priced(project: Project, options: Options) -> PriceBook:
+    """The prices that a run goes by. Raises InputError for a row that cannot be used."""
+    machines = frozenset(name for name, known in project.profiles.items() if known.local)
+    return price_tables.load(project.prices_path, options.prices, machines)
 
 
 def _less(manifest: Decimal | None, option: Decimal | None) -> Decimal | None:
@@ -237,13 +242,13 @@ def missing_keys(ctx: Context) -> list[InputError]:
     """
     if ctx.rehearse:
         return []
-    return [missing for profile in _needed(ctx) if (missing := _missing_key(profile))]
+    return [missing for profile in needed(ctx.project) if (missing := _missing_key(profile))]
 
 
-def _needed(ctx: Context) -> list[Profile]:
-    """The providers that the run asks, or falls back to."""
+def needed(project: Project) -> list[Profile]:
+    """The providers that a run of a routed project asks, or falls back to."""
     calls = [
-        call for stage in ctx.project.stages for call in (stage.calls[:1] if stage.route == "cheapest" else stage.calls)
+        call for stage in project.stages for call in (stage.calls[:1] if stage.route == "cheapest" else stage.calls)
     ]
     names = {call.provider for call in calls}
-    return [profile for name, profile in ctx.project.profiles.items() if name in names]
+    return [profile for name, profile in project.profiles.items() if name in names]

@@ -19,7 +19,7 @@ from chimera_batch.verbs import doctoring
 from tests.cli_kit import call, project
 from tests.conftest import ROOT
 from tests.engine_kit import make_fake
-from tests.test_routing import routed_manifest
+from tests.test_routing import MODELS, PRICES, routed_manifest
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -129,14 +129,29 @@ def test_a_host_that_routing_passes_over_needs_no_key(tmp_path: Path, monkeypatc
     """As ``run`` goes on without it; of a list in one's own order every host must be ready."""
     monkeypatch.setenv("DEEPINFRA_TOKEN", "k")
     for route, state in (("cheapest", "missing"), ("first", "broken")):
-        found = checks(doctoring.examine(routed_manifest(tmp_path, route), Options()))
+        found = checks(doctoring.examine(routed_manifest(tmp_path, route), Options(prices=PRICES)))
         assert [found[f"key of {name}"]["state"] for name in ("openai", "deepinfra")] == [state, "ok"]
 
 
 def test_routing_that_can_choose_nobody_needs_a_key(tmp_path: Path) -> None:
-    document = doctoring.examine(routed_manifest(tmp_path, "cheapest"), Options())
+    document = doctoring.examine(routed_manifest(tmp_path, "cheapest"), Options(prices=PRICES))
     assert not document["ok"], "a run would stop for want of it"
-    assert {checks(document)[f"key of {name}"]["state"] for name in ("openai", "deepinfra")} == {"broken"}
+    found = checks(document)
+    assert [found[f"key of {name}"]["state"] for name in ("openai", "deepinfra")] == ["missing", "broken"]
+
+
+@pytest.mark.parametrize(("hourly", "state"), [("0.01", "broken"), ("1000", "missing")])
+def test_an_engine_that_routing_chooses_must_be_there(
+    hourly: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Routing passes over what has no key, and not what is not installed: a run would stop there."""
+    monkeypatch.setenv("CHIMERA_VLLM_PYTHON", "/no/python")
+    monkeypatch.setenv("DEEPINFRA_TOKEN", "k")
+    manifest = routed_manifest(tmp_path, models=MODELS.replace("openai", "vllm"))
+    prices = (f"vllm/tiny-1={hourly}/h@24000,2400", PRICES[1])
+    document = doctoring.examine(manifest, Options(prices=prices))
+    assert checks(document)["engine of vllm"]["state"] == state
+    assert document["ok"] == (state == "missing")
 
 
 def test_a_rehearsal_needs_no_key(tmp_path: Path) -> None:

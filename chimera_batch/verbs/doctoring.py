@@ -15,7 +15,8 @@ from typing import Any
 from chimera_batch import engines, plugins, rehearsal, settings, stores
 from chimera_batch.cost import tokens
 from chimera_batch.errors import ChimeraError
-from chimera_batch.opening import Options, open_side
+from chimera_batch.history.facts import Facts
+from chimera_batch.opening import Options, needed, open_side, priced, routed
 from chimera_batch.pipeline import project as projects
 from chimera_batch.pipeline.project import Project
 from chimera_batch.providers import missing_access, profiles
@@ -68,7 +69,7 @@ def examine(manifest: Path | str | None, options: Options) -> dict[str, Any]:
 
     With a manifest its own providers' keys are needed, unless it is for a rehearsal or routing can pass them over, and
     its store is probed.
-    Raises InputError for a manifest that cannot be loaded.
+    Raises InputError for a manifest, or a file of prices, that cannot be loaded.
     """
     project = projects.load(manifest, store=options.store) if manifest is not None else None
     store = project.store_url if project else options.store
@@ -136,15 +137,18 @@ def _plugin(plugin: plugins.Plugin) -> str:
 def _keys(project: Project | None, options: Options) -> Iterator[Finding]:
     """Every host that is known, or those of the manifest; a key is needed where a paid run of it would stop."""
     hosts = project.profiles if project else profiles.builtin()
-    stages = project.stages if project and not options.rehearse else ()
+    asked = _asked(project, options) if project and not options.rehearse else set()
     found = {name: (_key if host.engine is None else _engine)(host) for name, host in hosts.items()}
-    needed: set[str] = set()
-    for stage in stages:
-        asked = {call.provider for call in stage.calls}
-        if stage.route != "cheapest" or all(found[name].state != "ok" for name in asked):
-            needed |= asked  # of a stage that routes, what has no key is passed over for what has one
     for name, finding in found.items():
-        yield finding if name in needed or finding.state == "ok" else replace(finding, state="missing", hint=None)
+        yield finding if name in asked or finding.state == "ok" else replace(finding, state="missing", hint=None)
+
+
+def _asked(project: Project, options: Options) -> set[str]:
+    """The hosts that a first run would ask, or fall back to: a stage that routes asks one of its list."""
+    there = {name: settings.located(host) for name, host in project.profiles.items()}
+    project = replace(project, profiles=there)
+    chosen, _ = routed(project, priced(project, options), Facts(), rehearse=False)
+    return {profile.name for profile in needed(chosen)}
 
 
 def _engine(profile: Profile) -> Finding:
