@@ -6,7 +6,7 @@ import gzip
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -31,6 +31,7 @@ class Place:
     server: ThreadingHTTPServer
     replies: dict[str, Reply] = field(default_factory=dict)
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path, headers
+    given: list[str] = field(default_factory=list)  # paths whose replies were taken to their ends
 
     @property
     def url(self) -> str:
@@ -52,7 +53,9 @@ def place() -> Iterator[Place]:
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name.replace("_", "-"), value)
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):
+                self.wfile.write(body)
+                here.given.append(path)
 
         do_GET = do_POST = _answer
 
@@ -167,6 +170,31 @@ def test_a_refusal_without_end_is_a_refusal_and_results_have_no_limit(
     with pytest.raises(ProviderRefused, match="longer than 10,000 bytes") as refused:
         asked.state("huge")
     assert refused.value.status == 400
+
+
+def test_results_that_lie_elsewhere_are_a_refusal_like_any_other(
+    host: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They are asked for as a stream, and what the SDK refuses of a stream it reads to its end."""
+    monkeypatch.setattr(host_http, "LARGEST", 10_000)
+    batch = {"id": "b", "processing_status": "ended", "request_counts": {"succeeded": 1}, "results_url": "x"}
+    host.gives("/v1/messages/batches/b", json.dumps(batch).encode())
+    host.gives("/v1/messages/batches/b/results", b"x" * 60_000, 307, Location="/elsewhere")
+    asked = provider(host, "anthropic")
+    with pytest.raises(ProviderRefused, match="longer than 10,000 bytes") as refused:
+        list(asked.fetch(asked.state("b"), tmp_path))
+    assert refused.value.status == 307
+
+
+def test_what_stands_beside_the_way_to_a_file_is_not_read(host: Place, tmp_path: Path) -> None:
+    completed(host)
+    host.gives("/v1/files/f/content", b"x" * (64 << 20), 302, Location="/v2/blob")
+    host.gives("/v2/blob", DATA)
+    asked = provider(host)
+    (path,) = asked.fetch(asked.state("b"), tmp_path)
+    asked.close()
+    assert path.read_bytes() == DATA
+    assert "/v1/files/f/content" not in host.given
 
 
 def test_a_reply_in_gzip_is_read_as_ever(host: Place) -> None:

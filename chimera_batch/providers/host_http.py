@@ -34,7 +34,7 @@ class Bounded(httpx2.Client):
 
     def send(self, request: httpx2.Request, *, stream: bool = False, **how: Any) -> httpx2.Response:
         response = super().send(request, stream=True, **how)
-        if stream and not response.is_error:
+        if stream and response.is_success:
             return response
         try:
             return _whole(response)
@@ -60,9 +60,20 @@ def _whole(response: httpx2.Response) -> httpx2.Response:
     )
 
 
-def only_at(base_url: str) -> Callable[[httpx2.Request], None]:
-    """A hook before each request, redirected ones included: another origin than this one gets no key and no header
-    of the profile, but what fetching a file takes."""
+def hooks(base_url: str) -> dict[str, list[Callable[..., None]]]:
+    """What a client that follows redirects does before each request and after each reply, those on the way included."""
+    return {"request": [_only_at(base_url)], "response": [_pass_over]}
+
+
+def _pass_over(response: httpx2.Response) -> None:
+    """What stands in a reply that leads elsewhere is nobody's: httpx2 would read all of it before it goes on."""
+    if response.has_redirect_location:
+        response.close()
+        response.stream, response.is_closed = httpx2.ByteStream(b""), False
+
+
+def _only_at(base_url: str) -> Callable[[httpx2.Request], None]:
+    """Another origin than this one gets no key and no header of the profile, but what fetching a file takes."""
     home = httpx2.URL(base_url).origin
 
     def hook(request: httpx2.Request) -> None:

@@ -50,7 +50,7 @@ class OpenAIProvider:
             timeout=calling.ORDINARY,
             default_headers=dict(profile.headers),
             # Files may lie elsewhere, and are fetched from there: without the key and the profile's headers.
-            http_client=http_client or _Client(event_hooks={"request": [host_http.only_at(profile.base_url)]}),
+            http_client=http_client or _Client(event_hooks=host_http.hooks(profile.base_url)),
         )
 
     def upload(self, intent: Intent, path: Path) -> str | None:
