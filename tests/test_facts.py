@@ -535,3 +535,12 @@ def test_an_event_that_names_what_is_no_key_is_damaged(named: str, events: list[
 def test_an_event_about_no_attempt_is_damaged(number: object) -> None:
     with pytest.raises(StoreConflict, match=r"event 3 \(submitted\) does not fit"):
         fold(pack(), claimed(), AT | SUBMITTED | {"attempt": number})
+
+
+@pytest.mark.parametrize("told", [7, ["ok"], "ok", None])
+def test_counts_that_are_none_are_damaged(told: object) -> None:
+    with pytest.raises(StoreConflict, match=r"event 4 \(landed\) does not fit"):
+        fold(pack(), claimed(), AT | SUBMITTED, AT | land(outcomes=told))
+    stopped = {"type": "out_of_money", "run": "tiny", **STOPPED.fields()}
+    with pytest.raises(StoreConflict, match=r"event 1 \(out_of_money\) does not fit"):
+        fold(stopped | {"caps": told})

@@ -27,7 +27,7 @@ def apply(facts: Facts, event: dict[str, Any]) -> None:
     try:
         _check_keys(event)
         fold(facts, event)
-    except (LookupError, TypeError, ArithmeticError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
         raise StoreConflict(
             f"event {event.get('n')} ({event['type']}) does not fit what came before it: {error!r}",
             hint="the journal was edited or copied in part; restore the store from its backup",
