@@ -21,7 +21,7 @@ from chimera_batch.cli.hints import next_lines
 from chimera_batch.cli.said import Said
 from chimera_batch.commands import command, said_again
 from chimera_batch.rules.shortfall import Terms
-from tests.cli_kit import status_document
+from tests.cli_kit import call, status_document
 from tests.conftest import ROOT
 
 _OURS = re.compile(
@@ -99,7 +99,15 @@ def made() -> Iterator[tuple[str, str, Sequence[str]]]:
                 yield place, text_of(verb), [*map(text_of, words)]
 
 
-WRITTEN, MADE = list(written()), list(made())
+def whys() -> Iterator[tuple[str, str]]:
+    """(file:line, comment) of every comment that the source puts behind a line."""
+    for path, tree in SOURCES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "why" and isinstance(node.value, ast.Constant):
+                yield f"{path.relative_to(ROOT / 'chimera_batch')}:{node.value.lineno}", text_of(node.value)
+
+
+WRITTEN, MADE, WHYS = list(written()), list(made()), [(where, why) for where, why in whys() if " " in why]
 ABOUT_A_RUN = [name for name, one in cli.commands.items() if any("--rehearse" in param.opts for param in one.params)]
 
 
@@ -135,6 +143,20 @@ def test_what_cannot_be_pasted_is_noticed(line: str) -> None:
 
 
 AWKWARD = Path("my data/it's (1).yaml")
+
+
+def test_a_comment_that_a_shell_hands_on_is_none_of_the_words() -> None:
+    """zsh, the shell of macOS, knows comments in scripts only unless it is told to."""
+    line = command("status", "no/such.yaml", why="look at it again")
+    done = call("--json", *shlex.split(line, comments=False)[1:])
+    assert done.error["message"] == "there is no such manifest"
+    assert call("--json", "trace", "no/such.yaml", "#").error["message"] == "there is no such manifest", "a row's key"
+
+
+@pytest.mark.parametrize(("where", "why"), WHYS, ids=[where for where, _ in WHYS])
+def test_a_comment_is_plain_words(where: str, why: str) -> None:
+    """Such a shell would take quotes, stars and brackets in it for its own."""
+    assert re.fullmatch(r"[\w :,.]+", why), where
 
 
 @pytest.mark.parametrize("changes", [{}, {"state": "done"}, {"needs": ["drafts-1: batch_1 is at a host"]}])

@@ -61,7 +61,7 @@ class Door(click.Group):
         **extra: Any,
     ) -> Any:
         """Run one command line and leave with its exit code."""
-        words = list(sys.argv[1:] if args is None else args)
+        words = _without_comment(sys.argv[1:] if args is None else args)
         said = Said(words)
         for stream in (sys.stdout, sys.stderr):
             if reconfigure := getattr(stream, "reconfigure", None):
@@ -75,6 +75,11 @@ class Door(click.Group):
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge: nobody is above to catch it
                 code = _told(error, said)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _without_comment(words: Sequence[str]) -> list[str]:
+    """What stands before the comment of a pasted line: zsh hands it on, unless ``INTERACTIVE_COMMENTS`` is set."""
+    return list(words[: words.index("#")] if "#" in words[:-1] else words)  # the last word may be a row's key
 
 
 def _told(error: BaseException, said: Said) -> int:
