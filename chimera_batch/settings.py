@@ -51,12 +51,16 @@ def named_key(name: str) -> str:
     raise InputError(f"{name} is not set", hint=f"export {name}=…")
 
 
-_SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|WEBHOOK", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^/?#\s]*@")  # of a user, or a token in the place of one
 
 
 def without_secrets(keep: Collection[str] = ()) -> dict[str, str]:
-    """The environment for a process of ours: nothing in it whose name speaks of a secret, but what is to be kept."""
-    return {name: value for name, value in os.environ.items() if name in keep or not _SECRET.search(name)}
+    """The environment for a process of ours, without what speaks of a secret by its name or is an address with a
+    password in it, but with what is to be kept.
+    """
+    told = os.environ.items()
+    return {name: value for name, value in told if name in keep or not (_SECRET.search(name) or _PASSWORD.search(value))}
 
 
 def _export(profile: Profile) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chimera_batch import settings
-from chimera_batch.engines import devices, failures, kernel, orphans, record, vllm
+from chimera_batch.engines import devices, failures, kernel, orphans, process, record, vllm
 from chimera_batch.engines.kernel import Seen
 from chimera_batch.engines.record import Record
 from chimera_batch.engines.watchdog import Beat, Gauges, Lives, Progress, read
@@ -313,3 +313,25 @@ def test_an_environment_without_secrets_keeps_what_it_is_told_to(monkeypatch: py
     kept = settings.without_secrets(keep=("HF_TOKEN", "NOT_SET"))
     assert {"HF_TOKEN", "CUDA_VISIBLE_DEVICES"} <= kept.keys() and not {"OPENAI_API_KEY", "NOT_SET"} & kept.keys()
     assert "HF_TOKEN" not in settings.without_secrets()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("CHIMERA_WEBHOOK", "https://hooks.example/services/T0/B0/x", True),
+        ("DATABASE_URL", "postgres://ann:word@db.example/one", True),
+        ("INDEX", "https://token@wheels.example/simple", True),
+        ("HTTPS_PROXY", "http://ann:word@proxy.example:3128", False),
+        ("https_proxy", "http://ann:word@proxy.example:3128", False),
+        ("HF_ENDPOINT", "https://ann:word@models.example", False),
+        ("INDEX", "https://wheels.example/simple?to=a@b", False),
+        ("GREETING", "ann@example", False),
+    ],
+)
+def test_an_engine_gets_what_its_downloads_need_and_no_other_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, secret: bool
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert (name in settings.without_secrets(keep=process.DOWNLOADS)) is not secret
+    proxy = name.lower() == "https_proxy" or name == "HF_ENDPOINT"
+    assert (name in settings.without_secrets()) is not (secret or proxy)

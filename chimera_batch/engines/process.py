@@ -19,8 +19,10 @@ from chimera_batch.engines.record import Record
 _GRACE = 15.0  # seconds to end by itself: an engine frees its GPU memory and its shared memory on the way out
 _LAST = 10.0  # seconds for a killed process to be gone; one that hangs in a driver's call in the kernel may never be
 _TAIL = 64_000  # bytes of the log that a failure is judged by
-DOWNLOADS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
-"""The secrets that an engine is given: it fetches a gated model by itself. All others stay here: it needs none."""
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+DOWNLOADS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", *_PROXIES, *map(str.upper, _PROXIES))
+"""The secrets that an engine is given: it fetches a gated model by itself, perhaps through a proxy that wants a
+password. All others stay here: it needs none."""
 
 
 @dataclass(slots=True)
