@@ -60,7 +60,8 @@ def without_secrets(keep: Collection[str] = ()) -> dict[str, str]:
     password in it, but with what is to be kept.
     """
     told = os.environ.items()
-    return {name: value for name, value in told if name in keep or not (_SECRET.search(name) or _PASSWORD.search(value))}
+    secret = {name for name, value in told if _SECRET.search(name) or _PASSWORD.search(value)}
+    return {name: value for name, value in told if name in keep or name not in secret}
 
 
 def _export(profile: Profile) -> str:

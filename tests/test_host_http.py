@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from chimera_batch.engines import probing
@@ -123,6 +124,31 @@ def test_a_file_that_lies_elsewhere_at_the_same_host_is_fetched_with_them(host: 
     (path,) = asked.fetch(asked.state("b"), tmp_path)
     assert path.read_bytes() == DATA and host.seen[-1][0] == "/v2/blob"
     assert all(secret in str(host.seen[-1]) for secret in ("PLANTED-0", "PLANTED-1", "PLANTED-2"))
+
+
+@pytest.mark.parametrize(
+    ("url", "goes"),
+    [
+        ("http://host.example/v2/blob", True),
+        ("https://host.example/v2/blob", True),  # what a host that was named without TLS answers first of all
+        ("https://host.example:8443/v2/blob", False),
+        ("http://host.example:8080/v2/blob", False),
+        ("https://other.example/v2/blob", False),
+        ("https://host.example.other.example/v2/blob", False),
+    ],
+)
+def test_the_same_host_over_tls_is_no_other_place(url: str, goes: bool) -> None:
+    (hook,) = host_http.hooks("http://host.example/v1")["request"]
+    request = httpx2.Request("GET", url, headers={"Authorization": "PLANTED-0", "api-key": "PLANTED-1"})
+    hook(request)
+    assert ("PLANTED" in str(request.headers.raw)) is goes
+
+
+def test_no_key_goes_from_tls_to_none() -> None:
+    (hook,) = host_http.hooks("https://host.example/v1")["request"]
+    request = httpx2.Request("GET", "http://host.example/v1", headers={"Authorization": "PLANTED-0"})
+    hook(request)
+    assert "PLANTED" not in str(request.headers.raw)
 
 
 def test_anthropics_adapter_goes_nowhere_else(host: Place, elsewhere: Place) -> None:

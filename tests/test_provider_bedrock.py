@@ -298,6 +298,19 @@ def test_a_job_is_found_by_its_name_where_the_list_leaves_the_key_out(tmp_path: 
     assert [state.id for state in provider.find(one)] == [made]
 
 
+@pytest.mark.parametrize("arn", ["", "arn:aws:bedrock:us-east-1:123456789012:model-invocation-job/Of-Tomorrow"])
+def test_a_job_of_ours_by_an_arn_that_is_none_is_neither_found_nor_not_there(tmp_path: Path, arn: str) -> None:
+    """Not there would mean that it is sent again, and paid for twice."""
+    host = BedrockHost()
+    provider, one = host.provider(), intent_for(host)
+    mine = host.batches[provider.create(one, wire_file(host, tmp_path), None)]
+    host.batch(2, jobArn=arn, jobName=f"another-{one.nonce}")
+    assert [state.id for state in provider.find(one)] == [mine["id"]]
+    mine["jobArn"] = arn
+    with pytest.raises(ProviderDown, match="an id that is none"):
+        provider.find(one)
+
+
 def test_results_that_have_gone_are_a_refusal(tmp_path: Path) -> None:
     host = BedrockHost()
     provider = host.provider()

@@ -121,8 +121,7 @@ class BedrockProvider:
             }
 
         said = self._calls.patiently("listing jobs", ask)
-        listed = said.get("invocationJobSummaries") or []
-        jobs = [{**job, "id": job.get("jobArn"), "created_at": bedrock_shapes.submitted(job)} for job in listed]
+        jobs = list(map(bedrock_shapes.listed, said.get("invocationJobSummaries") or []))
         return {"data": jobs, "has_more": bool(said.get("nextToken")), "last_id": said.get("nextToken")}
 
     def state(self, batch_id: str) -> BatchState:

@@ -68,6 +68,15 @@ def job_id(job: Mapping[str, Any]) -> str:
     return found[1]
 
 
+def listed(job: Mapping[str, Any]) -> dict[str, Any]:
+    """A job of a listing under the names that ``listing`` reads; its id is None where its ARN is none."""
+    try:
+        known: str | None = job_id(job)
+    except ValueError:
+        known = None
+    return {**job, "id": known, "created_at": submitted(job)}
+
+
 def is_over(job: Mapping[str, Any]) -> bool:
     """Whether what the job wrote is to be read; a word of tomorrow is not an end."""
     return _phase(job) == "ended"

@@ -73,11 +73,17 @@ def _pass_over(response: httpx2.Response) -> None:
 
 
 def _only_at(base_url: str) -> Callable[[httpx2.Request], None]:
-    """Another origin than this one gets no key and no header of the profile, but what fetching a file takes."""
-    home = httpx2.URL(base_url).origin
+    """Another origin than this one gets no key and no header of the profile, but what fetching a file takes.
+
+    The same host over TLS is no other one.
+    """
+    url = httpx2.URL(base_url)
+    homes = {url.origin}
+    if url.scheme == "http" and url.port is None:
+        homes.add(url.copy_with(scheme="https").origin)
 
     def hook(request: httpx2.Request) -> None:
-        if request.url.origin != home:
+        if request.url.origin not in homes:
             for name in request.headers.keys() - _HARMLESS:
                 del request.headers[name]
 
