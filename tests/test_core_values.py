@@ -265,9 +265,9 @@ def test_a_longer_wait_is_told_in_hours_from_two_on() -> None:
 
 
 def _told(left: list[Undone], now: float) -> str:
-    from tests.test_shortfall import room
+    from tests.test_shortfall import room, terms
 
-    return Shortfall(left, lambda _stage: [room("day", "5", "5")]).message(now)
+    return Shortfall(left, lambda _stage: [room("day", "5", "5")]).hint(terms(day="10"), now)
 
 
 def test_counts_are_whole_never_below_zero_and_rounded_up() -> None:
