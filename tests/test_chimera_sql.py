@@ -713,7 +713,7 @@ def test_funnel_and_coverage(desk: Desk) -> None:
     assert funnel["Mathematics", "topics kept"] == (2, 0.667)
     assert funnel["all", "topics kept"] == (3, 0.75)
     assert funnel["Mathematics", "problems drafted"] == (4, None)
-    assert funnel["Mathematics", "passed the free checks"] == (3, 0.75)
+    assert funnel["Mathematics", "passed the free checks, rewritten drafts too"] == (3, 0.75)
     assert funnel["all", "kept by both verifiers, or contested"] == (2, 1.0)
     assert funnel["all", "with a reference that is verified"] == (2, 1.0)
     assert funnel["all", "with a correct trace"] == (1, 0.5)
