@@ -49,7 +49,7 @@ def test_a_row_key_that_is_a_number_is_a_row_key(one: Bench) -> None:
     assert tracing.trace(one.ctx, "5")["row"]["row_key"] == "pair"  # no key: an index
 
 
-@pytest.mark.parametrize("key", ["\u00b2", "\u2461", "9" * 30, "9" * 60, "9" * 5000, "-1", ""])
-def test_what_is_neither_key_nor_index(one: Bench, key: str) -> None:
-    with pytest.raises(InputError, match="no row"):
-        tracing.trace(one.ctx, key)
+def test_what_is_neither_key_nor_index(one: Bench) -> None:
+    for key in ("\u00b2", "\u2461", "9" * 30, "9" * 60, "9" * 5000, "-1", ""):
+        with pytest.raises(InputError, match="no row"):
+            tracing.trace(one.ctx, key)
