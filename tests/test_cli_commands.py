@@ -359,6 +359,17 @@ def test_a_watch_beside_a_run_that_goes_on_is_not_ended_by_how_the_one_before_en
     assert len(recorder.calls) == 4
 
 
+def test_the_minutes_to_midnight_are_no_move(
+    stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SECONDS", 0)
+    hints = [SHORT | {"hint": f"chimera-batch run m.yaml   # from 00:00 UTC on, in {left} min"} for left in (9, 8)]
+    before = [landed(0) | {"state": "unfinished", "over_budget": hint} for hint in hints]
+    recorder = stand_in("status", *before, landed(3), landed(0) | {"state": "done"})
+    assert call("status", "m.yaml", "--watch").code == 0
+    assert len(recorder.calls) == 4
+
+
 def test_a_watch_ends_where_nobody_goes_on(stand_in: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "QUIET", 0)
     stand_in("status", landed(0) | {"state": "unfinished", "over_budget": SHORT})

@@ -77,11 +77,17 @@ def _looks(path: Path, said: Said) -> Iterator[dict[str, Any]]:
     while True:
         found = api.status(path, said.options())
         yield found
-        if found != before:
+        if _facts(found) != before:
             moved = before is not None
-            before, since = found, time.monotonic()
+            before, since = _facts(found), time.monotonic()
         moving = any(stage["in_flight"] for stage in found["stages"])
         at_end = found["state"] in {"done", "stuck"} or (moved and code_of(found) != UNFINISHED)
         if at_end or (not moving and time.monotonic() - since >= QUIET):
             return
         time.sleep(SECONDS)
+
+
+def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What only the run's moving changes: a hint counts the minutes to midnight."""
+    over = found["over_budget"]
+    return {**found, "over_budget": over and over["message"]}
