@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "chimera_batch"
 _HEAVY = (
     "pytest hypothesis hypothesis.strategies numpy duckdb orjson zstandard pydantic jinja2 jinja2.sandbox yaml click"
-    " fastjsonschema msgspec jsonschema openai anthropic botocore.session boto3 httpx rapidfuzz quicktok rich.table"
+    " fastjsonschema msgspec jsonschema openai anthropic botocore.session boto3 httpx rapidfuzz toktok quicktok"
+    " rich.table"
 )
 _MEMORY = 8 << 30  # bytes of address space of a child: a change may well make a list without an end
 

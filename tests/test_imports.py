@@ -28,7 +28,7 @@ SITE = {"sitecustomize", "usercustomize"}
 """What a machine loads into every Python."""
 STANDARD = sys.stdlib_module_names | {"__main__", "cython_runtime"}
 ENGINE = {"render", "template", "drawing", "planning", "standing", "joining", "submitting", "collecting", "runner"}
-HOSTS = {"openai", "anthropic", "httpx", "httpx2", "boto3", "botocore", "jinja2", "quicktok", "rich"} | (
+HOSTS = {"openai", "anthropic", "httpx", "httpx2", "boto3", "botocore", "jinja2", "toktok", "quicktok", "rich"} | (
     {"fastjsonschema", "msgspec"}
 )
 

@@ -6,18 +6,15 @@ The vocabularies and factors are data (``tokens.toml``).
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import cache, cached_property
-from math import ceil
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unicodedata import normalize
-
-_THREADS = 1  # besides the one that renders
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +39,18 @@ class Counter:
 
         ``text`` must be encodable as UTF-8 (ValueError).
         """
-        try:
-            tokens: int = _vocabulary(self.vocabulary).count(text)
-        except TypeError:  # how the binding refuses a lone surrogate
-            raise ValueError("the text holds a lone surrogate") from None
-        return tokens if self.factor is None else ceil(tokens * self.factor)
+        return self.counts([text])[0]
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """``count`` of each text. Other threads go on meanwhile: the work is done outside of Python."""
         try:
-            _, ends = _vocabulary(self.vocabulary).encode_batch(texts, _THREADS)
-        except TypeError:  # how the binding refuses a lone surrogate
+            counted = _count_with(self.vocabulary)(texts)
+        except (TypeError, UnicodeEncodeError):  # how the bindings refuse a lone surrogate
             raise ValueError("the text holds a lone surrogate") from None
-        counted: list[int] = (ends[1:] - ends[:-1]).tolist()
         if self.factor is None:
             return counted
         over, under = self.factor.as_integer_ratio()
-        return [-(-tokens * over // under) for tokens in counted]  # rounded up, as `count` does it, in whole numbers
+        return [-(-tokens * over // under) for tokens in counted]  # rounded up, in whole numbers
 
     def bound(self, text: str) -> int:
         """Never less than the model's own count: the count itself if exact, else UTF-8 bytes.
@@ -145,8 +137,28 @@ def _bytes(text: str) -> int:
 
 
 @cache
-def _vocabulary(name: str) -> Any:
-    # Here and not above: it loads numpy and a vocabulary of megabytes. The package has no types.
-    import quicktok  # type: ignore[import-untyped]  # noqa: PLC0415
+def _count_with(vocabulary: str) -> Callable[[Sequence[str]], list[int]]:
+    """What counts many texts in the thread that asks, letting go of Python's lock.
 
-    return quicktok.get_encoding(name)
+    toktok makes no ids and takes a third to a half of the time; a vocabulary that it lacks is quicktok's. Both are
+    imported here, since they load megabytes.
+    """
+    from toktok import batch_count  # type: ignore[import-untyped]  # noqa: PLC0415 - see above; it has no types
+
+    try:
+        batch_count([], vocabulary, threads=1)
+    except KeyError:
+        return _count_ids(vocabulary)
+    return lambda texts: cast("list[int]", batch_count(texts, vocabulary, threads=1))
+
+
+def _count_ids(vocabulary: str) -> Callable[[Sequence[str]], list[int]]:
+    import quicktok  # type: ignore[import-untyped]  # noqa: PLC0415 - see above; it has no types
+
+    encode = quicktok.get_encoding(vocabulary).encode_batch
+
+    def count(texts: Sequence[str]) -> list[int]:
+        _, ends = encode(texts, 1)
+        return cast("list[int]", (ends[1:] - ends[:-1]).tolist())
+
+    return count

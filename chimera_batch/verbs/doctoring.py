@@ -39,6 +39,7 @@ PACKAGES = (
     "fastjsonschema",
     "msgspec",
     "zstandard",
+    "toktok-rs",
     "quicktok-v1",
     "numpy",
     "pytz",
