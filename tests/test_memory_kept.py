@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import subprocess
 import sys
@@ -69,3 +70,23 @@ def test_ids_of_many_requests_are_read_in_as_little_memory_as_those_of_few(tmp_p
     told = subprocess.run([sys.executable, "-c", IDS, str(tmp_path)], check=True, capture_output=True, text=True)
     few, many = map(int, told.stdout.split())
     assert many < few + 100, "MB; 320 with the buffers that DuckDB itself would take for text files"
+
+
+NUMBERS = """
+import os, sys
+from pathlib import Path
+import chimera_batch.warehouse
+
+assert "numpy" in sys.modules
+tasks = Path("/proc/self/task")
+print(len(list(tasks.iterdir())) if tasks.exists() else 1, os.environ.get("OPENBLAS_NUM_THREADS", "as it was"))
+"""
+
+
+@pytest.mark.parametrize(("said", "left"), [({}, "as it was"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")])
+def test_no_thread_waits_for_matrices_and_a_child_is_not_told_so(said: dict[str, str], left: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"} | said
+    line = [sys.executable, "-c", NUMBERS]
+    told = subprocess.run(line, check=True, capture_output=True, text=True, env=environment).stdout.split(maxsplit=1)
+    assert told[1].strip() == left
+    assert said or told[0] == "1"

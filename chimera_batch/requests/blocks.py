@@ -63,7 +63,8 @@ class BlockWriter:
 
     def add_joined(self, places: Sequence[int], block: bytes, sizes: Sequence[int]) -> None:
         """The same for lines that are one already. ``sizes``: of each of them."""
-        self._begun.append(self._pool.submit(self._write, places, block, sizes))
+        index = array("I", places).tobytes() + array("I", sizes).tobytes()
+        self._begun.append(self._pool.submit(self._write, places[0], places[-1], index, block))
         while len(self._begun) > _AHEAD:
             self._begun.popleft().result()
 
@@ -71,12 +72,12 @@ class BlockWriter:
     def blocks(self) -> Blocks:
         return Blocks(self._path, self._blocks)
 
-    def _write(self, places: Sequence[int], block: bytes, sizes: Sequence[int]) -> None:
-        """In the one thread of the pool, so in the order of the calls."""
-        index = array("I", places).tobytes() + array("I", sizes).tobytes()
-        size = self._file.write(index) + self._file.write(self._compressor.compress(block))
-        self._blocks.append(Block(places[0], places[-1], len(places), self._at, size - len(index)))
-        self._at += size
+    def _write(self, first: int, last: int, index: bytes, block: bytes) -> None:
+        """In the one thread of the pool, so in the order of the calls. It asks for Python as seldom as can be."""
+        frame = self._compressor.compress(block)
+        self._file.write(index + frame)
+        self._blocks.append(Block(first, last, len(index) // 8, self._at, len(frame)))
+        self._at += len(index) + len(frame)
 
 
 class Blocks:

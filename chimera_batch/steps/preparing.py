@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ def still_open(ctx: Context, shard: Shard, warehouse: Warehouse, *, marks: bool 
 def prepare(ctx: Context, sends: Open, warehouse: Warehouse, folder: Path) -> Prepared:
     """Write the exact bytes of an attempt that sends these requests."""
     shard, nonce = sends.shard, secrets.token_hex(4)
-    ceilings = {line.identity: line.ceiling for line in sends.lines}
+    ceilings = dict(map(itemgetter(0, 1), sends.lines))
     letter = letter_of(shard, nonce, ceilings, marks=sends.marks)
     path = folder / f"{shard.id}.{nonce}.jsonl"
     built = write(ctx, shard, letter, path)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from chimera_batch.warehouse.numbers import numpy as np
 
 Buffer = Any
 """Whatever lends its memory: bytes, array, numpy. None: a buffer that Arrow lets one leave out."""

@@ -11,7 +11,7 @@ import gc
 import sys
 from threading import Lock
 
-_TURN = 0.0005  # seconds
+_TURN = 0.0001  # seconds: how long a thread waits for Python each time that it needs it
 
 
 class _InStep:
