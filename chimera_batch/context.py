@@ -262,6 +262,11 @@ class Context:
             yield warehouse, folder
 
 
+def unnamed(what: str, realm: str) -> str:
+    """What is said of something that is at a host which the manifest no longer names."""
+    return f"{what} is at {realm}, which the manifest no longer names: put it back"
+
+
 def realm_of(profile: Profile, *, rehearse: bool) -> str:
     """``profile@host``, or ``profile@rehearsal``: another host or a mock never stands in for a paid answer."""
     if rehearse:

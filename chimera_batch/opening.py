@@ -81,9 +81,7 @@ def open_run(manifest: Path | str, options: Options, *, write: bool = False) -> 
 @contextmanager
 def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[Context]:
     project = projects.load(manifest, store=options.store)
-    found = {name: settings.located(known) for name, known in project.profiles.items()}
-    profiles = {name: rehearsed(known) for name, known in found.items()} if options.rehearse else found
-    project = replace(project, profiles=profiles)
+    project = addressed(project, rehearse=options.rehearse)
     book = priced(project, options)
     book.expect((call.provider, call.model) for stage in project.stages for call in stage.calls)
     store = open_side(project.store_url, rehearse=options.rehearse)
@@ -121,6 +119,12 @@ def _opened(manifest: Path | str, options: Options, *, write: bool) -> Iterator[
             drawings=drawings,
             pilot=Pilot(options.sample) if options.sample is not None else None,
         )
+
+
+def addressed(project: Project, *, rehearse: bool) -> Project:
+    """The project with what the environment says of its hosts, or what a rehearsal makes of them."""
+    found = {name: settings.located(known) for name, known in project.profiles.items()}
+    return replace(project, profiles={name: rehearsed(known) for name, known in found.items()} if rehearse else found)
 
 
 def lent(project: Project, facts: Facts, store: Store, options: Options) -> Project:

@@ -64,6 +64,19 @@ def without_secrets(keep: Collection[str] = ()) -> dict[str, str]:
     return {name: value for name, value in told if name in keep or name not in secret}
 
 
+@contextmanager
+def meanwhile(name: str, value: str) -> Iterator[None]:
+    """A variable for what is imported in the block and reads it then; one that is set stays as it is."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
 def _export(profile: Profile) -> str:
     return f"export {profile.api_key_env}=…"
 

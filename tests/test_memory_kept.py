@@ -90,3 +90,33 @@ def test_no_thread_waits_for_matrices_and_a_child_is_not_told_so(said: dict[str,
     told = subprocess.run(line, check=True, capture_output=True, text=True, env=environment).stdout.split(maxsplit=1)
     assert told[1].strip() == left
     assert said or told[0] == "1"
+
+
+FORGOTTEN = """
+from pathlib import Path
+from chimera_batch.cost import tokens
+from chimera_batch.warehouse import give_back
+
+def held():
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(text.split()[1]) for text in status if text.startswith("VmRSS")) // 1000
+
+text = ["What a vocabulary counts, it counts again."]
+counted = tokens.counter("MODEL").counts(text)
+before = held()
+tokens.forget()
+give_back()
+print(before - held())
+assert tokens.counter("MODEL").counts(text) == counted
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "malloc_trim") or not Path("/proc/self/status").exists(),
+    reason="this machine has another malloc than glibc's, or does not tell what a process holds",
+)
+@pytest.mark.parametrize("model", ["gpt-6-luna", "qwen3-8b"])
+def test_a_vocabulary_that_is_forgotten_gives_its_memory_back(model: str) -> None:
+    line = [sys.executable, "-c", FORGOTTEN.replace("MODEL", model)]
+    told = subprocess.run(line, check=True, capture_output=True, text=True)
+    assert int(told.stdout) > 25, "MB"

@@ -77,9 +77,10 @@ def _looks(path: Path, said: Said) -> Iterator[dict[str, Any]]:
     while True:
         found = api.status(path, said.options())
         yield found
-        if _facts(found) != before:
+        facts = _facts(found)
+        if facts != before:
             moved = before is not None
-            before, since = _facts(found), time.monotonic()
+            before, since = facts, time.monotonic()
         moving = any(stage["in_flight"] for stage in found["stages"])
         at_end = found["state"] in {"done", "stuck"} or (moved and code_of(found) != UNFINISHED)
         if at_end or (not moving and time.monotonic() - since >= QUIET):

@@ -19,6 +19,7 @@ import orjson
 
 from chimera_batch import digests
 from chimera_batch.context import Context, engine_sql
+from chimera_batch.cost import tokens
 from chimera_batch.doing import Doing
 from chimera_batch.endpoints import ENDPOINTS
 from chimera_batch.errors import ChimeraError, InputError
@@ -30,12 +31,15 @@ from chimera_batch.requests.render import Batch, Renderer
 from chimera_batch.requests.wire import NONCE_LENGTH, nonced
 from chimera_batch.steps import adding, fingerprints, leaving
 from chimera_batch.steps.columns import check_rows
-from chimera_batch.warehouse import QUICK, ROWS, SCRATCH, Rows, Warehouse, in_step
+from chimera_batch.warehouse import QUICK, ROWS, SCRATCH, Rows, Warehouse, give_back, in_step
 
 _BATCH = 1_000_000  # bytes of lines rendered at once: what a processor's cache holds
 _FIRST = 100  # rows of the first batch, before it is known how long they are
 _MOST = 4_000  # rows of a batch, however short their lines are
 _AHEAD = 2  # batches whose tokens are being counted, at most
+_MANY = (
+    500_000  # requests whose packing needs the memory of the vocabulary more than the next round needs half a second
+)
 _NONCE = "0" * NONCE_LENGTH  # as long as a real one, for measuring
 
 _ID_COLUMNS = {"place": "BIGINT", "ids": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
@@ -189,6 +193,9 @@ def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: Bloc
             ctx.doing([Doing("rendering", stage.name, done, most * len(samples))])
         while counting:
             out.writelines(_noted(*counting.popleft(), len(samples)))
+    if done >= _MANY:
+        tokens.forget()
+        give_back()
 
 
 def _requests(places: Sequence[int], samples: int) -> Sequence[int]:

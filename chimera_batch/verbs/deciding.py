@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chimera_batch.context import Context, realm_of
+from chimera_batch.context import Context, realm_of, unnamed
 from chimera_batch.errors import ChimeraError, InputError, ProviderRefused
 from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.steps import recovery
@@ -50,8 +50,7 @@ def _stop(ctx: Context, shard: Shard, batch: str) -> None:
     """Ask a batch's host to stop it. Raises InputError where the manifest has another host of that name, or none."""
     profile = ctx.told.profiles.get(shard.provider)
     if profile is None or realm_of(profile, rehearse=ctx.rehearse) != shard.realm:
-        said = f"{batch} is at {shard.realm}, which the manifest no longer names: put it back"
-        raise InputError(said, where=str(ctx.told.path))
+        raise InputError(unnamed(batch, shard.realm), where=str(ctx.told.path))
     try:
         ctx.host(shard).cancel(batch)
     except ProviderRefused as refused:  # it may be over by now

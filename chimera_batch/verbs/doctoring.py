@@ -16,7 +16,7 @@ from chimera_batch import engines, plugins, rehearsal, settings, stores
 from chimera_batch.cost import tokens
 from chimera_batch.errors import ChimeraError
 from chimera_batch.history.facts import Facts
-from chimera_batch.opening import Options, needed, open_side, priced, routed
+from chimera_batch.opening import Options, addressed, needed, open_side, priced, routed
 from chimera_batch.pipeline import project as projects
 from chimera_batch.pipeline.project import Project
 from chimera_batch.providers import missing_access, profiles
@@ -146,8 +146,7 @@ def _keys(project: Project | None, options: Options) -> Iterator[Finding]:
 
 def _asked(project: Project, options: Options) -> set[str]:
     """The hosts that a first run would ask, or fall back to: a stage that routes asks one of its list."""
-    there = {name: settings.located(host) for name, host in project.profiles.items()}
-    project = replace(project, profiles=there)
+    project = addressed(project, rehearse=False)
     chosen, _ = routed(project, priced(project, options), Facts(), rehearse=False)
     return {profile.name for profile in needed(chosen)}
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from chimera_batch.context import REHEARSAL, Context
+from chimera_batch.context import REHEARSAL, Context, unnamed
 from chimera_batch.cost import pacing
 from chimera_batch.history.counts import STATES
 from chimera_batch.history.facts import Attempt, Quoted, Shard, Switched, day_of
@@ -96,7 +96,7 @@ def _unnamed(ctx: Context) -> Iterator[str]:
     for shard, attempt in ctx.facts.attempts(ctx.run):
         if attempt.is_open and attempt.stand != "stuck" and shard.realm not in realms:
             what = attempt.batch or f"attempt {attempt.number}"
-            yield f"{shard.id}: {what} is at {shard.realm}, which the manifest no longer names: put it back"
+            yield f"{shard.id}: {unnamed(what, shard.realm)}"
 
 
 def _stage(ctx: Context, stage: Stage) -> dict[str, Any]:

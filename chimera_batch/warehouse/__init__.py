@@ -4,6 +4,7 @@ DuckDB is a scratch view: in memory, rebuilt from the Parquet files that the led
 this package loads duckdb, so import it where it is used.
 """
 
+from chimera_batch.warehouse.arenas import give_back
 from chimera_batch.warehouse.connection import SqlText
 from chimera_batch.warehouse.core import Rows, Warehouse
 from chimera_batch.warehouse.database import write_database
@@ -27,6 +28,7 @@ __all__ = [
     "Rows",
     "SqlText",
     "Warehouse",
+    "give_back",
     "in_step",
     "open_query",
     "over",

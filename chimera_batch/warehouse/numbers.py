@@ -1,21 +1,14 @@
 """numpy, without the threads that its BLAS starts for products of matrices: a tenth of a second of CPU per command.
 
 DuckDB imports it too, so this comes before the first connection. The variable does not stay: engines are started with
-this process's environment, and theirs may be large. Floor 2.
+this process's environment, and their matrices may be large. Floor 2.
 """
 
 from __future__ import annotations
 
-import os
+from chimera_batch import settings
 
-_THREADS = "OPENBLAS_NUM_THREADS"
-
-_told = os.environ.get(_THREADS)
-os.environ.setdefault(_THREADS, "1")
-try:
+with settings.meanwhile("OPENBLAS_NUM_THREADS", "1"):
     import numpy
-finally:
-    if _told is None:
-        del os.environ[_THREADS]
 
 __all__ = ["numpy"]
