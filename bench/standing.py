@@ -21,6 +21,7 @@ from pathlib import Path
 
 from chimera_batch.context import engine_sql
 from chimera_batch.pipeline.stage import Source
+from chimera_batch.steps.placing import going_on
 from chimera_batch.warehouse import NARROW, QUICK, Warehouse
 
 LEAST, MOST, SHARD = 1_000_000, 10_000_000, 50_000
@@ -61,9 +62,9 @@ Step = tuple[str, Callable[[], object]]
 def steps(house: Warehouse, folder: Path, asked: Path, shards: list[Path]) -> Iterator[Step]:
     """What a first pass does, in its order."""
 
-    def write(name: str, into: str) -> Callable[[], object]:
+    def into(file: str, name: str) -> object:
         told = {"sample": "", "upto": "~"}
-        return lambda: house.write(engine_sql(name), told, folder / f"{into}.parquet", form=NARROW)
+        return house.write(engine_sql(name), told, folder / f"{file}.parquet", form=NARROW)
 
     house.view("asked", [asked])
     house.view("fresh_rows", [asked])
@@ -71,17 +72,17 @@ def steps(house: Warehouse, folder: Path, asked: Path, shards: list[Path]) -> It
         house.load(name, columns, ())
     yield "keys", lambda: house.few(engine_sql("row_keys"), {})
     yield "wanted", lambda: house.scalar(engine_sql("wanted"), {})
-    yield "placed", write("placed_ids", "before")
+    yield "placed", lambda: into("before", "placed_ids")
     house.view("placed_ids", [folder / "before.parquet"])
     if not house.scalar(engine_sql("nothing_packed"), {}):
         raise SystemExit("ids that are made up stand twice")
-    yield "to pack", write("todo_whole", "todo")
+    yield "to pack", lambda: into("todo", "todo_whole")
     house.view("placed_before", [folder / "before.parquet"])
     house.view("fresh_members", shards)
-    yield "placed, packed", write("placed_first", "placed")
+    yield "placed, packed", lambda: into("placed", going_on(house))
     house.view("placed_ids", [folder / "placed.parquet"])
     house.load("flying_shards", {"shard": "VARCHAR"}, ((shard.stem,) for shard in shards))
-    yield "standing", write("standing", "standing")
+    yield "standing", lambda: into("standing", "standing")
     house.view("standing", [folder / "standing.parquet"])
     yield "counted", lambda: house.few(engine_sql("standing_counts"), {})
 

@@ -57,7 +57,7 @@ class Noted:
 def test_shards_that_are_added_are_added(one: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     noted = Noted(monkeypatch)
     finish(one)
-    assert noted.written == ["placed_ids", "placed_first"], "once, and once more for the shards of this stage"
+    assert noted.written == ["placed_ids", "placed_whole"], "once, and once more for the shards of this stage"
     more = with_rows(one, many(8))
     finish(more)
     assert noted.written[2:] == ["placed_ids", "placed_further"]
@@ -102,11 +102,11 @@ def test_what_a_quote_worked_out_serves_the_run(one: Bench, monkeypatch: pytest.
         step.walk(step.stand, keep=False)
     with one.step() as step:
         counts = step.walk(lambda rounds: runner.packed(step, rounds)[0], keep=True).standing
-    assert noted.written == ["placed_ids", "placed_first"]
+    assert noted.written == ["placed_ids", "placed_whole"]
     assert counts.states["packed"] == 5
     finish(one)
     assert len(one.table()) == 5
-    assert noted.written == ["placed_ids", "placed_first"]
+    assert noted.written == ["placed_ids", "placed_whole"]
 
 
 def test_what_a_quote_worked_out_of_other_rows_does_not(one: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_what_a_quote_worked_out_of_other_rows_does_not(one: Bench, monkeypatch:
     other = with_rows(one, many(7))
     with other.step() as step:
         counts = step.walk(lambda rounds: runner.packed(step, rounds)[0], keep=True).standing
-    assert noted.written == ["placed_ids", "placed_ids", "placed_first"]
+    assert noted.written == ["placed_ids", "placed_ids", "placed_whole"]
     assert counts.states["packed"] == 7
 
 
@@ -127,3 +127,54 @@ def test_a_later_quote_of_other_rows_works_it_out_anew(one: Bench, monkeypatch: 
         with with_rows(one, many(count)).step() as step:
             assert step.walk(step.stand, keep=False).standing.wanted == count
     assert noted.written == ["placed_ids", "placed_ids"]
+
+
+def views(house: Warehouse, before: str, members: str) -> str:
+    """Which query goes on from these rows of (id, shard, ceiling) with these of (id, shard)."""
+    for name, columns, rows in (
+        ("placed_before", "request_id, shard, ceiling", before),
+        ("fresh_members", "request_id, shard", members),
+    ):
+        path = house._temp / f"{name}.parquet"
+        house.write(f"SELECT * FROM (VALUES {rows}) AS t({columns})", {}, path)
+        house.view(name, [path])
+    return placing.going_on(house)
+
+
+@pytest.mark.parametrize(
+    ("before", "members", "name"),
+    [
+        ("('a', NULL::VARCHAR, 9), ('b', NULL, 9)", "('b', 's'), ('a', 't')", "placed_whole"),
+        ("('a', NULL::VARCHAR, 9), ('b', NULL, 8)", "('b', 's'), ('a', 't')", "placed_first"),  # two ceilings
+        ("('a', NULL::VARCHAR, 9), ('b', NULL, 9)", "('b', 's'), ('c', 't')", "placed_first"),  # another's request
+        ("('a', NULL::VARCHAR, 9), ('b', NULL, 9)", "('b', 's'), ('b', 't')", "placed_first"),  # twice, and one missing
+        ("('a', NULL::VARCHAR, 9), ('b', NULL, 9)", "('b', 's'), ('a', 't'), ('c', 't')", "placed_first"),
+        ("('a', NULL::VARCHAR, 9), ('b', NULL, 9)", "('b', 's')", "placed_first"),
+        ("('a', 's', 9), ('b', NULL, 9)", "('b', 't')", "placed_further"),
+    ],
+)
+def test_nothing_is_joined_only_where_the_shards_hold_just_what_is_wanted(
+    tmp_path: Path, before: str, members: str, name: str
+) -> None:
+    with Warehouse(tmp_path) as house:
+        assert views(house, before, members) == name
+        made = sorted(house.rows(engine_sql(name), {}))
+        if name == "placed_whole":
+            assert made == sorted(house.rows(engine_sql("placed_first"), {})) == [("a", "t", 9), ("b", "s", 9)]
+
+
+@pytest.mark.parametrize("requests", [1, 2_000])
+def test_the_quick_way_gives_what_the_join_gives(tmp_path: Path, requests: int) -> None:
+    with Warehouse(tmp_path) as house:
+        ids = f"SELECT sha256(n::VARCHAR) AS request_id, n FROM range({requests}) AS t(n)"
+        for name, columns in (
+            ("placed_before", "request_id, NULL::VARCHAR AS shard, 700::INTEGER AS ceiling"),
+            ("fresh_members", "'s' || n % 7 AS shard, request_id, 5 AS input_tokens"),
+        ):
+            path = tmp_path / f"{name}.parquet"
+            house.write(f"SELECT {columns} FROM ({ids}) ORDER BY hash(n, {len(name)})", {}, path)
+            house.view(name, [path])
+        assert placing.going_on(house) == "placed_whole"
+        quick, joined = (sorted(house.rows(engine_sql(way), {})) for way in ("placed_whole", "placed_first"))
+        assert quick == joined
+        assert len(quick) == requests

@@ -12,7 +12,7 @@ from chimera_batch.pipeline.project import Stage
 from chimera_batch.steps.fingerprints import digest
 from chimera_batch.steps.remembering import code
 
-_PLACED = ("placed_ids", "placed_first", "placed_further", "held_shards")
+_PLACED = ("placed_ids", "placed_first", "placed_further", "placed_alike", "placed_whole", "held_shards")
 _LEFT = ("closed_ids", "shards_of_asked", "picked", "picked_members", "landed_all", "orphaned_left")
 _SQL = (*_PLACED, *_LEFT, "history", "unanswered", "standing", "standing_few", "standing_counts", "lengths", "orphaned")
 

@@ -57,9 +57,9 @@ QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1", little=("96MB",))
 """For large objects that one step writes and a few read: a quarter less work for a tenth more bytes."""
 SCRATCH = Form(_SCRATCH, little=("96MB",), synced=False)
 """For files that are read a few times and thrown away."""
-NARROW = Form(_SCRATCH, little=("64MB", "96MB"), synced=False)
+NARROW = Form(_SCRATCH, little=("64MB", "80MB", "96MB"), synced=False)
 """The same for ids and numbers of many requests, with nothing of their texts: a million are grouped and joined in the
-one, ten million in the other, spilling."""
+first, ten million in one of the others, spilling."""
 ROWS = Form(_SCRATCH, little=("160MB",), synced=False)
 """The same for what a person's query makes: two threads that read JSON hold more of it than 96 MB."""
 
