@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from chimera_batch import runner
+from chimera_batch.cost import tokens
+from chimera_batch.pipeline.stage import Source
 from chimera_batch.requests.blocks import BlockWriter
 from chimera_batch.requests.drawn import Drawings, Drawn, sweep
 from chimera_batch.steps import drawing
@@ -106,3 +108,26 @@ def test_what_a_killed_command_left_is_swept_up(tmp_path: Path) -> None:
         os.utime(work / name, (touched, touched))
     sweep(work, 100.0)
     assert [path.name for path in work.iterdir()] == ["step-new"]
+
+
+def test_a_large_round_lets_go_of_its_vocabulary_and_the_next_one_counts_alike(
+    one: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    forget = tokens.forget
+
+    def forgotten() -> None:
+        told.append(1)
+        forget()
+
+    monkeypatch.setattr(tokens, "forget", forgotten)
+    query = Source("t", Path("t"), "SELECT input_tokens FROM t ORDER BY position")
+    counts = []
+    for many in (1, 10**6):
+        monkeypatch.setattr(drawing, "_MANY", many)
+        with one.step() as step:
+            found = drawing.draw(one.ctx, step.stage, 1, step.warehouse, step.folder)
+            step.warehouse.view("t", [found.path])
+            counts.append(list(step.warehouse.rows(query, {})))
+    assert told == [1], "the second was not large"
+    assert counts[0] == counts[1] and counts[0][0][0] > 0
