@@ -37,9 +37,7 @@ _BATCH = 1_000_000  # bytes of lines rendered at once: what a processor's cache 
 _FIRST = 100  # rows of the first batch, before it is known how long they are
 _MOST = 4_000  # rows of a batch, however short their lines are
 _AHEAD = 2  # batches whose tokens are being counted, at most
-_MANY = (
-    500_000  # requests whose packing needs the memory of the vocabulary more than the next round needs half a second
-)
+_MANY = 500_000  # requests of a round: packing them needs the vocabulary's memory more than anybody its half a second
 _NONCE = "0" * NONCE_LENGTH  # as long as a real one, for measuring
 
 _ID_COLUMNS = {"place": "BIGINT", "ids": "VARCHAR", "input_tokens": "INTEGER", "input_bound": "INTEGER"}
