@@ -111,6 +111,7 @@ assert tokens.counter("MODEL").counts(text) == counted
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(ctypes.CDLL(None), "malloc_trim") or not Path("/proc/self/status").exists(),
     reason="this machine has another malloc than glibc's, or does not tell what a process holds",
