@@ -110,6 +110,7 @@ def test_what_a_killed_command_left_is_swept_up(tmp_path: Path) -> None:
     assert [path.name for path in work.iterdir()] == ["step-new"]
 
 
+@pytest.mark.slow
 def test_a_large_round_lets_go_of_its_vocabulary_and_the_next_one_counts_alike(
     one: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
