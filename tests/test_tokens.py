@@ -152,3 +152,10 @@ def test_importing_does_not_load_a_vocabulary() -> None:
         "sys.exit(any(m in sys.modules for m in ('toktok', 'quicktok', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(st.lists(TEXTS, min_size=2, max_size=6))
+def test_one_text_counts_as_it_does_among_others(texts: list[str]) -> None:
+    for model in ("gpt-6-luna", "text-embedding-3-small", "qwen3-8b"):
+        counter = tokens.counter(model)
+        assert counter.counts(texts) == [counter.count(text) for text in texts]
