@@ -8,9 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from chimera_batch.providers import anthropic_shapes, bedrock_shapes, openai_plain, openai_shapes
+from chimera_batch.providers import anthropic_shapes, bedrock_shapes, openai_shapes
 from chimera_batch.records import Reply
-from chimera_batch.results.decoding import Reader
 
 
 @cache
@@ -142,8 +141,3 @@ LINES: dict[str, tuple[Callable[[bytes], Reply], list[dict[str, Any]]]] = {
         ],
     ),
 }
-
-
-def reader(decode: Callable[[bytes], Reply]) -> Reader:
-    """How the adapter whose ``decode`` it is reads a file."""
-    return Reader(decode, openai_plain.plain if decode is openai_shapes.decode else None)

@@ -25,7 +25,7 @@ from typing import Any
 
 import orjson
 
-from bench._fuzz_seeds import IDS, LINES, NONCE, SCHEMA, custom_id, reader, words
+from bench._fuzz_seeds import IDS, LINES, NONCE, SCHEMA, custom_id, words
 from bench._fuzz_written import Manifests, Parameters, Queries, Templates
 from bench._fuzzing import Flaw, Target
 from chimera_batch import api
@@ -68,7 +68,7 @@ class Decoders:
         tally = Tally(keep_apart=apart.append)
         judge = decoding.judge_of(SCHEMA if b"schema" in head else None)
         files = [File("raw/a", wire.read_pieces(path))]
-        columns = [*decoding.landed(files, reader(LINES[dialect][0]), sent, judge, tally), decoding.absent(sent, tally)]
+        columns = [*decoding.landed(files, LINES[dialect][0], sent, judge, tally), decoding.absent(sent, tally)]
         rows = [values for batch in columns for values in zip(*batch, strict=True)]
         _all_lines(rest, rows, apart)
         _sound(rows, tally)

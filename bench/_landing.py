@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -15,9 +15,9 @@ from chimera_batch.cost import prices
 from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.history.ledger import Ledger
 from chimera_batch.pipeline import project
-from chimera_batch.providers import openai_plain, openai_shapes
+from chimera_batch.providers import openai_shapes
 from chimera_batch.providers.base import Profile, Provider
-from chimera_batch.records import BatchState, Plain, Reply
+from chimera_batch.records import BatchState, Reply
 from chimera_batch.steps import polling
 from chimera_batch.steps.leaving import MEMBER_COLUMNS
 from chimera_batch.stores import open_store
@@ -42,6 +42,8 @@ _FOUND = """
 class _Host:
     """A host whose results lie on this machine already: no download is timed."""
 
+    plain = openai_shapes.PLAIN
+
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.files: dict[str, str] = {}
@@ -51,9 +53,6 @@ class _Host:
 
     def decode(self, line: bytes) -> Reply:
         return openai_shapes.decode(line)
-
-    def plain(self, lines: Sequence[bytes]) -> Plain:
-        return openai_plain.plain(lines)
 
     def state(self, batch_id: str) -> BatchState:
         return BatchState(batch_id, "completed", "ended", files=(self.files[batch_id],))

@@ -60,21 +60,6 @@ class Reply(NamedTuple):
     machine_ns: int | None = None  # nanoseconds of a machine of one's own: its share of the time that it was busy
 
 
-class Plain(NamedTuple):
-    """Replies that came as nearly all do, in step: text, all of it, with its tokens counted. Otherwise as by default.
-
-    Columns, because an object for each of very many takes longer than reading it.
-    """
-
-    custom_ids: list[str]
-    texts: list[str]  # none of them empty
-    reasonings: list[str | None]
-    finish: str
-    models: list[str | None]
-    tiers: list[str | None]
-    tokens: tuple[list[int], ...]  # in the order of Usage's fields; input is never 0
-
-
 @dataclass(frozen=True, slots=True)
 class Intent:
     """One sending of a shard's open requests, decided before the provider is asked."""

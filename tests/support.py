@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -22,10 +22,9 @@ from chimera_batch.history.ledger import Ledger
 from chimera_batch.pipeline import project
 from chimera_batch.pipeline.project import Project
 from chimera_batch.pipeline.stage import Source, Stage
-from chimera_batch.providers import anthropic_shapes, openai_plain, openai_shapes
+from chimera_batch.providers import anthropic_shapes, openai_shapes
 from chimera_batch.providers.base import Profile
-from chimera_batch.records import BatchState, Intent, Plain, Problem, Reply, Usage
-from chimera_batch.results.decoding import Reader
+from chimera_batch.records import BatchState, Intent, Problem, Reply, Usage
 from chimera_batch.runner import Progress
 from chimera_batch.steps import drawing, planning
 from chimera_batch.steps.stepping import Step
@@ -33,7 +32,6 @@ from chimera_batch.stores import open_store
 from chimera_batch.stores.base import Store
 
 NOW = 1_790_000_000.0
-READER = Reader(openai_shapes.decode, openai_plain.plain)
 PRICE = "2,8,1,4"  # USD per million: input, output, batch input, batch output
 
 
@@ -350,9 +348,6 @@ class FakeHost:
     def decode(self, line: bytes) -> Reply:
         shapes = anthropic_shapes if self.profile.dialect == "anthropic" else openai_shapes
         return shapes.decode(line)
-
-    def plain(self, lines: Sequence[bytes]) -> Plain:
-        return openai_plain.plain(lines)  # no line of Anthropic's is plain to it
 
     def cancel(self, batch_id: str) -> None:
         self._hear("cancel", batch_id)

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
+import zstandard
 
 from chimera_batch.cost import prices
 from chimera_batch.cost.tally import Span
@@ -36,7 +37,7 @@ from chimera_batch.rules.admission import Caps, Ruling, Wish, admit
 from chimera_batch.steps import standing
 from chimera_batch.steps.cutting import LEAD, Elsewhere, cuts, cutter_of, portions
 from chimera_batch.warehouse import Warehouse
-from tests.support import NOW, PRICE, READER, REALM, Clock, MemoryStore, answered, bench, packed, write_project
+from tests.support import NOW, PRICE, REALM, Clock, MemoryStore, answered, bench, packed, write_project
 from tests.test_decoding import IDS, cid, sent
 from tests.test_packing import STAGE
 from tests.test_wire import CALLS, NONCE, shard_of
@@ -154,7 +155,11 @@ def test_pieces_are_all_lines_with_their_places(tmp_path: Path, size: int) -> No
     assert found == lines
     assert len(pieces) <= 1 + len(data) // (1 << 16)
     assert max(sum(map(len, piece.lines)) for piece in pieces) < 1 << 17, "memory stays at one piece"
-    assert b"".join(map(bytes, wire.read_again(tmp_path / "a", 1000))) == data
+    wire.pack(tmp_path / "a", tmp_path / "a.zst", level=1)
+    assert b"".join(wire.read_chunks(tmp_path / "a.zst")) == data
+    (tmp_path / "none").write_bytes(b"")
+    assert wire.pack(tmp_path / "none", tmp_path / "none.zst", level=1) == hashlib.sha256().hexdigest()
+    assert zstandard.ZstdDecompressor().decompress((tmp_path / "none.zst").read_bytes()) == b""
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -318,7 +323,7 @@ def test_lines_of_many_bytes_become_rows_bit_by_bit() -> None:
     tally, to = Tally(keep_apart=apart.append), sent()
     lines = [answered(cid(number), "z" * 200_000) for number in range(6)]
     pieces = [Piece(number + 1, 0, [line]) for number, line in enumerate(lines)]
-    batches = list(decoding.landed([File("raw/a", pieces)], READER, to, None, tally))
+    batches = list(decoding.landed([File("raw/a", pieces)], openai_shapes.decode, to, None, tally))
     assert [len(batch[2]) if batch else 0 for batch in batches] == [3, 3, 0]
     assert [identity for batch in batches if batch for identity in batch[2]] == IDS
 
@@ -336,7 +341,7 @@ def test_a_row_that_the_host_served_in_another_tier_is_billed_at_the_standard_ra
     if told:
         line["response"]["body"]["service_tier"] = told
     piece = Piece(1, 0, [orjson.dumps(line)])
-    list(decoding.landed([File("raw/a", [piece])], READER, to, None, tally))
+    list(decoding.landed([File("raw/a", [piece])], openai_shapes.decode, to, None, tally))
     assert tally.usd == rate  # USD a million, of PRICE
 
 
@@ -363,7 +368,7 @@ def test_an_answer_without_usage_is_suspected_and_one_with_it_is_billed(
     if usage is None:
         del line["response"]["body"]["usage"]
     piece = Piece(1, 0, [orjson.dumps(line)])
-    list(decoding.landed([File("raw/a", [piece])], READER, to, None, tally))
+    list(decoding.landed([File("raw/a", [piece])], openai_shapes.decode, to, None, tally))
     assert tally.unbilled == ({} if executed is None else {IDS[0]: executed})
 
 

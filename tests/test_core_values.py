@@ -31,11 +31,11 @@ from chimera_batch.records import Problem, Usage
 from chimera_batch.requests.packing import Cutter, Limits, plan
 from chimera_batch.requests.wire import Piece
 from chimera_batch.results import decoding
-from chimera_batch.results.decoding import File, Reader, Tally
+from chimera_batch.results.decoding import File, Tally
 from chimera_batch.rules.shortfall import Shortfall
 from chimera_batch.steps import columns
 from chimera_batch.warehouse import Warehouse
-from tests.support import READER, answered, failed
+from tests.support import answered, failed
 from tests.test_decoding import IDS, cid, sent
 
 # -- packing
@@ -97,7 +97,7 @@ def rows_of(lines: list[bytes], ids: list[str]) -> list[dict[str, Any]]:
     from chimera_batch.steps.standing import LANDED_COLUMNS
 
     tally, to = Tally(keep_apart=lambda record: None), sent(ids)
-    (batch,) = decoding.landed([File("raw/a", [Piece(1, 0, lines)])], READER, to, None, tally)
+    (batch,) = decoding.landed([File("raw/a", [Piece(1, 0, lines)])], openai_shapes.decode, to, None, tally)
     return [dict(zip(LANDED_COLUMNS, values, strict=True)) for values in zip(*batch, strict=True)]
 
 
@@ -405,10 +405,10 @@ def test_a_part_of_just_the_fewest_that_a_host_takes_is_sent() -> None:
 def test_the_first_word_of_each_kind_of_trouble_is_kept_for_people() -> None:
     tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:4])
     lines = [failed(cid(0), 400, "bad", "first"), failed(cid(1), 400, "bad", "second"), answered(cid(2))]
-    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], READER, to, None, tally))
+    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], openai_shapes.decode, to, None, tally))
     assert tally.whys == {"error": "first"} and tally.account is None
     fine = Tally(keep_apart=lambda record: None)
-    list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(2))])])], Reader(_talkative), to, None, fine))
+    list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(2))])])], _talkative, to, None, fine))
     assert fine.whys == {}, "what is said beside an answer is no trouble"
 
 
@@ -416,7 +416,7 @@ def test_an_answer_that_does_not_fit_is_said_although_it_came_with_usage() -> No
     tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:2])
     judge = decoding.judge_of('{"type": "object"}')
     piece = Piece(1, 0, [answered(cid(0), "[]", tokens=(5, 5)), answered(cid(1), "{}", tokens=(5, 5))])
-    list(decoding.landed([File("raw/a", [piece])], READER, to, judge, tally))
+    list(decoding.landed([File("raw/a", [piece])], openai_shapes.decode, to, judge, tally))
     assert tally.whys == {"invalid": "the answer does not fit the schema"}
     assert tally.unbilled == {}
 
@@ -425,7 +425,11 @@ def test_an_answer_that_does_not_fit_was_executed() -> None:
     """Without usage it is suspected at what it can have cost, like any other answer."""
     tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:1])
     piece = Piece(1, 0, [answered(cid(0), "[]", tokens=(0, 0))])
-    list(decoding.landed([File("raw/a", [piece])], READER, to, decoding.judge_of('{"type": "object"}'), tally))
+    list(
+        decoding.landed(
+            [File("raw/a", [piece])], openai_shapes.decode, to, decoding.judge_of('{"type": "object"}'), tally
+        )
+    )
     assert tally.unbilled == {IDS[0]: True}
 
 
@@ -436,7 +440,7 @@ def test_reasoning_alone_is_no_usage() -> None:
     def odd(line: bytes) -> Any:
         return openai_shapes.decode(line)._replace(usage=Usage(reasoning_tokens=7))
 
-    list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(0))])])], Reader(odd), to, None, tally))
+    list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(0))])])], odd, to, None, tally))
     assert tally.unbilled == {IDS[0]: True}
 
 
@@ -452,7 +456,7 @@ def test_an_answer_without_tokens_is_billed_by_its_time_where_the_machine_is_and
     def untold(line: bytes) -> Any:
         return openai_shapes.decode(line)._replace(usage=None, machine_ns=9_000_000_000 if timed else None)
 
-    list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(0))])])], Reader(untold), to, None, tally))
+    list(decoding.landed([File("raw/a", [Piece(1, 0, [answered(cid(0))])])], untold, to, None, tally))
     assert tally.unbilled == ({} if billed else {IDS[0]: True})
     assert (tally.usd > 0) == billed
 
@@ -465,7 +469,7 @@ def test_what_an_answer_without_usage_says_is_no_trouble_and_neither_is_an_error
         return reply._replace(usage=None, message="all is well" if reply.outcome == "ok" else None)
 
     lines = [answered(cid(0)), failed(cid(1), 400, "bad")]
-    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], Reader(odd), to, None, tally))
+    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], odd, to, None, tally))
     assert (tally.outcomes, tally.whys) == ({"ok": 1, "error": 1}, {})
 
 
@@ -475,7 +479,7 @@ def test_what_is_kept_apart_is_counted_by_kind_and_the_first_reason_is_told() ->
     tally, to = Tally(keep_apart=apart.append), sent(IDS[:2])
     foreign, half, blank = answered("0123abcd-" + "f" * 32), b'{"custom', b"  \n"
     lines = [foreign + b"\n", half + b"\n", blank, half, foreign, answered(cid(0)), answered(cid(0))]
-    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], READER, to, None, tally))
+    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], openai_shapes.decode, to, None, tally))
     assert (tally.quarantined, tally.foreign, tally.malformed) == (5, 2, 2)
     assert tally.apart == apart[0]["reason"] == "an id that this attempt did not send"
     assert [one["bytes"] for one in apart[:2]] == [foreign.decode("latin-1"), half.decode("latin-1")]
@@ -484,7 +488,7 @@ def test_what_is_kept_apart_is_counted_by_kind_and_the_first_reason_is_told() ->
 def test_a_usable_answer_behind_one_without_usage_is_billed_and_the_first_is_not_suspected() -> None:
     tally, to = Tally(keep_apart=lambda record: None), sent(IDS[:1])
     lines = [answered(cid(0), finish="length", tokens=(0, 0)), answered(cid(0), tokens=(5, 5))]
-    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], READER, to, None, tally))
+    list(decoding.landed([File("raw/a", [Piece(1, 0, lines)])], openai_shapes.decode, to, None, tally))
     assert (tally.outcomes, tally.unbilled) == ({"ok": 1, "truncated": 0}, {})
 
 

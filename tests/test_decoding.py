@@ -13,17 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chimera_batch.cost import prices
+from chimera_batch.providers import openai_shapes
 from chimera_batch.records import OUTCOMES, Outcome, Problem, Reply, Usage
 from chimera_batch.requests.wire import Piece
-from chimera_batch.results import decoding
-from chimera_batch.results.decoding import File, Reader, Sent, Tally, judge_of
+from chimera_batch.results import decoding, tabling
+from chimera_batch.results.decoding import File, Sent, Tally, judge_of
 from chimera_batch.steps.standing import LANDED_COLUMNS
-from tests.support import PRICE, READER, SCHEMA, answered, failed
+from tests.support import PRICE, SCHEMA, answered, failed
 
 NONCE = "0123abcd"
 IDS = [f"{number:032x}" for number in range(6)]
 BOOK = prices.load(None, [f"openai/tiny-1={PRICE}"])
 COLUMNS = list(LANDED_COLUMNS)
+assert tuple(COLUMNS) == tabling.NAMES
 Row = dict[str, Any]
 
 
@@ -47,8 +49,7 @@ def land(
     apart: list[Row] = []
     to, tally = to or sent(), Tally(keep_apart=apart.append)
     piece = Piece(1, 0, list(lines))
-    reader = Reader(decode) if decode else READER
-    landed = [*decoding.landed([File("raw/a", [piece])], reader, to, judge_of(schema), tally)]
+    landed = [*decoding.landed([File("raw/a", [piece])], decode or openai_shapes.decode, to, judge_of(schema), tally)]
     return [row for batch in (*landed, decoding.absent(to, tally)) for row in said(batch, to)], tally, apart
 
 

@@ -24,7 +24,7 @@ from chimera_batch.requests import wire
 from chimera_batch.results import decoding
 from chimera_batch.results.decoding import File, Sent, Tally
 from chimera_batch.steps.standing import LANDED_COLUMNS
-from tests.support import PRICE, READER, SCHEMA, answered, failed
+from tests.support import PRICE, SCHEMA, answered, failed
 
 NONCE = "0123abcd"
 IDS = [f"{number:032x}" for number in range(9)]
@@ -310,7 +310,7 @@ def fast(data: bytes, sent: Sent, schema: str | None, path: Path) -> tuple[list[
     apart: list[Row] = []
     tally, names = Tally(keep_apart=apart.append), list(LANDED_COLUMNS)
     file = File("raw/a", wire.read_pieces(path))
-    batches = list(decoding.landed([file], READER, sent, decoding.judge_of(schema), tally))
+    batches = list(decoding.landed([file], openai_shapes.decode, sent, decoding.judge_of(schema), tally))
     rows = [dict(zip(names, values, strict=True)) for batch in batches for values in zip(*batch, strict=True)]
     return [{**row, "usd": sent.meter.usd(row["usd"])} for row in rows], apart, tally
 

@@ -225,3 +225,34 @@ def test_fields_that_the_schema_does_not_name_stand_sorted_behind_those_that_it_
 def test_the_schemas_of_the_shipped_pipelines_take_the_short_cut() -> None:
     for path in (ROOT / "prompts").glob("*/*.json"):
         judging._type_of(orjson.loads(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("schema", "shape"),
+    [
+        ({"type": "string", "title": "T"}, "VARCHAR"),
+        ({"type": "array", "items": {"type": "integer"}}, ["BIGINT"]),
+        ({"type": "object", "properties": {"b": {"type": "boolean"}, "a": {"type": "string"}}, "required": ["b"]}, ...),
+        ({"type": "object", "properties": {"a": {"type": "string"}, "A": {"type": "string"}}}, None),
+        ({"type": "object", "properties": {"": {"type": "string"}}}, None),
+        ({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]}, None),
+        ({"type": "object", "properties": {}}, None),
+        ({"type": "object"}, None),
+        ({"type": "object", "properties": {"a": {"type": "string"}}, "minProperties": 2}, None),
+        ({"type": "string", "minLength": 2}, None),
+        ({"type": "string", "enum": ["x"]}, None),
+        ({"type": ["string", "null"]}, None),
+        ({"type": "number"}, None),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 1}, None),
+        ({"anyOf": [{"type": "string"}]}, None),
+        (True, None),
+    ],
+    ids=str,
+)
+def test_the_shape_of_a_schema(schema: Any, shape: Any) -> None:
+    found = judging.structure_of(json.dumps(schema))
+    if shape is ...:
+        assert found == '{"b":"BOOLEAN","a":"VARCHAR"}', "in the order of the schema"
+    else:
+        assert (found and json.loads(found)) == shape
+    assert judging.structure_of(None) is None

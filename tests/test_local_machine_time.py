@@ -17,7 +17,7 @@ from chimera_batch.providers import openai_shapes
 from chimera_batch.requests.wire import Piece
 from chimera_batch.results import decoding
 from chimera_batch.results.decoding import File, Sent, Tally
-from tests.support import READER, answered, failed
+from tests.support import answered, failed
 
 
 class Watch:
@@ -124,7 +124,7 @@ def tallied(price: prices.Price, lines: list[bytes]) -> Tally:
     sent = Sent("s", 1, NONCE, dict.fromkeys(IDS, 100), None, price, batch_price=False)
     tally = Tally(keep_apart=lambda record: None)
     files = [File("f", [Piece(1, 0, [line + b"\n" for line in lines])])]
-    list(decoding.landed(files, READER, sent, None, tally))
+    list(decoding.landed(files, openai_shapes.decode, sent, None, tally))
     return tally
 
 

@@ -45,9 +45,11 @@ def test_any_rates_and_tiers(usage: Usage, rates: list[Rates], batch: bool) -> N
 @given(st.lists(st.integers(0, 300_000), min_size=2, max_size=2), st.sampled_from(BOOK.rows), st.booleans())
 def test_plain_rates_are_those_below_all_tiers(counts: list[int], price: Price, batch: bool) -> None:
     meter, (given_tokens, made) = Meter(price), counts
-    each_given, each_made = meter.plain(batch=batch)
+    each_given, each_cached, each_made = meter.plain(batch=batch)
     usage = Usage(min(given_tokens, meter.untiered), output_tokens=made)
     assert meter.units(usage, batch=batch) == usage.input_tokens * each_given + made * each_made
+    read = Usage(usage.input_tokens, cached_tokens=usage.input_tokens)
+    assert meter.units(read, batch=batch) == usage.input_tokens * each_cached
 
 
 def test_a_tier_begins_above_its_threshold() -> None:

@@ -48,10 +48,10 @@ class Meter:
         hourly = int(self._price.gpu.usd_per_hour.scaleb(self.places))
         return (2 * nanoseconds * hourly + _HOUR) // (2 * _HOUR)
 
-    def plain(self, *, batch: bool) -> tuple[int, int]:
-        """What one token of input and one of output cost in a request below all tiers that no cache had a part in."""
-        rates = self._rates[batch][0]
-        return rates[0], rates[4]
+    def plain(self, *, batch: bool) -> tuple[int, int, int]:
+        """What a token of input, one read from a cache and one of output cost below all tiers."""
+        given, cached, _, _, made = self._rates[batch][0]
+        return given, cached, made
 
     def usd(self, units: int) -> Decimal:
         """Exact dollars."""

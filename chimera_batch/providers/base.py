@@ -124,8 +124,8 @@ class Provider(Protocol):
     def decode(self, line: bytes) -> Reply:
         """One result line. Raises ValueError for a line that is not a result (the caller quarantines it).
 
-        An adapter may also have ``plain(lines) -> records.Plain``, which reads as many of the first lines as need no
-        decision, and says of them what this would say.
+        An adapter may also have ``plain``: by endpoint, the name of the engine's SQL file that reads those lines that
+        need no decision, and says of them what this would say.
         """
         ...
 

@@ -6,7 +6,7 @@ Replies are read from their bytes, not through the SDK's models, because hosts l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from chimera_batch.errors import ProviderError, ProviderRefused
 from chimera_batch.providers import calling, faults, files, host_http, listing, openai_shapes
 from chimera_batch.providers.base import Profile
 from chimera_batch.providers.faults import Fault
-from chimera_batch.records import BatchState, Intent, Plain, Reply
+from chimera_batch.records import BatchState, Intent, Reply
 
 _SKEW = 600.0  # seconds that the host's clock may be behind ours
 
@@ -32,6 +32,8 @@ class _Client(host_http.Bounded, openai.DefaultHttpxClient):
 
 class OpenAIProvider:
     """One OpenAI-style host. ``http_client`` and ``sleep`` are for tests."""
+
+    plain = openai_shapes.PLAIN
 
     def __init__(
         self,
@@ -120,11 +122,6 @@ class OpenAIProvider:
 
     def decode(self, line: bytes) -> Reply:
         return openai_shapes.decode(line)
-
-    def plain(self, lines: Sequence[bytes]) -> Plain:
-        from chimera_batch.providers import openai_plain  # noqa: PLC0415 - only where results are read
-
-        return openai_plain.plain(lines)
 
     def cancel(self, batch_id: str) -> None:
         def send() -> None:

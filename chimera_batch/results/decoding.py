@@ -6,26 +6,20 @@ offset; so are lines of other batches and second lines of an id already answered
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from chimera_batch.records import Outcome, Plain, Problem, Reply
+from chimera_batch.records import Outcome, Problem, Reply
 from chimera_batch.requests.wire import NONCE_LENGTH, Piece
 from chimera_batch.results.judging import Judge, judge_of
 from chimera_batch.results.tabling import Columns, Found, Sent, Tally, columns
 
-__all__ = ["Columns", "File", "Judge", "Reader", "Sent", "Tally", "absent", "judge_of", "landed", "refused"]
+__all__ = ["Columns", "Decode", "File", "Judge", "Sent", "Tally", "absent", "judge_of", "landed", "refused"]
 
 _EXECUTED = frozenset({"ok", "truncated", "refused", "invalid"})
 _LEAD = NONCE_LENGTH + 1  # of a custom id: the nonce and a dash
 _UNFIT = "the answer does not fit the schema"
 _BATCH = 1 << 19  # bytes of lines that are turned into columns together, while the cache still holds them
-
-_WORTH = 4  # lines: where fewer than so many in a row are plain, the rest of a piece is read one by one
-
-ReadPlain = Callable[[Sequence[bytes]], Plain]
-"""Lines → the first of them, as many as are plain."""
 
 
 class File(NamedTuple):
@@ -35,16 +29,13 @@ class File(NamedTuple):
     pieces: Iterable[Piece]
 
 
-class Reader(NamedTuple):
-    """How a host's result lines are read. ``plain``: the same faster, of those about which there is nothing to say."""
-
-    decode: Callable[[bytes], Reply]
-    plain: ReadPlain | None = None
+Decode = Callable[[bytes], Reply]
+"""How a host's result lines are read. Raises ValueError for what is no result."""
 
 
-def landed(files: Iterable[File], reader: Reader, sent: Sent, judge: Judge | None, tally: Tally) -> Iterator[Columns]:
+def landed(files: Iterable[File], decode: Decode, sent: Sent, judge: Judge | None, tally: Tally) -> Iterator[Columns]:
     """Landed rows, those of about 0.5 MB of lines at once; ``tally`` counts what has been taken."""
-    decoder, meter = _Decoder(reader, sent, judge, tally), sent.meter
+    decoder, meter = Decoder(decode, sent, judge, tally), sent.meter
     for name, pieces in files:
         found, size = Found(name), 0
         for piece in pieces:
@@ -56,52 +47,21 @@ def landed(files: Iterable[File], reader: Reader, sent: Sent, judge: Judge | Non
         yield columns(found, sent, tally, meter)
 
 
-class _Decoder:
+class Decoder:
     """Lines of one attempt into replies that become rows."""
 
-    def __init__(self, reader: Reader, sent: Sent, judge: Judge | None, tally: Tally) -> None:
-        self._decode, self._judge, self._tally = reader.decode, judge, tally
-        self._lead, self._ceilings = f"{sent.nonce}-", sent.ceilings
+    def __init__(self, decode: Decode, sent: Sent, judge: Judge | None, tally: Tally) -> None:
+        self._decode, self._judge, self._tally = decode, judge, tally
+        self._lead, self._ceilings = sent.lead, sent.ceilings
         self._by_the_hour = sent.price.gpu is not None
-        self._plain = None if self._by_the_hour else reader.plain
 
     def read(self, piece: Piece, found: Found) -> None:
-        """Plain lines in stretches, the others one by one."""
-        lines, at = piece.lines, 0
-        if self._plain is not None:
-            while at < len(lines):
-                taken = self._take(self._plain(lines[at:]), found, piece.first + at)
-                at += taken
-                if taken < _WORTH:
-                    break
-                if at < len(lines):
-                    self._one_by_one(piece, at, at + 1, found)
-                    at += 1
-        self._one_by_one(piece, at, len(lines), found)
-
-    def _take(self, plain: Plain, found: Found, first: int) -> int:
-        """As many of them as can become rows without a question; ``first``: the line of the first of them."""
-        identities, seen = [custom_id[_LEAD:] for custom_id in plain.custom_ids], self._tally.seen
-        new = set(identities)
-        if {custom_id[:_LEAD] for custom_id in plain.custom_ids} != {self._lead} or len(new) < len(identities):
-            return 0
-        if not (self._ceilings.keys() >= new and seen.keys().isdisjoint(new)):
-            return 0
-        answers: list[str | None] = [None] * len(identities)
-        if self._judge is not None:
-            answers = list(takewhile(_is_answer, map(self._judge, plain.texts)))
-            del identities[len(answers) :]
-        seen.update(dict.fromkeys(identities, "ok"))
-        found.extend(identities, answers, plain, first)
-        return len(identities)
-
-    def _one_by_one(self, piece: Piece, begin: int, stop: int, found: Found) -> None:
-        """What every line goes through that is not plain: a call more in here is a second for a few million of them."""
+        """What every line goes through: a call more in here is a second for a few million of them."""
         decode, judge, lead, ceilings, seen = self._decode, self._judge, self._lead, self._ceilings, self._tally.seen
         keep = found.identities.append, found.replies.append, found.answers.append, found.lines.append
         keep_identity, keep_reply, keep_answer, keep_line = keep
-        number, end = piece.first + begin - 1, piece.offset + sum(map(len, piece.lines[:begin]))
-        for line in piece.lines[begin:stop]:
+        number, end = piece.first - 1, piece.offset
+        for line in piece.lines:
             number, offset, end = number + 1, end, end + len(line)
             try:
                 reply = decode(line)
@@ -110,7 +70,7 @@ class _Decoder:
                 continue
             custom_id, outcome, answer = reply[0], reply[1], None
             identity = custom_id[_LEAD:]
-            if identity not in ceilings or custom_id[:_LEAD] != lead:
+            if identity not in ceilings or not custom_id.startswith(lead):
                 self._tally.foreign += 1
                 self._apart(_At(found.file, number, offset, line), "an id that this attempt did not send")
                 continue
@@ -161,10 +121,6 @@ class _Decoder:
         tally.apart = tally.apart or reason
         said = {"file": at.file, "line": at.line, "offset": at.offset, "reason": reason}
         tally.keep_apart({**said, "bytes": at.bytes.removesuffix(b"\n").decode("latin-1")})
-
-
-def _is_answer(answer: str | None) -> bool:
-    return answer is not None
 
 
 class _At(NamedTuple):

@@ -14,14 +14,17 @@ from typing import Any
 
 from chimera_batch.cost.metering import Meter
 from chimera_batch.cost.prices import Price
-from chimera_batch.records import Outcome, Plain, Reply, Usage
+from chimera_batch.records import Outcome, Reply, Usage
 from chimera_batch.results import reconciling
 
 Columns = list[Sequence[Any]]
-"""Landed rows in the columns of ``standing.LANDED_COLUMNS``; ``usd`` in units of the attempt's ``Sent.meter``."""
+"""Landed rows, column by column as in ``NAMES``; ``usd`` in units of the attempt's ``Sent.meter``."""
+_WHOSE = ("shard", "attempt", "request_id", "outcome", "transient", "ceiling")
+_SAID = ("text", "reasoning", "answer", "embedding", "finish", "model", "code", "message")
+NAMES = (*_WHOSE, *_SAID, *Usage._fields, "usd", "raw", "line")
+"""``standing.LANDED_COLUMNS`` has their types."""
 
 _FREE = Usage()
-_UNTOLD = Reply("", "ok")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ class Sent:
     price: Price
     batch_price: bool
     tier: str | None = None  # the service tier asked for; a reply that names another is billed at the standard rates
+
+    @property
+    def lead(self) -> str:
+        """What every custom id of the attempt begins with."""
+        return f"{self.nonce}-"
 
     @property
     def meter(self) -> Meter:
@@ -74,9 +82,7 @@ class Found:
         self.identities: list[str] = []
         self.answers: list[str | None] = []
         self.lines: list[int | None] = []
-        self.replies: list[Reply] = []  # the last of them; those before lie in columns
-        self._fields: tuple[list[Any], ...] = tuple([] for _ in Reply._fields)
-        self._tokens: tuple[list[int], ...] = tuple([] for _ in Usage._fields)
+        self.replies: list[Reply] = []
 
     def add(self, identity: str, reply: Reply, line: int | None) -> None:
         """A row without an answer that was held against a schema."""
@@ -85,34 +91,10 @@ class Found:
         self.answers.append(None)
         self.lines.append(line)
 
-    def extend(self, identities: Sequence[str], answers: Sequence[str | None], plain: Plain, first: int) -> None:
-        """As many of the plain replies as there are identities. ``first``: the line of the first of them."""
-        self._set_down()
-        rows = len(identities)
-        self.identities += identities
-        self.answers += answers
-        self.lines += range(first, first + rows)
-        _, texts, reasonings, finish, models, tiers, tokens = plain
-        told: dict[int, Sequence[Any]] = {1: ["ok"] * rows, 2: texts, 3: reasonings, 5: [finish] * rows}
-        told |= {6: models, 12: tiers}
-        for place, values in enumerate(self._fields):
-            values.extend(told[place][:rows] if place in told else [_UNTOLD[place]] * rows)
-        for counts, more in zip(self._tokens, tokens, strict=True):
-            counts.extend(more[:rows])
-
-    def columns(self) -> tuple[tuple[list[Any], ...], tuple[list[int], ...]]:
+    def columns(self) -> tuple[list[tuple[Any, ...]], list[tuple[int, ...]]]:
         """By field of ``Reply`` and by field of ``Usage``."""
-        self._set_down()
-        return self._fields, self._tokens
-
-    def _set_down(self) -> None:
-        if self.replies:
-            for values, more in zip(self._fields, zip(*self.replies, strict=True), strict=True):
-                values.extend(more)
-            used = [reply[7] or _FREE for reply in self.replies]
-            for counts, each in zip(self._tokens, zip(*used, strict=True), strict=True):
-                counts.extend(each)
-            self.replies.clear()
+        used = [reply[7] or _FREE for reply in self.replies]
+        return list(zip(*self.replies, strict=True)), list(zip(*used, strict=True))
 
 
 def columns(found: Found, sent: Sent, tally: Tally, meter: Meter) -> Columns:
@@ -173,7 +155,7 @@ def _usd(tokens: Sequence[Sequence[int]], rates: bool | list[bool], meter: Meter
         return [meter.units(usage, batch=batch) for usage, batch in zip(_usages(tokens), rates, strict=True)]
     if any(cached) or any(written) or any(long) or max(given) > meter.untiered:
         return [meter.units(usage, batch=rates) for usage in _usages(tokens)]
-    each_given, each_made = meter.plain(batch=rates)
+    each_given, _, each_made = meter.plain(batch=rates)
     return [a * each_given + b * each_made for a, b in zip(given, made, strict=True)]
 
 

@@ -48,16 +48,23 @@ class Known:
 
 
 def land(
-    ctx: Context, shard: Shard, attempt: Attempt, state: BatchState, believed: Callable[[], bool] = lambda: True
+    ctx: Context,
+    shard: Shard,
+    attempt: Attempt,
+    state: BatchState,
+    believed: Callable[[], bool] = lambda: True,
+    *,
+    threads: int = 2,
 ) -> bool:
     """Download, keep, decode, reconcile, and write the fact. True when this call wrote it.
 
     ``believed``: asked where fewer lines came than the batch says are done; no lets it be looked at again later.
+    ``threads``: DuckDB's; one where another batch is landed meanwhile.
 
     Raises NeedsDecision when the batch is not ours after all, AccountRefused when the account refused every row.
     """
     ctx.doing([Doing("reading", shard.id, 0, attempt.requests)])
-    with _landing(ctx, shard, attempt) as landing:
+    with _landing(ctx, shard, attempt, threads) as landing:
         absent = _ABSENT.get(state.status, "missing")
         sent = landing.sent(absent)
         files = landing.download(state)
@@ -90,8 +97,8 @@ def land_refused_lines(ctx: Context, shard: Shard, attempt: Attempt, status: str
 
 
 @contextmanager
-def _landing(ctx: Context, shard: Shard, attempt: Attempt) -> Iterator[_Landing]:
-    with ctx.warehouse(threads=1) as (warehouse, folder):  # Python and the raw bytes' compression are two more
+def _landing(ctx: Context, shard: Shard, attempt: Attempt, threads: int = 1) -> Iterator[_Landing]:
+    with ctx.warehouse(threads=threads) as (warehouse, folder):
         yield _Landing(ctx, shard, attempt, warehouse, folder)
 
 
@@ -128,7 +135,7 @@ class _Landing(Results):
         tally = decoded.tally
         answers = self.keep_answers(decoded.answers)
         if tally.quarantined:
-            self._keep(self._key("quarantine", decoded.apart, "jsonl"), decoded.apart)
+            self._keep(self._key("quarantine", digests.of_file(decoded.apart), "jsonl"), decoded.apart)
             self.ctx.say(f"{self.shard.id}: {tally.quarantined:,} lines are kept in quarantine/ (first: {tally.apart})")
             if self.attempt.adopted and self.attempt.batch and tally.foreign and not tally.seen:
                 return self._disown(self.attempt.batch)

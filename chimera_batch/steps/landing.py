@@ -1,13 +1,12 @@
 """The result files of one attempt → its raw objects in the store and its landed rows on this machine. Floor 4.
 
-Three things go on at once: Python decodes, DuckDB compresses what was decoded, and the files as they came are
-compressed and kept.
+DuckDB reads the lines by itself where it knows the host's, and Python says what it does not know; else Python reads
+them all, and DuckDB compresses what it made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,13 @@ from chimera_batch.context import Context
 from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.requests import wire
 from chimera_batch.results import decoding
-from chimera_batch.results.decoding import Columns, File, Reader, Sent, Tally
+from chimera_batch.results.decoding import Columns, File, Sent, Tally, judge_of
+from chimera_batch.results.sweeping import Reading
+from chimera_batch.steps import sweeping
 from chimera_batch.steps.standing import LANDED_COLUMNS
 from chimera_batch.warehouse import QUICK, Warehouse
 
 _RAW_LEVEL = 1  # what is read once in a year is not worth twice the time
-_PIECE = 1 << 20  # bytes: few enough to be nothing, so many that a thread seldom has to wait for its turn at Python
 _KINDS = {"text": "text", "reasoning": "text", "answer": "text", "embedding": "floats", "request_id": "text"} | (
     dict.fromkeys(("shard", "outcome", "finish", "model", "code", "message", "raw"), "few")
 )  # all others are whole numbers
@@ -61,46 +61,62 @@ class Results:
     folder: Path
 
     def decode(self, paths: Iterable[Path], sent: Sent) -> Decoded:
-        """Read the files into landed rows on this machine, and keep them as they are meanwhile."""
-        files = [(self._key("raw", path, "jsonl.zst"), path) for path in paths]
+        """Keep the files as they are, and read them into landed rows on this machine."""
+        files = [(self._keep_raw(path), path) for path in paths]
         apart = self.folder / "quarantine.jsonl"
-        with ThreadPoolExecutor(1) as beside, apart.open("wb") as out:  # compressing leaves Python alone
-            kept = [beside.submit(self._keep_raw, *one) for one in files]
+        tally = self._swept(files, sent, apart) or self._read(files, sent, apart)
+        return Decoded([key for key, _ in files], self._answers, apart, tally)
+
+    def _swept(self, files: Sequence[tuple[str, Path]], sent: Sent, apart: Path) -> Tally | None:
+        """By DuckDB; None where that is not possible or does not pay."""
+        plain = getattr(self.ctx.host(self.shard), "plain", {}).get(self.shard.endpoint)
+        if plain is None or self.attempt.requests < sweeping.LEAST:
+            return None
+        sweep = sweeping.Sweep(self.warehouse, plain, self.shard.ceiling, QUICK.target(self._answers, self.ctx.marks))
+        with apart.open("wb") as out:
             tally = Tally(keep_apart=lambda record: _note(out, record))
-            decodable = [File(key, wire.read_pieces(path)) for key, path in files]
-            answers = self.write(self._batches(decodable, sent, tally), sent)
-            for job in kept:
-                job.result()
-        return Decoded([key for key, _ in files], answers, apart, tally)
+            done = sweep.run(
+                files, Reading(self.ctx.host(self.shard).decode, sent, self._schema()), tally, self._answers
+            )
+        return tally if done else None
+
+    def _read(self, files: Sequence[tuple[str, Path]], sent: Sent, apart: Path) -> Tally:
+        """By Python, line by line."""
+        with apart.open("wb") as out:
+            tally = Tally(keep_apart=lambda record: _note(out, record))
+            self.write(self._batches([File(key, wire.read_pieces(path)) for key, path in files], sent, tally), sent)
+        return tally
 
     def _batches(self, files: Sequence[File], sent: Sent, tally: Tally) -> Iterator[Columns]:
-        schema = self.ctx.store.read(self.shard.schema).decode() if self.shard.schema else None
-        host = self.ctx.host(self.shard)
-        reader = Reader(host.decode, getattr(host, "plain", None))
-        yield from decoding.landed(files, reader, sent, decoding.judge_of(schema), tally)
+        yield from decoding.landed(files, self.ctx.host(self.shard).decode, sent, judge_of(self._schema()), tally)
         yield decoding.absent(sent, tally)
+
+    def _schema(self) -> str | None:
+        return self.ctx.store.read(self.shard.schema).decode() if self.shard.schema else None
+
+    @property
+    def _answers(self) -> Path:
+        return self.folder / "landed.parquet"
 
     def write(self, batches: Iterable[Columns], sent: Sent) -> Path:
         """Landed rows as a file of this machine."""
-        path = self.folder / "landed.parquet"
         kinds = {name: (_KINDS.get(name, "integer"), final) for name, final in LANDED_COLUMNS.items()}
         kinds["usd"] = (f"decimal:{sent.meter.places}", LANDED_COLUMNS["usd"])
-        self.warehouse.stream(kinds, batches, QUICK.target(path, self.ctx.marks))
-        return path
+        self.warehouse.stream(kinds, batches, QUICK.target(self._answers, self.ctx.marks))
+        return self._answers
 
     def keep_answers(self, path: Path) -> str:
         """A file of landed rows as an object of the store; its key."""
-        return self._keep(self._key("answers", path, "parquet"), path)
+        return self._keep(self._key("answers", digests.of_file(path), "parquet"), path)
 
-    def _keep_raw(self, key: str, path: Path) -> None:
+    def _keep_raw(self, path: Path) -> str:
         packed = self.folder / f"{path.name}.zst"
-        wire.compress(wire.read_again(path, _PIECE), packed, level=_RAW_LEVEL)
-        self._keep(key, packed)
+        content = wire.pack(path, packed, level=_RAW_LEVEL)
+        return self._keep(self._key("raw", content, "jsonl.zst"), packed)
 
-    def _key(self, shelf: str, path: Path, suffix: str) -> str:
-        """Names the content of a file, before it is compressed."""
-        content = digests.of_file(path)[:12]
-        name = f"{self.shard.id}.{self.attempt.number}-{self.attempt.nonce}.{content}.{suffix}"
+    def _key(self, shelf: str, content: str, suffix: str) -> str:
+        """``content``: the digest of a file, before it is compressed."""
+        name = f"{self.shard.id}.{self.attempt.number}-{self.attempt.nonce}.{content[:12]}.{suffix}"
         return f"{shelf}/{self.shard.realm}/{name}"
 
     def _keep(self, key: str, path: Path) -> str:

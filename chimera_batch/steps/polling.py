@@ -24,7 +24,7 @@ _STOPPING = ("cancel", "stop")  # in a word that says: it is being cancelled alr
 _FULL_CODES = {"token_limit_exceeded"}
 _TYPED = {"cancel": "stop it", "resend": "give it up"}  # what a person can do about a batch that takes too long
 _LISTED = 5  # problems of a file that are said; all of them stand in the answers or in the provider's own record
-_LARGE = 5_000  # requests of a batch that is landed beside another one: Python leaves half of two processors idle
+_LARGE = 1_000  # requests of a batch that is landed beside another one
 _BESIDE = 2  # batches landed at once; each takes its own memory
 _VALIDATION_TRIES = 5  # a file that the provider refuses as a whole this often is a person's problem
 
@@ -58,11 +58,11 @@ def _side_by_side(ctx: Context, attempts: Sequence[tuple[Shard, Attempt]]) -> li
     if len(attempts) == 1:
         return [_poll_one(ctx, *attempts[0])]
     with ThreadPoolExecutor(_BESIDE, "poll") as beside:
-        polled = [beside.submit(_poll_one, ctx, *one) for one in attempts]
+        polled = [beside.submit(_poll_one, ctx, *one, threads=1) for one in attempts]
     return [one.result() for one in polled]
 
 
-def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
+def _poll_one(ctx: Context, shard: Shard, attempt: Attempt, *, threads: int = 2) -> bool:
     host = ctx.host(shard)
     assert attempt.batch is not None  # noqa: S101 - a submitted attempt has a receipt
     try:
@@ -73,7 +73,7 @@ def _poll_one(ctx: Context, shard: Shard, attempt: Attempt) -> bool:
                 host.cancel(attempt.batch)
         settled = partial(_settled, ctx, shard, attempt, state)
         if state.phase == "ended" and (state.files or settled()):
-            return collecting.land(ctx, shard, attempt, state, settled)
+            return collecting.land(ctx, shard, attempt, state, settled, threads=threads)
     except ProviderDown as error:
         ctx.note(shard, str(error))
         return False

@@ -13,6 +13,7 @@ from chimera_batch.warehouse.ordering import KEPT, NARROW, QUICK, ROWS, SCRATCH,
 from chimera_batch.warehouse.query import Later, Query, open_query
 from chimera_batch.warehouse.result import Result
 from chimera_batch.warehouse.statements import over
+from chimera_batch.warehouse.streaming import Lines
 
 __all__ = [
     "KEPT",
@@ -23,6 +24,7 @@ __all__ = [
     "STEADY",
     "Form",
     "Later",
+    "Lines",
     "Query",
     "Result",
     "Rows",

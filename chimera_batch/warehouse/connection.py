@@ -65,11 +65,12 @@ def connect(temp: Path, *, memory_limit: str, threads: int) -> Connection:
         raise InputError(f"the database does not open: {message_of(error)}") from error
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     for function in FUNCTIONS:
-        _register(connection, function)
+        register(connection, function)
     return connection
 
 
-def _register(connection: Connection, function: Function) -> None:
+def register(connection: Connection, function: Function) -> None:
+    """Let SQL call it, on every connection to this database."""
     call = function.call
 
     @wraps(call)  # DuckDB counts the parameters of what it is given

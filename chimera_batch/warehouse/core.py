@@ -15,6 +15,7 @@ from uuid import uuid4
 import duckdb
 
 from chimera_batch.errors import InputError
+from chimera_batch.functions import Function
 from chimera_batch.warehouse import connection as edge
 from chimera_batch.warehouse import header, statements, streaming
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
@@ -203,6 +204,23 @@ class Warehouse:
         """Write batches of Python values as they are made into COPY's target ``into``; returns how many."""
         with closing(self._connection.cursor()) as cursor:
             return streaming.copy(cursor, columns, batches, into)
+
+    def sweep(
+        self,
+        source: SqlText,
+        params: Parameters,
+        lines: Iterable[streaming.Lines],
+        functions: Sequence[Function],
+        into: str,
+    ) -> None:
+        """Run a file of one statement over lines as they are read, its table ``lines``, into COPY's target ``into``."""
+        final = statements.last(source, statements.split(source))
+        statement = final.text, statements.bind(source, final, params)
+        with closing(self._connection.cursor()) as cursor:
+            try:
+                streaming.sweep(cursor, statement, lines, functions, into)
+            except duckdb.Error as error:
+                raise edge.input_error(error, source, final.line) from error
 
     def _copy(self, source: SqlText, params: Parameters, into: str, *, little: Sequence[str] = ()) -> int:
         return self._least(lambda: self._copied(source, params, into), little=little)

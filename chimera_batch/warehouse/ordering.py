@@ -53,8 +53,9 @@ class Form:
 
 KEPT = Form(OPTIONS)
 STEADY = Form(OPTIONS, steady=True)
-QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1", little=("96MB",))
-"""For large objects that one step writes and a few read: a quarter less work for a tenth more bytes."""
+QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 100", little=("96MB",))
+"""For large objects that one step writes and a few read: two fifths less work for a tenth more bytes. No dictionary is
+begun for texts of which hardly two are alike, nor a filter made of it."""
 SCRATCH = Form(_SCRATCH, little=("96MB",), synced=False)
 """For files that are read a few times and thrown away."""
 NARROW = Form(_SCRATCH, little=("64MB", "80MB", "96MB"), synced=False)

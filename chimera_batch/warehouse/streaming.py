@@ -1,4 +1,4 @@
-"""Python values straight into a Parquet file, a batch at a time: no table and no file in between, one pass.
+"""Python values, or lines of text, straight into a Parquet file a batch at a time: no table in between, one pass.
 
 The rows are made in the thread that asks, DuckDB writes in another: while Python decodes the next rows, the last ones
 are compressed. What waits between the two is bounded in bytes, so memory is that and DuckDB's limit, however many rows
@@ -7,16 +7,19 @@ there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import duckdb
 
 from chimera_batch.errors import InputError
-from chimera_batch.warehouse.arrow import Batches, Column, column
+from chimera_batch.functions import Function
+from chimera_batch.warehouse.arrow import Batches, Column, column, encoded
 from chimera_batch.warehouse.belt import Belt
-from chimera_batch.warehouse.connection import Connection, message_of
+from chimera_batch.warehouse.connection import Connection, message_of, register
 from chimera_batch.warehouse.instep import in_step
 from chimera_batch.warehouse.scan import quote
 
@@ -27,6 +30,18 @@ Values = Sequence[Sequence[Any]]
 """Rows, column by column; nothing at all where there are none."""
 Columns = Mapping[str, tuple[str, str]]
 """Name -> (kind for ``arrow``, DuckDB's type in the file)."""
+_LINES = {"file": "integer", "line": "integer", "place": "integer", "said": "text"}
+_AS_WRITTEN = "join_order,build_side_probe_side"
+"""Optimizers that would hold lines in memory to look up ids in them, as nobody knows beforehand how many there are."""
+
+
+class Lines(NamedTuple):
+    """Consecutive lines of one of several files, which are numbered from 1."""
+
+    file: int
+    first: int  # the number of the first of them, from 1
+    place: int  # the byte at which it begins
+    lines: Sequence[bytes]  # with their ends
 
 
 def copy(cursor: Connection, columns: Columns, batches: Iterable[Values], into: str) -> int:
@@ -69,3 +84,44 @@ def _made(kinds: Iterable[str], values: Values) -> list[Column]:
         return [column(*one) for one in zip(kinds, values, strict=True)]
     except (TypeError, UnicodeEncodeError, OverflowError) as error:  # not the column's; a lone surrogate
         raise InputError(f"a value cannot be stored: {error}") from error
+
+
+def sweep(
+    cursor: Connection,
+    statement: tuple[str, Mapping[str, Any]],
+    lines: Iterable[Lines],
+    functions: Sequence[Function],
+    into: str,
+) -> None:
+    """Run a COPY of a query, given with its parameters, over a table ``lines``; ``functions`` are there for it alone.
+
+    Raises duckdb.Error, and what the reading of the lines raises.
+    """
+    failed: list[BaseException] = []
+    for function in functions:
+        register(cursor, function)
+    cursor.execute(f"SET disabled_optimizers = '{_AS_WRITTEN}'")
+    cursor.register("lines", Batches(_LINES, _columns(lines, failed)))
+    try:
+        with in_step:
+            cursor.execute(f"COPY ({statement[0]}) {into}", dict(statement[1])).fetchall()
+    except duckdb.Error:
+        if failed:
+            raise failed[0] from None
+        raise
+    finally:
+        cursor.unregister("lines")
+        cursor.execute("RESET disabled_optimizers")
+        for function in functions:
+            cursor.remove_function(function.name)
+
+
+def _columns(lines: Iterable[Lines], failed: list[BaseException]) -> Iterator[list[Column]]:
+    try:
+        for file, first, place, some in lines:
+            count = len(some)
+            numbers = [file] * count, range(first, first + count), accumulate(map(len, some[:-1]), initial=place)
+            yield [*(Column(count, 0, (None, array("q", each))) for each in numbers), encoded(some)]
+    except BaseException as error:
+        failed.append(error)
+        raise

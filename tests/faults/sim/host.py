@@ -6,7 +6,7 @@ errors that an adapter raises after its own patience (``providers/base.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 
 from chimera_batch.errors import MaybeCreated, ProviderRefused
-from chimera_batch.providers import anthropic_shapes, listing, openai_plain, openai_shapes
+from chimera_batch.providers import anthropic_shapes, listing, openai_shapes
 from chimera_batch.providers.base import Profile
-from chimera_batch.records import BatchState, Intent, Plain, Reply
+from chimera_batch.records import BatchState, Intent, Reply
 from tests.faults.sim import answers, fates
 from tests.faults.sim.batches import SimBatch
 from tests.faults.sim.world import Process, World
@@ -188,9 +188,6 @@ class SimHost:
 
     def decode(self, line: bytes) -> Reply:
         return (anthropic_shapes if self._host.dialect == "anthropic" else openai_shapes).decode(line)
-
-    def plain(self, lines: Sequence[bytes]) -> Plain:
-        return openai_plain.plain(lines)  # no line of Anthropic's is plain to it
 
     def cancel(self, batch_id: str) -> None:
         with self._call("cancel"):
