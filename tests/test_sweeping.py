@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from bench import _results, collect
 from chimera_batch.cost import prices
 from chimera_batch.errors import InputError
+from chimera_batch.functions import Function
 from chimera_batch.providers import openai_shapes
 from chimera_batch.requests import wire
 from chimera_batch.results import decoding
@@ -247,6 +248,29 @@ def test_an_answer_fits_its_schema_or_it_does_not(answers: list[tuple[Any, Calla
         both(Path(folder), lines, to(), RICH)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["b", "a"],
+        ["b c", "a"],
+        ["b.c", "$a", "{x}", "[x]"],
+        ['b"', "a"],
+        ["b\\", "a"],
+        ["\n", "a"],
+        ["null", "a"],
+        ["ß", "ss"],
+    ],
+    ids=repr,
+)
+def test_fields_may_have_any_name(tmp_path: Path, names: list[str]) -> None:
+    """Their order in the answers that are kept is one and the same, whoever judged them."""
+    fields = {name: {"type": "string"} for name in names}
+    schema = json.dumps({"type": "object", "properties": fields, "required": names, "additionalProperties": False})
+    values = [dict.fromkeys(names, "v"), dict.fromkeys(reversed(names), "w"), dict.fromkeys(names[:1], "x")]
+    texts = [write(value) for value in values for write in WRITERS]
+    both(tmp_path, [answered(f"{NONCE}-{IDS[n]}", text) for n, text in enumerate(texts)], to(), schema)
+
+
 def test_more_input_than_the_first_tier_has_is_for_python(tmp_path: Path) -> None:
     price = next(row for row in BOOK.rows if row.tiers)
     edge = price.tiers[0].above_input_tokens
@@ -450,6 +474,21 @@ def test_what_cannot_be_read_says_so_and_leaves_nothing_behind(tmp_path: Path) -
             warehouse.sweep(Inline("SELECT no_such_column FROM lines"), {}, pieces([b"a\n"]), [], into)
         with pytest.raises(InputError, match="lines"):
             warehouse.rows(Inline("SELECT * FROM lines"), {})
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
+def test_what_a_function_raises_is_raised(tmp_path: Path, error: type[BaseException]) -> None:
+    def broken(line: int) -> int:
+        raise error(line)
+
+    function = Function("broken", broken, ("BIGINT",), "BIGINT")
+    into = QUICK.target(tmp_path / "out.parquet", {})
+    with Warehouse(tmp_path / "spill") as warehouse:
+        for _ in range(2):
+            with pytest.raises(error):
+                warehouse.sweep(Inline("SELECT broken(line) FROM lines"), {}, pieces([b"a\n"]), [function], into)
+        with pytest.raises(InputError, match="broken"):
+            warehouse.scalar(Inline("SELECT broken(1)"), {})
 
 
 def test_lines_have_their_number_and_their_place(tmp_path: Path) -> None:

@@ -49,12 +49,10 @@ def judge_of(schema: str | None) -> Judge | None:
     """A compiled judge for a response schema (JSON text)."""
     if schema is None:
         return None
-    rules = orjson.loads(schema)
-    try:
-        decode = Decoder(_type_of(rules)).decode
-    except (_BeyondError, TypeError, ValueError, NotImplementedError):  # msgspec's, for types that it does not do
+    decode = _decoder(schema)
+    if decode is None:
         return _thorough(schema, None)
-    encode, thorough = Encoder().encode, _thorough(schema, rules)
+    encode, thorough = Encoder().encode, _thorough(schema, orjson.loads(schema))
 
     def judge(text: str) -> str | None:
         try:
@@ -71,11 +69,22 @@ def judge_of(schema: str | None) -> Judge | None:
 def structure_of(schema: str | None) -> str | None:
     """The shape of a schema (JSON text) as DuckDB's ``from_json`` takes it; None where it says more than a shape does.
 
-    A text without a null that comes out of that shape letter for letter as it went in fits the schema.
+    A text without a null that comes out of that shape letter for letter as it went in fits, and is its own JSON.
     """
     try:
-        return None if schema is None else orjson.dumps(_shape(orjson.loads(schema))).decode()
+        if schema is None or _decoder(schema) is None:  # then its fields stand sorted, and not as in the schema
+            return None
+        return orjson.dumps(_shape(orjson.loads(schema))).decode()
     except _BeyondError:
+        return None
+
+
+@cache
+def _decoder(schema: str) -> Callable[[str], Any] | None:
+    """What reads an answer into a type made of the schema; None where a type cannot say all of it."""
+    try:
+        return Decoder(_type_of(orjson.loads(schema))).decode
+    except (_BeyondError, TypeError, ValueError, NotImplementedError):  # msgspec's, for types that it does not do
         return None
 
 

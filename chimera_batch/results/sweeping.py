@@ -49,7 +49,6 @@ class Others:
         self._asked: dict[tuple[int, int], tuple[int, int]] = {}  # file and line -> offset and length
         self._rows: set[tuple[int, int]] = set()
         self.lines = 0  # how many were read so far, plain ones included
-        self.given_up = False
 
     @property
     def functions(self) -> list[Function]:
@@ -73,7 +72,6 @@ class Others:
         """The row that a line makes, as JSON; None where it makes none. Raises TooManyError."""
         self._asked[file, line] = place, size
         if len(self._asked) > _FEW and len(self._asked) * _SHARE > self.lines:
-            self.given_up = True
             raise TooManyError
         tally = Tally(keep_apart=lambda record: None)
         found = self._decoded((file, line), tally)

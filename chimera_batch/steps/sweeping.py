@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chimera_batch.context import engine_sql
-from chimera_batch.errors import InputError
 from chimera_batch.records import Outcome, Usage
 from chimera_batch.requests import wire
 from chimera_batch.results import reconciling
 from chimera_batch.results.decoding import Tally
-from chimera_batch.results.sweeping import Others, Reading, parameters, sweepable
+from chimera_batch.results.sweeping import Others, Reading, TooManyError, parameters, sweepable
 from chimera_batch.warehouse import Lines, Warehouse
 
 LEAST = 1_000
@@ -49,10 +48,8 @@ class Sweep:
             lines = _lines([file for _, file in files], others)
             try:
                 self.warehouse.sweep(engine_sql(self.plain), params, lines, others.functions, self.into)
-            except InputError:
-                if others.given_up:
-                    return False
-                raise
+            except TooManyError:
+                return False
             return self._agrees(others, tally, path)
 
     def _agrees(self, others: Others, tally: Tally, path: Path) -> bool:

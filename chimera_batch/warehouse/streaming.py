@@ -8,8 +8,10 @@ there are.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import wraps
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -95,11 +97,11 @@ def sweep(
 ) -> None:
     """Run a COPY of a query, given with its parameters, over a table ``lines``; ``functions`` are there for it alone.
 
-    Raises duckdb.Error, and what the reading of the lines raises.
+    Raises duckdb.Error, and what the reading of the lines or a function raises.
     """
     failed: list[BaseException] = []
     for function in functions:
-        register(cursor, function)
+        register(cursor, replace(function, call=_noted(function.call, failed)))
     cursor.execute(f"SET disabled_optimizers = '{_AS_WRITTEN}'")
     cursor.register("lines", Batches(_LINES, _columns(lines, failed)))
     try:
@@ -114,6 +116,20 @@ def sweep(
         cursor.execute("RESET disabled_optimizers")
         for function in functions:
             cursor.remove_function(function.name)
+
+
+def _noted(call: Callable[..., Any], failed: list[BaseException]) -> Callable[..., Any]:
+    """The same, keeping what it raises: DuckDB makes an error of its own of it, of Ctrl-C too."""
+
+    @wraps(call)
+    def noted(*arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    return noted
 
 
 def _columns(lines: Iterable[Lines], failed: list[BaseException]) -> Iterator[list[Column]]:

@@ -22,7 +22,7 @@ from chimera_batch.context import Context, Timing
 from chimera_batch.cost import prices
 from chimera_batch.history.ledger import Ledger
 from chimera_batch.pipeline.project import Project
-from chimera_batch.steps import landing, recovery
+from chimera_batch.steps import recovery
 from chimera_batch.stores import overlap
 from chimera_batch.stores.base import Store
 from chimera_batch.warehouse import connection, core
@@ -236,7 +236,7 @@ def simulated(world: World) -> Iterator[None]:
         mock.patch.object(asking, "time", SimpleNamespace(monotonic=world.clock)),
     ]
     patches.append(mock.patch.object(core.edge, "connect", Pooled))
-    patches += [mock.patch.object(room, "ThreadPoolExecutor", InTurn) for room in (landing, overlap)]
+    patches.append(mock.patch.object(overlap, "ThreadPoolExecutor", InTurn))
     with ExitStack() as stack:
         for patch in patches:
             stack.enter_context(patch)
