@@ -112,6 +112,7 @@ class SimHost:
     def __init__(self, host: HostWorld, process: Process) -> None:
         self._host, self._process, self._name = host, process, host.name
         self.profile = host.profile
+        self.plain = openai_shapes.PLAIN if host.dialect == "openai" else {}
 
     @property
     def _now(self) -> float:
