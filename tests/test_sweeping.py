@@ -4,12 +4,16 @@ books are those that come of reading every line by itself."""
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import count, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import sleep
 from typing import Any
 
 import orjson
@@ -18,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import _results, collect
+from bench._landing import Landing
 from chimera_batch.cost import prices
 from chimera_batch.errors import InputError
 from chimera_batch.functions import Function
@@ -115,7 +120,9 @@ def sweep(folder: Path, files: Sequence[Path], sent: Sent, schema: str | None) -
         warehouse.load("sent", {"request_id": "VARCHAR", "ceiling": "INTEGER"}, sent.ceilings.items())
         named = [(f"raw/{file.name}", file) for file in files]
         one = Sweep(warehouse, openai_shapes.PLAIN["/v1/chat/completions"], 7, QUICK.target(path, {}))
-        if not one.run(named, rules.Reading(openai_shapes.decode, sent, schema), tally, path):
+        try:
+            one.run(named, rules.Reading(openai_shapes.decode, sent, schema), tally, path)
+        except rules.UnsweptError:
             return Swept(None, asked)
         found = warehouse.rows(Inline("SELECT * FROM swept"), {})
         rows = [dict(zip(found.columns, values, strict=True)) for values in found]
@@ -307,9 +314,7 @@ def test_ids_without_a_ceiling_of_their_own_have_the_shards(tmp_path: Path) -> N
         warehouse.load("sent", {"request_id": "VARCHAR"}, ((identity,) for identity in IDS))
         file, path = written(tmp_path, [answered(f"{NONCE}-{IDS[0]}")]), tmp_path / "swept.parquet"
         one = Sweep(warehouse, "swept_chat", 77, QUICK.target(path, {}))
-        assert one.run(
-            [("raw/a", file)], rules.Reading(openai_shapes.decode, to(), None), Tally(keep_apart=print), path
-        )
+        one.run([("raw/a", file)], rules.Reading(openai_shapes.decode, to(), None), Tally(keep_apart=print), path)
         assert warehouse.scalar(Inline("SELECT list(DISTINCT ceiling) FROM swept"), {}) == [77]
 
 
@@ -338,6 +343,10 @@ THOUGHT: list[dict[str, Any]] = [
     {"usage": {"prompt_tokens": -7, "completion_tokens": 2}},
     {"usage": {"prompt_tokens": 10**18, "completion_tokens": 2}},
     {"usage": {"prompt_tokens": 7, "completion_tokens": 10**30}},
+    {"usage": {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": -(2**63)}}},
+    {"usage": {"prompt_tokens": 0, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": -(2**63)}}},
+    {"usage": {"prompt_tokens": -(2**63), "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 5}}},
+    {"usage": {"prompt_tokens": -10, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 2**63 - 1}}},
     {"usage": {"prompt_tokens": True, "completion_tokens": 2}},
     {"usage": {"prompt_tokens": " 7", "completion_tokens": 2}},
     {"usage": {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": "03"}}},
@@ -385,6 +394,39 @@ def test_a_plain_line_says_what_it_says_when_read_by_itself(tmp_path: Path) -> N
     assert both(tmp_path, lines, to()) == []
 
 
+BARE = ["nan", "NaN", "nAn", "-nan", "inf", "Inf", "-inf", "infinity", "Infinity", "-INFINITY", "true", "7", "[]", "{}"]
+"""Values that are no texts: of some of them DuckDB says otherwise, as its JSON has them."""
+
+
+@pytest.mark.parametrize("value", BARE)
+def test_what_is_no_text_is_not_taken_for_one(tmp_path: Path, value: str) -> None:
+    holes = {"content": "@@", "reasoning": "@@", "reasoning_content": "@@"}
+    whole = {"model": "@@", "service_tier": "@@"}
+    lines = []
+    for n, (name, hole) in enumerate({**holes, **whole}.items()):
+        line = orjson.loads(answered(f"{NONCE}-{IDS[n]}"))
+        body = line["response"]["body"]
+        (body if name in whole else body["choices"][0]["message"])[name] = hole
+        lines.append(orjson.dumps(line).replace(b'"@@"', value.encode()))
+    assert len(both(tmp_path, lines, to())) == 5
+
+
+@pytest.mark.parametrize("text", ["nan", "Infinity", "true", "7", "-", "[]", "{}", "nano", "It", "I", "|{", "Informed"])
+def test_a_text_that_looks_like_something_else_is_one(tmp_path: Path, text: str) -> None:
+    assert both(tmp_path, [answered(f"{NONCE}-{IDS[0]}", text)], to()) == []
+
+
+def test_the_content_of_something_else_does_not_vouch_for_an_answer(tmp_path: Path) -> None:
+    whole = answered(f"{NONCE}-{IDS[0]}", "@@")
+    lines = [
+        whole.replace(b'"@@"', b'{"n":1},"x":{"content":"{\\"n\\":1}"}'),
+        whole.replace(IDS[0].encode(), IDS[1].encode()).replace(b'"@@"', b'"{\\"n\\":1}","x":{"content":[]}'),
+    ]
+    assert [orjson.loads(line)["response"]["status_code"] for line in lines] == [200, 200]
+    assert both(tmp_path, lines, to()) == [(1, 1)]
+    assert both(tmp_path, lines, to(), SCHEMA) == [(1, 1)]
+
+
 def test_a_comma_too_many_costs_no_answer(tmp_path: Path) -> None:
     """DuckDB reads it; line by line it would be kept apart, and the request paid for once more."""
     line = answered(f"{NONCE}-{IDS[0]}")[:-1] + b",}"
@@ -425,14 +467,19 @@ def test_where_few_lines_are_plain_it_is_given_up(tmp_path: Path, monkeypatch: p
     assert len(both(tmp_path, mostly, to())) == 9
 
 
-def test_finer_rates_and_machines_by_the_hour_are_not_swept(tmp_path: Path) -> None:
+def test_finer_rates_and_machines_by_the_hour_are_not_swept() -> None:
     for rate, places in (("0.000001", 12), ("0.0000001", 13)):
         price = prices.load(None, [f"openai/tiny-1={rate},8,{rate},4"]).rows[-1]
         sent = to(price=price)
         assert sent.meter.places == places
         assert rules.sweepable(sent) is (places == 12)
     assert not rules.sweepable(to(price=MACHINE))
-    assert sweep(tmp_path, [written(tmp_path, [answered(f"{NONCE}-{IDS[0]}")])], to(price=MACHINE), None).told is None
+
+
+def test_a_price_beyond_what_a_row_holds_is_not_swept() -> None:
+    for usd, fits in (("300000", True), ("400000", False)):
+        price = prices.load(None, [f"openai/tiny-1={usd},{usd},{usd},{usd}"]).rows[-1]
+        assert rules.sweepable(to(price=price)) is fits
 
 
 @pytest.mark.slow
@@ -489,6 +536,95 @@ def test_what_a_function_raises_is_raised(tmp_path: Path, error: type[BaseExcept
                 warehouse.sweep(Inline("SELECT broken(line) FROM lines"), {}, pieces([b"a\n"]), [function], into)
         with pytest.raises(InputError, match="broken"):
             warehouse.scalar(Inline("SELECT broken(1)"), {})
+
+
+def test_ctrl_c_stops_a_sweep_wherever_it_strikes(tmp_path: Path) -> None:
+    """It is for the thread that waits, and never lost in a call from C; afterwards all is as before."""
+    into, begun = QUICK.target(tmp_path / "out.parquet", {}), threading.Event()
+
+    def endless() -> Iterator[Lines]:
+        for number in count():
+            yield Lines(1, number * 100, 0, [b"a\n"] * 100)
+            begun.set()
+
+    def strike(delay: float) -> None:
+        begun.wait()
+        sleep(delay)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with Warehouse(tmp_path / "spill") as warehouse:
+        for delay in (0, 0.003, 0.01, 0.03):
+            begun.clear()
+            other = threading.Thread(target=strike, args=[delay])
+            other.start()
+            with pytest.raises(KeyboardInterrupt):
+                warehouse.sweep(Inline("SELECT line FROM lines"), {}, endless(), [], into)
+            other.join()
+        warehouse.sweep(Inline("SELECT line FROM lines"), {}, pieces([b"a\n"]), [], into)
+        warehouse.view("out", [tmp_path / "out.parquet"])
+        assert warehouse.scalar(Inline("SELECT count(*) FROM out"), {}) == 1
+
+
+def test_lines_that_nobody_took_are_not_forgotten(tmp_path: Path) -> None:
+    """Were the reading to end early, what was not read would count as missing, and be paid for again."""
+    files = [written(tmp_path, [answered(f"{NONCE}-{identity}") for identity in IDS])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Warehouse, "sweep", first_alone)
+        assert sweep(tmp_path, files, to(), None).told is None
+
+
+def first_alone(
+    warehouse: Warehouse, source: Inline, params: dict[str, Any], lines: Iterator[Lines], *more: Any
+) -> None:
+    """A sweep that takes the first lines of each file and no more."""
+    first = next(lines)
+    SWEEP(warehouse, source, params, iter([first]), *more)
+
+
+SWEEP = Warehouse.sweep
+
+
+# --- a landing
+
+
+@pytest.mark.parametrize("why", ["Out of Memory Error", "IO Error: No space left"])
+def test_where_duckdb_cannot_python_reads_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    what = _results.Set("plain", 400, 600, 2)
+    (tmp_path / "one").mkdir()
+    landing = Landing(tmp_path / "one", schema=None)
+    for made in _results.make(what, tmp_path / "data"):
+        landing.sent(made)
+    said: list[str] = []
+    landing.ctx = replace(landing.ctx, say=said.append)
+    monkeypatch.setattr("chimera_batch.steps.sweeping.LEAST", 1)
+    monkeypatch.setattr(Warehouse, "sweep", lambda *given: refuse(why))
+    assert list(landing.land()) == [True]
+    assert sum("read line by line" in text and why in text for text in said) == 2
+    assert landing.found()["joined"] == 400
+
+
+def refuse(why: str) -> None:
+    raise InputError(why)
+
+
+@pytest.mark.slow
+def test_a_line_that_fills_duckdbs_memory_lands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """70 MB of thoughts in one line, which is more than 512 MB for DuckDB."""
+    monkeypatch.setattr("chimera_batch.steps.sweeping.LEAST", 1)
+    data = tmp_path / "one.jsonl"
+    line = orjson.loads(answered(f"{_results.NONCE}-{_results.request_id(0)}"))
+    line["response"]["body"]["choices"][0]["message"]["reasoning"] = "so " * ((70 << 20) // 3)
+    data.write_bytes(orjson.dumps(line) + b"\n")
+    (tmp_path / "run").mkdir()
+    said: list[str] = []
+    landing = Landing(tmp_path / "run", schema=None)
+    landing.ctx = replace(landing.ctx, say=said.append)
+    landing.sent(_results.Made(data, 0, 1, 1, 0, 0))
+    assert list(landing.land()) == [True]
+    assert "line by line" in said[0] and "Out of Memory" in said[0]
+    assert landing.found()["outcomes"] == {"ok": 1}
 
 
 def test_lines_have_their_number_and_their_place(tmp_path: Path) -> None:

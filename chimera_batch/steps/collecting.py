@@ -61,7 +61,7 @@ def land(
     ``believed``: asked where fewer lines came than the batch says are done; no lets it be looked at again later.
     ``threads``: DuckDB's; one where another batch is landed meanwhile.
 
-    Raises NeedsDecision when the batch is not ours after all, AccountRefused when the account refused every row.
+    A batch that is not ours after all is disowned. Raises AccountRefused when the account refused every row.
     """
     ctx.doing([Doing("reading", shard.id, 0, attempt.requests)])
     with _landing(ctx, shard, attempt, threads) as landing:
@@ -210,7 +210,7 @@ def sent_ceilings(ctx: Context, shard: Shard, attempt: Attempt, warehouse: Wareh
     """The ids of an attempt with their output ceilings."""
     if attempt.ids is None:
         warehouse.view("sent", [ctx.store.fetch(shard.members)])
-        return dict.fromkeys(warehouse.scalar(engine_sql("sent_list"), {}) or (), shard.ceiling)
+        return dict.fromkeys((warehouse.scalar(engine_sql("sent_ids"), {}) or "").split(), shard.ceiling)
     warehouse.view("sent", [ctx.store.fetch(attempt.ids)])
     return dict(warehouse.rows(engine_sql("sent"), {}))
 

@@ -19,7 +19,7 @@ from chimera_batch.history.facts import Attempt, Shard
 from chimera_batch.requests import wire
 from chimera_batch.results import decoding
 from chimera_batch.results.decoding import Columns, File, Sent, Tally, judge_of
-from chimera_batch.results.sweeping import Reading
+from chimera_batch.results.sweeping import Reading, UnsweptError, sweepable
 from chimera_batch.steps import sweeping
 from chimera_batch.steps.standing import LANDED_COLUMNS
 from chimera_batch.warehouse import QUICK, Warehouse
@@ -70,15 +70,18 @@ class Results:
     def _swept(self, files: Sequence[tuple[str, Path]], sent: Sent, apart: Path) -> Tally | None:
         """By DuckDB; None where that is not possible or does not pay."""
         plain = getattr(self.ctx.host(self.shard), "plain", {}).get(self.shard.endpoint)
-        if plain is None or self.attempt.requests < sweeping.LEAST:
+        if plain is None or self.attempt.requests < sweeping.LEAST or not sweepable(sent):
             return None
         sweep = sweeping.Sweep(self.warehouse, plain, self.shard.ceiling, QUICK.target(self._answers, self.ctx.marks))
+        reading = Reading(self.ctx.host(self.shard).decode, sent, self._schema())
         with apart.open("wb") as out:
             tally = Tally(keep_apart=lambda record: _note(out, record))
-            done = sweep.run(
-                files, Reading(self.ctx.host(self.shard).decode, sent, self._schema()), tally, self._answers
-            )
-        return tally if done else None
+            try:
+                sweep.run(files, reading, tally, self._answers)
+            except UnsweptError as error:
+                self.ctx.say(f"{self.shard.id}: its results are read line by line, which takes longer: {error}")
+                return None
+        return tally
 
     def _read(self, files: Sequence[tuple[str, Path]], sent: Sent, apart: Path) -> Tally:
         """By Python, line by line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 from typing import get_args
@@ -59,6 +59,13 @@ def _side_by_side(ctx: Context, attempts: Sequence[tuple[Shard, Attempt]]) -> li
         return [_poll_one(ctx, *attempts[0])]
     with ThreadPoolExecutor(_BESIDE, "poll") as beside:
         polled = [beside.submit(_poll_one, ctx, *one, threads=1) for one in attempts]
+        try:
+            wait(polled)
+        except BaseException:  # Ctrl-C: what has begun ends, all others are for another day
+            beside.shutdown(wait=False, cancel_futures=True)
+            raise
+    for error in [error for one in polled if (error := one.exception())][1:]:
+        ctx.say(str(error))
     return [one.result() for one in polled]
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chimera_batch.context import engine_sql
+from chimera_batch.errors import InputError
 from chimera_batch.records import Outcome, Usage
 from chimera_batch.requests import wire
 from chimera_batch.results import reconciling
-from chimera_batch.results.decoding import Tally
-from chimera_batch.results.sweeping import Others, Reading, TooManyError, parameters, sweepable
+from chimera_batch.results.decoding import Sent, Tally
+from chimera_batch.results.sweeping import Others, Reading, UnsweptError, parameters
 from chimera_batch.warehouse import Lines, Warehouse
 
 LEAST = 1_000
@@ -33,13 +34,11 @@ class Sweep:
     ceiling: int
     into: str
 
-    def run(self, files: Sequence[tuple[str, Path]], reading: Reading, tally: Tally, path: Path) -> bool:
-        """Write the rows to ``path`` and fill the tally; no: all of it has to be read line by line.
+    def run(self, files: Sequence[tuple[str, Path]], reading: Reading, tally: Tally, path: Path) -> None:
+        """Write the rows to ``path`` and fill the tally. Raises UnsweptError where all has to be read line by line.
 
         ``files``: the names that rows know them by, and where they are.
         """
-        if not sweepable(reading.sent):
-            return False
         names = [name for name, _ in files]
         params = {**parameters(reading.sent, names, reading.schema), "ceiling": self.ceiling}
         with ExitStack() as stack:
@@ -48,25 +47,27 @@ class Sweep:
             lines = _lines([file for _, file in files], others)
             try:
                 self.warehouse.sweep(engine_sql(self.plain), params, lines, others.functions, self.into)
-            except TooManyError:
-                return False
-            return self._agrees(others, tally, path)
+            except InputError as error:  # a line beyond DuckDB's memory; Python has room for one
+                raise UnsweptError(error.message) from error
+            self.warehouse.view("swept", [path])
+            ((found, ids),) = self.warehouse.rows(engine_sql("swept"), {})
+            if not (others.complete and found == ids == others.expected):  # which of them, only Python can tell
+                raise UnsweptError("an id comes twice, or was not sent")
+            others.book(tally)
+        self._count(found, reading.sent, tally)
 
-    def _agrees(self, others: Others, tally: Tally, path: Path) -> bool:
-        """Whether each line made the row that it should, and no request has two: else it is not known why."""
-        self.warehouse.view("swept", [path])
-        ids: list[str] = self.warehouse.scalar(engine_sql("swept_ids"), {}) or []
-        seen: dict[str, Outcome] = dict.fromkeys(ids, "ok")
-        if not len(seen) == len(ids) == others.expected:
-            return False
-        others.book(tally)
+    def _count(self, found: int, sent: Sent, tally: Tally) -> None:
+        """Fill the tally. ``found``: how many requests have a line."""
+        absent = self.warehouse.scalar(engine_sql("swept_absent"), {}) if found < len(sent.ceilings) else None
+        seen: dict[str, Outcome] = dict.fromkeys(sent.ceilings, "ok")
+        for identity in absent or ():
+            del seen[identity]
         seen.update(tally.seen)
         tally.seen = seen
         for outcome, rows, usd, *tokens in self.warehouse.rows(engine_sql("swept_sums"), {}):
             tally.count(outcome, rows)
             tally.usd += usd
             tally.usage = reconciling.plus(tally.usage, Usage(*tokens))
-        return True
 
 
 def _lines(files: Sequence[Path], others: Others) -> Iterator[Lines]:
@@ -74,3 +75,4 @@ def _lines(files: Sequence[Path], others: Others) -> Iterator[Lines]:
         for piece in wire.read_pieces(file, _PIECE):
             others.lines += len(piece.lines)
             yield Lines(number, *piece)
+    others.complete = True

@@ -105,8 +105,7 @@ def sweep(
     cursor.execute(f"SET disabled_optimizers = '{_AS_WRITTEN}'")
     cursor.register("lines", Batches(_LINES, _columns(lines, failed)))
     try:
-        with in_step:
-            cursor.execute(f"COPY ({statement[0]}) {into}", dict(statement[1])).fetchall()
+        _beside(cursor, f"COPY ({statement[0]}) {into}", statement[1])
     except duckdb.Error:
         if failed:
             raise failed[0] from None
@@ -116,6 +115,17 @@ def sweep(
         cursor.execute("RESET disabled_optimizers")
         for function in functions:
             cursor.remove_function(function.name)
+
+
+def _beside(cursor: Connection, statement: str, params: Mapping[str, Any]) -> None:
+    """Run it in another thread. In the main one Ctrl-C would strike inside of a call from C, and be lost there."""
+    with in_step, ThreadPoolExecutor(1, "sweep") as beside:
+        swept = beside.submit(lambda: cursor.execute(statement, dict(params)).fetchall())
+        try:
+            swept.result()
+        finally:
+            if not swept.done():
+                cursor.interrupt()
 
 
 def _noted(call: Callable[..., Any], failed: list[BaseException]) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 -- The results of an attempt, from the lines of its files as an OpenAI-style host writes them, and a row for each request
 -- without one. Plain lines are read here: one answer that stopped by itself, its usage, and nothing else to say. Of every
--- other line `decided` tells, as JSON, or NULL where it makes no row. Lines that are no JSON are not plain.
+-- other line `decided` tells, as JSON, or NULL where it makes no row. DuckDB's JSON is a little wider than JSON: it takes
+-- a comma too many, and numbers such as NaN.
 -- reads: lines, sent
 -- $lead: what the custom ids of the attempt begin with
 -- $shard: whose requests they are
@@ -102,21 +103,18 @@ typed AS (
         *,
         CASE
             WHEN
-                content IN ('true', 'false', 'NaN', 'Infinity')
-                OR contains('[-0123456789', left(content, 1))
+                regexp_matches(
+                    concat_ws('|', left(content, 3), left(reasoning, 3), left(thoughts, 3), left(model, 3), left(tier, 3)),
+                    '(^|\|)([-\[0-9]|tru|fal|(?i:nan|inf))|\|\{'
+                )
                 OR (
                     starts_with(content, '{')
-                    AND NOT contains(said, '"content":"{\"')
-                    AND NOT contains(said, '"content": "{\"')
+                    -- the one "content" of the line begins as a text does
+                    AND NOT (
+                        (contains(said, '"content":"{\"') OR contains(said, '"content": "{\"'))
+                        AND len(string_split(said, '"content":')) = 2
+                    )
                 )
-                OR reasoning IN ('true', 'false', 'NaN', 'Infinity')
-                OR contains('[{-0123456789', left(reasoning, 1))
-                OR thoughts IN ('true', 'false', 'NaN', 'Infinity')
-                OR contains('[{-0123456789', left(thoughts, 1))
-                OR model IN ('true', 'false', 'NaN', 'Infinity')
-                OR contains('[{-0123456789', left(model, 1))
-                OR tier IN ('true', 'false', 'NaN', 'Infinity')
-                OR contains('[{-0123456789', left(tier, 1))
                 THEN list_has_all(
                     ['VARCHAR', 'NULL', NULL],
                     json_type(said, [
@@ -173,6 +171,7 @@ judged AS (
                 NOT contains(content, ':null')
                 AND (NOT contains($structure, '[') OR NOT (contains(content, '[null') OR contains(content, ',null')))
                 AND NOT contains(content, '\u')
+                -- never NULL here, but DuckDB looks at it before any line
                 AND try(to_json(from_json(content, coalesce($structure, '"VARCHAR"')))::VARCHAR) = content
                 THEN true
             ELSE fits(content)
@@ -215,10 +214,14 @@ rows AS (
     SELECT
         *,
         CASE WHEN plain THEN substr(custom_id, strlen($lead) + 1) ELSE other.request_id END AS request_id,
-        -- in millionths of a millionth of a dollar: no rate has more digits
-        greatest(given - cached, 0)::HUGEINT * $each_given
-        + cached::HUGEINT * $each_cached
-        + made::HUGEINT * $each_made AS cost
+        -- in millionths of a millionth of a dollar: no rate has more digits. Other lines may say anything of their tokens
+        CASE
+            WHEN plain
+                THEN
+                    greatest(given - cached, 0)::HUGEINT * $each_given
+                    + cached::HUGEINT * $each_cached
+                    + made::HUGEINT * $each_made
+        END AS cost
     FROM decided
 ),
 
@@ -226,7 +229,7 @@ expected AS (
     SELECT
         request_id,
         coalesce(ceiling, $ceiling)::INTEGER AS ceiling
-    FROM (SELECT * FROM sent UNION ALL BY NAME SELECT NULL::INTEGER AS ceiling WHERE false)
+    FROM (SELECT * FROM sent UNION ALL BY NAME SELECT NULL::INTEGER AS ceiling WHERE false)  -- `sent` may lack it
 )
 
 SELECT
