@@ -106,7 +106,8 @@ def sweepable(sent: Sent) -> bool:
     """Whether the price of an attempt can be told in SQL: per token, with as many digits as rows have, and no more."""
     if sent.price.gpu is not None or sent.meter.places > PLACES:
         return False
-    return sum(_rates(sent)) < 10**_DIGITS // MOST
+    most: int = 10**_DIGITS // MOST
+    return sum(_rates(sent)) < most
 
 
 def parameters(sent: Sent, names: Sequence[str], schema: str | None) -> dict[str, Any]:
