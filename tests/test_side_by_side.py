@@ -58,15 +58,22 @@ def test_what_one_raises_comes_when_all_have_been_polled_and_the_rest_is_said(mo
 
 def test_ctrl_c_ends_what_has_begun_and_begins_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
     polled, both, go_on = [], threading.Barrier(2, timeout=60), threading.Event()
+    waiting, wait = threading.Event(), polling.wait
 
     def poll_one(ctx: Any, shard: str, number: int, *, threads: int) -> bool:
         if both.wait() == 0:
+            waiting.wait(60)
             os.kill(os.getpid(), signal.SIGINT)
             threading.Timer(0.5, go_on.set).start()
         go_on.wait(60)
         polled.append(number)
         return True
 
+    def waited(futures: Any) -> Any:
+        waiting.set()
+        return wait(futures)
+
+    monkeypatch.setattr(polling, "wait", waited)
     with pytest.raises(KeyboardInterrupt):
         beside(monkeypatch, poll_one, pairs(20))
     assert sorted(polled) == [0, 1]

@@ -591,18 +591,18 @@ SWEEP = Warehouse.sweep
 def test_where_duckdb_cannot_python_reads_and_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    what = _results.Set("plain", 400, 600, 2)
-    (tmp_path / "one").mkdir()
-    landing = Landing(tmp_path / "one", schema=None)
-    for made in _results.make(what, tmp_path / "data"):
-        landing.sent(made)
-    said: list[str] = []
+    (tmp_path / "run").mkdir()
+    landing, said = Landing(tmp_path / "run", schema=None), list[str]()
     landing.ctx = replace(landing.ctx, say=said.append)
+    for name, first in (("a", 0), ("b", 9)):
+        ids = map(_results.request_id, range(first, first + 9))
+        path = written(tmp_path, [answered(f"{_results.NONCE}-{identity}") for identity in ids], name)
+        landing.sent(_results.Made(path, first, 9, 9, 0, 0))
     monkeypatch.setattr("chimera_batch.steps.sweeping.LEAST", 1)
     monkeypatch.setattr(Warehouse, "sweep", lambda *given: refuse(why))
     assert list(landing.land()) == [True]
     assert sum("read line by line" in text and why in text for text in said) == 2
-    assert landing.found()["joined"] == 400
+    assert landing.found()["outcomes"] == {"ok": 18}
 
 
 def refuse(why: str) -> None:
@@ -618,8 +618,7 @@ def test_a_line_that_fills_duckdbs_memory_lands(tmp_path: Path, monkeypatch: pyt
     line["response"]["body"]["choices"][0]["message"]["reasoning"] = "so " * ((70 << 20) // 3)
     data.write_bytes(orjson.dumps(line) + b"\n")
     (tmp_path / "run").mkdir()
-    said: list[str] = []
-    landing = Landing(tmp_path / "run", schema=None)
+    landing, said = Landing(tmp_path / "run", schema=None), list[str]()
     landing.ctx = replace(landing.ctx, say=said.append)
     landing.sent(_results.Made(data, 0, 1, 1, 0, 0))
     assert list(landing.land()) == [True]

@@ -58,8 +58,8 @@ def _side_by_side(ctx: Context, attempts: Sequence[tuple[Shard, Attempt]]) -> li
     if len(attempts) == 1:
         return [_poll_one(ctx, *attempts[0])]
     with ThreadPoolExecutor(_BESIDE, "poll") as beside:
-        polled = [beside.submit(_poll_one, ctx, *one, threads=1) for one in attempts]
         try:
+            polled = [beside.submit(_poll_one, ctx, *one, threads=1) for one in attempts]
             wait(polled)
         except BaseException:  # Ctrl-C: what has begun ends, all others are for another day
             beside.shutdown(wait=False, cancel_futures=True)
