@@ -26,6 +26,7 @@ _TYPED = {"cancel": "stop it", "resend": "give it up"}  # what a person can do a
 _LISTED = 5  # problems of a file that are said; all of them stand in the answers or in the provider's own record
 _LARGE = 1_000  # requests of a batch that is landed beside another one
 _BESIDE = 2  # batches landed at once; each takes its own memory
+_LISTEN = 0.2  # seconds: Ctrl-C just before a wait without a limit would be heard when that is over
 _VALIDATION_TRIES = 5  # a file that the provider refuses as a whole this often is a person's problem
 
 
@@ -60,7 +61,8 @@ def _side_by_side(ctx: Context, attempts: Sequence[tuple[Shard, Attempt]]) -> li
     with ThreadPoolExecutor(_BESIDE, "poll") as beside:
         try:
             polled = [beside.submit(_poll_one, ctx, *one, threads=1) for one in attempts]
-            wait(polled)
+            while wait(polled, _LISTEN).not_done:
+                pass
         except BaseException:  # Ctrl-C: what has begun ends, all others are for another day
             beside.shutdown(wait=False, cancel_futures=True)
             raise

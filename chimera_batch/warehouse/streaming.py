@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import wraps
 from itertools import accumulate
@@ -32,6 +32,7 @@ Values = Sequence[Sequence[Any]]
 """Rows, column by column; nothing at all where there are none."""
 Columns = Mapping[str, tuple[str, str]]
 """Name -> (kind for ``arrow``, DuckDB's type in the file)."""
+_LISTEN = 0.2  # seconds: Ctrl-C just before a wait without a limit would be heard when that is over
 _LINES = {"file": "integer", "line": "integer", "place": "integer", "said": "text"}
 _AS_WRITTEN = "join_order,build_side_probe_side"
 """Optimizers that would hold lines in memory to look up ids in them, as nobody knows beforehand how many there are."""
@@ -122,10 +123,12 @@ def _beside(cursor: Connection, statement: str, params: Mapping[str, Any]) -> No
     with in_step, ThreadPoolExecutor(1, "sweep") as beside:
         swept = beside.submit(lambda: cursor.execute(statement, dict(params)).fetchall())
         try:
-            swept.result()
-        finally:
-            if not swept.done():
-                cursor.interrupt()
+            while wait([swept], _LISTEN).not_done:
+                pass
+        except BaseException:
+            cursor.interrupt()
+            raise
+        swept.result()
 
 
 def _noted(call: Callable[..., Any], failed: list[BaseException]) -> Callable[..., Any]:
