@@ -142,6 +142,20 @@ def test_lone_surrogates_never_come_out(text: str) -> None:
         piece.encode("utf-8")
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**30])
+def test_a_number_is_the_same_beside_half_an_emoji(number: int) -> None:
+    """Which of two readers reads the line shows nowhere."""
+    whole, half = (b'{"n": %d, "t": "%b"}' % (number, text) for text in (b"", rb"\ud800"))
+    assert repr(faults.json_object(whole)["n"]) == repr(faults.json_object(half)["n"])
+
+
+@pytest.mark.parametrize("digits", [400, 5_000])
+def test_a_number_beyond_all_measure_is_no_result(digits: int) -> None:
+    for text in (b"", rb"\ud800"):
+        with pytest.raises(ValueError):
+            faults.json_object(b'{"n": %b, "t": "%b"}' % (b"9" * digits, text))
+
+
 # --- lists ----------------------------------------------------------------------------------------------------------
 
 

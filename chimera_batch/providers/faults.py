@@ -156,10 +156,21 @@ def json_object(data: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        value = _mended(json.loads(data.decode("utf-8")))
+        value = _mended(json.loads(data.decode("utf-8"), parse_int=_whole))
     if not isinstance(value, dict):
         raise ValueError(f"expected a JSON object, found {type(value).__name__}")
     return value
+
+
+def _whole(digits: str) -> int | float:
+    """As orjson has it: what 64 bits do not hold is a float, and what that does not hold is no JSON."""
+    whole = int(digits)
+    if -(1 << 63) <= whole < 1 << 64:
+        return whole
+    try:
+        return float(whole)
+    except OverflowError as error:
+        raise ValueError(f"a number of {len(digits)} digits") from error
 
 
 def _mended(value: Any) -> Any:
