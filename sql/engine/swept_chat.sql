@@ -86,6 +86,7 @@ read AS (
         try_cast(said_made AS BIGINT) AS made,
         try_cast(said_cached AS BIGINT) AS cached,
         try_cast(said_thought AS BIGINT) AS thought,
+        -- whatever else there is to say: Python says it
         coalesce(
             row.error,
             row.engine,
