@@ -163,14 +163,12 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 def _whole(digits: str) -> int | float:
-    """As orjson has it: what 64 bits do not hold is a float, and what that does not hold is no JSON."""
+    """As orjson has it, which gives up on what no float holds: what 64 bits do not hold is a float."""
     whole = int(digits)
-    if -(1 << 63) <= whole < 1 << 64:
-        return whole
     try:
-        return float(whole)
-    except OverflowError as error:
-        raise ValueError(f"a number of {len(digits)} digits") from error
+        return whole if -(1 << 63) <= whole < 1 << 64 else float(whole)
+    except OverflowError:
+        return whole
 
 
 def _mended(value: Any) -> Any:
