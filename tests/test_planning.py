@@ -15,13 +15,11 @@ from chimera_batch import runner
 from chimera_batch.context import engine_sql
 from chimera_batch.errors import InputError
 from chimera_batch.history.facts import Asked
-from chimera_batch.pipeline.manifest import RESERVED
-from chimera_batch.pipeline.shipped import shipped_root
 from chimera_batch.requests import wire
 from chimera_batch.requests.render import Renderer
 from chimera_batch.steps import drawing, planning
 from chimera_batch.steps.columns import ANSWERS_OWN
-from chimera_batch.steps.stepping import OWN_VIEWS, Step
+from chimera_batch.steps.stepping import Step
 from chimera_batch.verbs.shelves import _NEEDS, ENGINE_TABLES
 from tests.support import PROMPT, SCHEMA, Bench, FakeHost, answered, bench, write_project
 
@@ -326,17 +324,6 @@ def test_nothing_is_sent_by_planning(tmp_path: Path) -> None:
     one.pack(one.draw())
     assert isinstance(one.host, FakeHost)
     assert one.host.log == []
-
-
-def test_no_stage_may_have_the_name_of_an_engine_view() -> None:
-    """It would be read in its place, or the other way round."""
-    heads = [path.read_text("utf-8") for path in (shipped_root() / "sql" / "engine").glob("*.sql")]
-    lists = [
-        line.removeprefix("-- reads:") for text in heads for line in text.splitlines() if line.startswith("-- reads:")
-    ]
-    names = {name.strip() for line in lists for name in line.split(",")} - {"nothing"}
-    assert {"asked", "best", "members"} < names
-    assert names | OWN_VIEWS | set(ENGINE_TABLES) <= RESERVED
 
 
 @pytest.mark.parametrize("name", ENGINE_TABLES)

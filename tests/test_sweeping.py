@@ -515,12 +515,12 @@ def test_what_cannot_be_read_says_so_and_leaves_nothing_behind(tmp_path: Path) -
     with Warehouse(tmp_path / "spill") as warehouse:
         for _ in range(2):
             with pytest.raises(OSError, match="the disk is gone"):
-                warehouse.sweep(Inline("SELECT line FROM lines"), {}, broken(), [], into)
+                warehouse.sweep(Inline("SELECT line FROM swept_lines"), {}, broken(), [], into)
             assert warehouse.scalar(Inline("SELECT current_setting('disabled_optimizers')"), {}) == ""
         with pytest.raises(InputError, match="no_such_column"):
-            warehouse.sweep(Inline("SELECT no_such_column FROM lines"), {}, pieces([b"a\n"]), [], into)
+            warehouse.sweep(Inline("SELECT no_such_column FROM swept_lines"), {}, pieces([b"a\n"]), [], into)
         with pytest.raises(InputError, match="lines"):
-            warehouse.rows(Inline("SELECT * FROM lines"), {})
+            warehouse.rows(Inline("SELECT * FROM swept_lines"), {})
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, LookupError])
@@ -533,7 +533,7 @@ def test_what_a_function_raises_is_raised(tmp_path: Path, error: type[BaseExcept
     with Warehouse(tmp_path / "spill") as warehouse:
         for _ in range(2):
             with pytest.raises(error):
-                warehouse.sweep(Inline("SELECT broken(line) FROM lines"), {}, pieces([b"a\n"]), [function], into)
+                warehouse.sweep(Inline("SELECT broken(line) FROM swept_lines"), {}, pieces([b"a\n"]), [function], into)
         with pytest.raises(InputError, match="broken"):
             warehouse.scalar(Inline("SELECT broken(1)"), {})
 
@@ -558,9 +558,9 @@ def test_ctrl_c_stops_a_sweep_wherever_it_strikes(tmp_path: Path) -> None:
             other = threading.Thread(target=strike, args=[delay])
             other.start()
             with pytest.raises(KeyboardInterrupt):
-                warehouse.sweep(Inline("SELECT line FROM lines"), {}, endless(), [], into)
+                warehouse.sweep(Inline("SELECT line FROM swept_lines"), {}, endless(), [], into)
             other.join()
-        warehouse.sweep(Inline("SELECT line FROM lines"), {}, pieces([b"a\n"]), [], into)
+        warehouse.sweep(Inline("SELECT line FROM swept_lines"), {}, pieces([b"a\n"]), [], into)
         warehouse.view("out", [tmp_path / "out.parquet"])
         assert warehouse.scalar(Inline("SELECT count(*) FROM out"), {}) == 1
 
@@ -630,7 +630,7 @@ def test_lines_have_their_number_and_their_place(tmp_path: Path) -> None:
     path = tmp_path / "out.parquet"
     with Warehouse(tmp_path / "spill") as warehouse:
         two = [Lines(1, 1, 0, [b"a\n", b"\xc3\xa9\n"]), Lines(2, 8, 50, [b"bcd"])]
-        warehouse.sweep(Inline("SELECT * FROM lines"), {}, two, [], QUICK.target(path, {}))
+        warehouse.sweep(Inline("SELECT * FROM swept_lines"), {}, two, [], QUICK.target(path, {}))
         warehouse.view("found", [path])
         rows = list(warehouse.rows(Inline("FROM found"), {}))
     assert rows == [(1, 1, 0, "a\n"), (1, 2, 2, "é\n"), (2, 8, 50, "bcd")]

@@ -11,6 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chimera_batch.errors import InputError
+from chimera_batch.pipeline.manifest import RESERVED
+from chimera_batch.pipeline.shipped import shipped_root
+from chimera_batch.steps.stepping import OWN_VIEWS
+from chimera_batch.verbs.shelves import ENGINE_TABLES
 from chimera_batch.warehouse import Warehouse, header, scan, tables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -220,3 +224,14 @@ def test_any_text_gives_rows_or_an_input_error(house: Warehouse, text: str) -> N
             act()
         except InputError as error:
             assert (error.where or "").startswith("sql/x.sql:")
+
+
+def test_no_stage_may_have_the_name_of_an_engine_view() -> None:
+    """It would be read in its place, or the other way round."""
+    heads = [path.read_text("utf-8") for path in (shipped_root() / "sql" / "engine").glob("*.sql")]
+    lists = [
+        line.removeprefix("-- reads:") for text in heads for line in text.splitlines() if line.startswith("-- reads:")
+    ]
+    names = {name.strip() for line in lists for name in line.split(",")} - {"nothing"}
+    assert {"asked", "best", "members"} < names
+    assert names | OWN_VIEWS | set(ENGINE_TABLES) <= RESERVED

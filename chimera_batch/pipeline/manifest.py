@@ -23,7 +23,7 @@ _ENGINE = """
     flying_shards forgiven fresh_asked fresh_keys fresh_known fresh_landed fresh_members fresh_packed fresh_rows
     fresh_todo history hosts_left ids ids_at_left kept keys landed landed_here landed_left later_table left_ids
     made_rows marked members offers ok_at_left outcomes params picked placed_before placed_ids previous quotes
-    sent sent_left stage_table stages standing standing_before standings traced whole_shards
+    sent sent_left stage_table stages standing standing_before standings swept swept_lines traced whole_shards
 """
 RESERVED = frozenset(_ENGINE.split())
 """Table names that the warehouse gives its own views, so no stage may have them."""

@@ -96,7 +96,7 @@ def sweep(
     functions: Sequence[Function],
     into: str,
 ) -> None:
-    """Run a COPY of a query, given with its parameters, over a table ``lines``; ``functions`` are there for it alone.
+    """Run a COPY of a query, given with its parameters, over a table ``swept_lines``; ``functions`` are there for it alone.
 
     Raises duckdb.Error, and what the reading of the lines or a function raises.
     """
@@ -104,7 +104,7 @@ def sweep(
     for function in functions:
         register(cursor, replace(function, call=_noted(function.call, failed)))
     cursor.execute(f"SET disabled_optimizers = '{_AS_WRITTEN}'")
-    cursor.register("lines", Batches(_LINES, _columns(lines, failed)))
+    cursor.register("swept_lines", Batches(_LINES, _columns(lines, failed)))
     try:
         _beside(cursor, f"COPY ({statement[0]}) {into}", statement[1])
     except duckdb.Error:
@@ -112,7 +112,7 @@ def sweep(
             raise failed[0] from None
         raise
     finally:
-        cursor.unregister("lines")
+        cursor.unregister("swept_lines")
         cursor.execute("RESET disabled_optimizers")
         for function in functions:
             cursor.remove_function(function.name)

@@ -2,7 +2,7 @@
 -- without one. Plain lines are read here: one answer that stopped by itself, its usage, and nothing else to say. Of every
 -- other line `decided` tells, as JSON, or NULL where it makes no row. DuckDB's JSON is a little wider than JSON: it takes
 -- a comma too many, and numbers such as NaN.
--- reads: lines, sent
+-- reads: sent, swept_lines
 -- $lead: what the custom ids of the attempt begin with
 -- $shard: whose requests they are
 -- $attempt: its number
@@ -59,7 +59,7 @@ WITH told AS (
                 }
             }'
         )) AS row
-    FROM lines
+    FROM swept_lines
 ),
 
 read AS (
