@@ -96,7 +96,7 @@ def sweep(
     functions: Sequence[Function],
     into: str,
 ) -> None:
-    """Run a COPY of a query, given with its parameters, over a table ``swept_lines``; ``functions`` are there for it alone.
+    """Run a COPY of a query, given with its parameters, over a table ``swept_lines``; ``functions`` are its alone.
 
     Raises duckdb.Error, and what the reading of the lines or a function raises.
     """
