@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
+from threading import Event, Timer
 
 import pytest
 from hypothesis import given
@@ -96,6 +98,36 @@ def test_what_fails_while_writing_is_not_hidden(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with pytest.raises(TypeError), BlockWriter(tmp_path / "lines.blocks") as writer:
         writer.add([0], ["text"])  # type: ignore[list-item]  # what a mistake would give
+
+
+def test_its_thread_does_other_work_in_turn(tmp_path: Path) -> None:
+    """Tokens are counted there, behind the lines that were there first, and no longer than the writer is open."""
+    with BlockWriter(tmp_path / "lines.blocks") as writer:
+        path = tmp_path / "lines.blocks"
+        sizes = []
+        for place in range(4):
+            writer.add([place], [os.urandom(100_000) + b"\n"])  # more than a file holds back
+            sizes.append(writer.beside.submit(lambda: path.stat().st_size))
+        told = [size.result() for size in sizes]
+        assert told == sorted(set(told)) and told[0] > 0
+    with pytest.raises(RuntimeError):
+        writer.beside.submit(path.stat)
+
+
+def test_what_fails_leaves_its_thread_nothing_to_do(tmp_path: Path) -> None:
+    begun, held = Event(), Event()
+
+    def hold() -> None:
+        begun.set()
+        held.wait(10)
+
+    with pytest.raises(ZeroDivisionError), BlockWriter(tmp_path / "lines.blocks") as writer:
+        writer.beside.submit(hold)
+        assert begun.wait(10)
+        later = [writer.beside.submit(int) for _ in range(3)]
+        Timer(0.05, held.set).start()
+        raise ZeroDivisionError
+    assert all(one.cancelled() for one in later)
 
 
 def test_as_many_lines_as_a_block_has_are_not_yet_the_block(tmp_path: Path) -> None:

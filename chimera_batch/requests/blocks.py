@@ -35,12 +35,16 @@ class Block:
 
 
 class BlockWriter:
-    """Writes lines by rising places; a context manager. ``blocks`` is what it wrote, once it is closed."""
+    """Writes lines by rising places; a context manager. ``blocks`` is what it wrote, once it is closed.
+
+    ``beside`` is the one thread that compresses. It may be given what else leaves Python alone: on two cores, two
+    threads beside the one that renders are in each other's way, and a tenth slower.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("wb")
-        self._pool = ThreadPoolExecutor(1)
+        self.beside = ThreadPoolExecutor(1)
         self._compressor = zstandard.ZstdCompressor(level=LEVEL)  # of that one thread
         self._begun: deque[Future[None]] = deque()
         self._blocks: list[Block] = []
@@ -54,7 +58,7 @@ class BlockWriter:
             while self._begun and kind is None:
                 self._begun.popleft().result()
         finally:
-            self._pool.shutdown(cancel_futures=True)
+            self.beside.shutdown(cancel_futures=True)
             self._file.close()
 
     def add(self, places: Sequence[int], lines: Sequence[bytes]) -> None:
@@ -64,7 +68,7 @@ class BlockWriter:
     def add_joined(self, places: Sequence[int], block: bytes, sizes: Sequence[int]) -> None:
         """The same for lines that are one already. ``sizes``: of each of them."""
         index = array("I", places).tobytes() + array("I", sizes).tobytes()
-        self._begun.append(self._pool.submit(self._write, places[0], places[-1], index, block))
+        self._begun.append(self.beside.submit(self._write, places[0], places[-1], index, block))
         while len(self._begun) > _AHEAD:
             self._begun.popleft().result()
 

@@ -1,6 +1,6 @@
 """Rows → requests: a round is drawn, every request of it rendered, linted and counted, and written down as one object.
 
-Rendering is the work of this thread, counting tokens and compressing that of two others: both leave Python alone.
+Rendering is the work of this thread, counting tokens and compressing that of another: both leave Python alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -174,14 +174,14 @@ def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: Bloc
     key = columns.index("row_key")
     numbers, done = itertools.count(), 0
     counting: deque[tuple[list[int], Batch, Future[list[tuple[int, int]]]]] = deque()
-    with in_step, ThreadPoolExecutor(1) as counter:
+    with in_step, ThreadPoolExecutor(1) if kept is None else nullcontext(kept.beside) as beside:
         while values := list(islice(rows, some)):
             places = [row[0] for row in values] if led else list(islice(numbers, len(values)))
             if led:
                 values = [row[1:] for row in values]
             batch = make.batch(columns, values, samples)
             lint(ctx, stage, batch, lambda line: values[line // len(samples)][key])  # noqa: B023 - called at once
-            counting.append((places, batch, counter.submit(make.count, batch)))
+            counting.append((places, batch, beside.submit(make.count, batch)))
             if kept is not None:
                 kept.add_joined(_requests(places, stage.samples), batch.block, batch.sizes)
             if len(counting) > _AHEAD:
