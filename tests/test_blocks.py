@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -125,7 +125,7 @@ def test_what_fails_leaves_its_thread_nothing_to_do(tmp_path: Path) -> None:
         writer.beside.submit(hold)
         assert begun.wait(10)
         later = [writer.beside.submit(int) for _ in range(3)]
-        Timer(0.05, held.set).start()
+        later[-1].add_done_callback(lambda _: held.set())  # not before all of them are cancelled
         raise ZeroDivisionError
     assert all(one.cancelled() for one in later)
 

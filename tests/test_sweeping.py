@@ -519,7 +519,7 @@ def test_what_cannot_be_read_says_so_and_leaves_nothing_behind(tmp_path: Path) -
             assert warehouse.scalar(Inline("SELECT current_setting('disabled_optimizers')"), {}) == ""
         with pytest.raises(InputError, match="no_such_column"):
             warehouse.sweep(Inline("SELECT no_such_column FROM swept_lines"), {}, pieces([b"a\n"]), [], into)
-        with pytest.raises(InputError, match="lines"):
+        with pytest.raises(InputError, match="swept_lines"):
             warehouse.rows(Inline("SELECT * FROM swept_lines"), {})
 
 

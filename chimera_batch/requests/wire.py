@@ -29,7 +29,7 @@ _ID_END = len(_LEAD) + ID_LENGTH
 _CUSTOM_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{32})")
 _ZSTD_LEVEL = 3
 _AHEAD = 3  # pieces that wait for their digest, at most
-_CHUNK = 1 << 19  # bytes read at a time: of half as many, threads ask for Python twice as often
+_CHUNK = 1 << 19  # bytes read at a time: with half as many, threads would ask for Python twice as often
 _PIECE = 1 << 16  # bytes of lines taken at once
 _FRAME = 1 << 18  # bytes compressed by themselves: what a processor's cache holds
 
