@@ -115,7 +115,7 @@ def ours(manifest: Path) -> int:
             counts, _ = runner.packed(step, paths)
             for shard in list(ctx.facts.in_realm(ctx.realm(stage))):
                 prepared = preparing.prepare(ctx, preparing.still_open(ctx, shard, warehouse), warehouse, folder)
-                written += len(prepared.sends.lines)
+                written += len(prepared.sends.ids)
                 prepared.path.unlink()
             return counts
 

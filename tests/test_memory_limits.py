@@ -1,15 +1,19 @@
-"""How much memory DuckDB is given: little first, then what is usual, then half of the machine."""
+"""How much memory DuckDB is given: little first, then what is usual, then half of the machine. And how many threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from chimera_batch.errors import InputError
-from chimera_batch.warehouse.memory import half_of_the_machine, least
+from chimera_batch.warehouse import KEPT, NARROW, QUICK, ROWS, SCRATCH, Warehouse
+from chimera_batch.warehouse.connection import Inline
+from chimera_batch.warehouse.memory import alone, half_of_the_machine, least
+from chimera_batch.warehouse.ordering import Form
 
 
 @pytest.fixture
@@ -76,3 +80,57 @@ def test_what_is_held_already_may_be_more_than_little(connection: duckdb.DuckDBP
 
     assert least(connection, work, "512MB", little=("64MB", "96MB")) == (5_000_000,)
     assert limit_of(connection) == usual
+
+
+# -- threads
+
+
+def threads_of(connection: duckdb.DuckDBPyConnection) -> int:
+    (found,) = connection.execute("SELECT current_setting('threads')").fetchone() or (0,)
+    return int(found)
+
+
+def test_one_thread_does_it_and_then_there_are_as_many_as_before(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("SET threads = 3")
+    with alone(connection, 3):
+        assert threads_of(connection) == 1
+    assert threads_of(connection) == 3
+    with pytest.raises(ZeroDivisionError), alone(connection, 3):
+        raise ZeroDivisionError
+    assert threads_of(connection) == 3
+
+
+@pytest.mark.parametrize(
+    ("form", "threads"),
+    [(ROWS, 1), (SCRATCH, 1), (QUICK, 2), (NARROW, 2), (KEPT, 2)],
+    ids=["rows", "scratch", "quick", "narrow", "kept"],
+)
+def test_texts_of_which_little_is_held_are_written_by_one_thread(tmp_path: Path, form: Form, threads: int) -> None:
+    with Warehouse(tmp_path / "temp") as warehouse:
+        asked = Inline("SELECT current_setting('threads')::BIGINT AS threads")
+        warehouse.write(asked, {}, tmp_path / "told.parquet", form=form)
+        warehouse.view("told", [tmp_path / "told.parquet"])
+        assert warehouse.scalar(Inline("SELECT threads FROM told"), {}) == threads
+        assert warehouse.scalar(asked, {}) == 2, "and what follows has two again"
+
+
+def test_a_query_that_fails_leaves_two_threads(tmp_path: Path) -> None:
+    with Warehouse(tmp_path / "temp") as warehouse:
+        with pytest.raises(InputError, match="no_such"):
+            warehouse.write(Inline("SELECT no_such FROM range(3)"), {}, tmp_path / "none.parquet", form=ROWS)
+        assert warehouse.scalar(Inline("SELECT current_setting('threads')::BIGINT"), {}) == 2
+
+
+def test_rows_that_are_being_read_go_on_while_threads_come_and_go(tmp_path: Path) -> None:
+    many = 300_000
+    with Warehouse(tmp_path / "temp") as warehouse:
+        numbers = Inline("SELECT range AS n, repeat('x', 100) AS text FROM range($many)")
+        warehouse.write(numbers, {"many": many}, tmp_path / "numbers.parquet", form=ROWS)
+        warehouse.view("numbers", [tmp_path / "numbers.parquet"])
+        rows = iter(warehouse.rows(Inline("SELECT n, text FROM numbers"), {}))
+        found = [next(rows)[0] for _ in range(10)]
+        for some in range(5):
+            copy = tmp_path / f"{some}.parquet"
+            assert warehouse.write(Inline("SELECT * FROM numbers"), {}, copy, form=SCRATCH) == many
+            found += [next(rows)[0] for _ in range(1_000)]
+        assert found + [n for n, _ in rows] == list(range(many))

@@ -174,6 +174,8 @@ def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: Bloc
     key = columns.index("row_key")
     numbers, done = itertools.count(), 0
     counting: deque[tuple[list[int], Batch, Future[list[tuple[int, int]]]]] = deque()
+    if most >= _MANY:
+        give_back()
     with in_step, ThreadPoolExecutor(1) if kept is None else nullcontext(kept.beside) as beside:
         while values := list(islice(rows, some)):
             places = [row[0] for row in values] if led else list(islice(numbers, len(values)))

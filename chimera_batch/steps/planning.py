@@ -22,7 +22,7 @@ from chimera_batch.requests.packing import Limits
 from chimera_batch.steps import drawing
 from chimera_batch.steps.cutting import LEAD, Cut, Elsewhere, cuts, cutter_of, portions
 from chimera_batch.stores.overlap import Uploads
-from chimera_batch.warehouse import NARROW, QUICK, SCRATCH, Warehouse, in_step
+from chimera_batch.warehouse import NARROW, QUICK, SCRATCH, Warehouse, give_back, in_step
 
 CANARY_FROM = 500  # requests; below this a canary costs a turnaround and saves little
 CANARY = 50  # requests of the first, small shard: a random sample of the stage
@@ -72,6 +72,7 @@ def pack(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path, extent:
             canary = bounds.first is not None and not place and len(cut.ids) <= bounds.first
             shelf.keep(_write_shard(stage, warehouse, folder, cut, lines), canary=canary)
         uploads.wait()
+        give_back()  # what many shards took and malloc keeps: a quarter of the peak of ten million
         return not shelf.overtaken
     return False
 

@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
-from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from chimera_batch.context import Context, engine_sql
 from chimera_batch.cost.prices import Price
@@ -25,15 +23,6 @@ from chimera_batch.warehouse import Warehouse, in_step
 _SENT_COLUMNS = {"request_id": "VARCHAR", "ceiling": "INTEGER"}
 
 
-class Line(NamedTuple):
-    """One open request: its output ceiling, its prompt tokens, and the most that it can cost in USD."""
-
-    identity: str
-    ceiling: int
-    tokens: int
-    usd: Decimal
-
-
 @dataclass(frozen=True)
 class Open:
     """A shard's open requests, in the order in which they go where there is not room for all of them.
@@ -43,17 +32,19 @@ class Open:
 
     shard: Shard
     price: Price
-    lines: Sequence[Line]
-    marks: bool = False  # its requests ask for prompt caching
-
-    @cached_property
-    def costs(self) -> list[Decimal]:
-        return [line.usd for line in self.lines]
+    ids: Sequence[str]
+    ceilings: Sequence[int]  # output tokens at most, of each
+    counts: Sequence[int]  # tokens of each prompt
+    costs: Sequence[Decimal]  # the most that each can cost, in USD
+    marks: bool = False  # they ask for prompt caching
 
     def first(self, count: int) -> Open:
-        return self if count >= len(self.lines) else Open(self.shard, self.price, self.lines[:count], self.marks)
+        if count >= len(self.ids):
+            return self
+        ids, ceilings, counts = self.ids[:count], self.ceilings[:count], self.counts[:count]
+        return Open(self.shard, self.price, ids, ceilings, counts, self.costs[:count], self.marks)
 
-    @property
+    @cached_property
     def usd(self) -> Decimal:
         """An upper bound of what sending them costs."""
         return sum(self.costs, Decimal(0))
@@ -61,7 +52,7 @@ class Open:
     @property
     def tokens(self) -> int:
         """Prompt tokens, as counted."""
-        return sum(line.tokens for line in self.lines)
+        return sum(self.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +78,15 @@ def still_open(ctx: Context, shard: Shard, warehouse: Warehouse, *, marks: bool 
     def cost(bound: int, ceiling: int) -> Decimal:
         return price.most(bound, ceiling, batch=batch, cache=marks)
 
-    rows = warehouse.rows(engine_sql("open"), {"shard": shard.id})
-    lines = [Line(identity, ceiling, counted, cost(bound, ceiling)) for identity, ceiling, counted, bound in rows]
-    return Open(shard, price, lines, marks)
+    rows = list(warehouse.rows(engine_sql("open"), {"shard": shard.id}))
+    ids, ceilings, counts, bounds = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Open(shard, price, ids, ceilings, counts, list(map(cost, bounds, ceilings)), marks)
 
 
 def prepare(ctx: Context, sends: Open, warehouse: Warehouse, folder: Path) -> Prepared:
     """Write the exact bytes of an attempt that sends these requests."""
     shard, nonce = sends.shard, secrets.token_hex(4)
-    ceilings = dict(map(itemgetter(0, 1), sends.lines))
+    ceilings = dict(zip(sends.ids, sends.ceilings, strict=True))
     letter = letter_of(shard, nonce, ceilings, marks=sends.marks)
     path = folder / f"{shard.id}.{nonce}.jsonl"
     built = write(ctx, shard, letter, path)

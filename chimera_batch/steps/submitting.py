@@ -139,7 +139,7 @@ class Sender:
         ctx, stage = self.ctx, self.stage
         left = rooms(ctx.facts, caps_of(ctx, stage), ctx.run, stage.name, ctx.clock())
         least = found.first(worth_sending(found.costs, left)).usd if asked else None
-        return Over(self.stage.name, len(found.lines), found.usd, least)
+        return Over(self.stage.name, len(found.ids), found.usd, least)
 
     def _deliver(self, shard: Shard, attempt: Attempt, prepared: Prepared) -> None:
         """Carry out a claim."""

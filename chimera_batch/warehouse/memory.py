@@ -8,8 +8,8 @@ so such a statement is run once more with up to half of the machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -60,3 +60,13 @@ def within(connection: Connection, limit: str, work: Callable[[], _T], usual: st
         return work()
     finally:
         connection.execute("SET memory_limit = $limit", {"limit": usual})
+
+
+@contextmanager
+def alone(connection: Connection, usual: int) -> Iterator[None]:
+    """One thread does all of it; ``usual``: how many there are afterwards."""
+    connection.execute("SET threads = 1")
+    try:
+        yield
+    finally:
+        connection.execute("SET threads = $threads", {"threads": usual})

@@ -36,6 +36,8 @@ class Form:
     """How a Parquet file is written. ``little``: with so little memory at first, and with all of it only if need be.
 
     COPY fills whatever memory it is given with rows that wait to be written, so what only streams gets little.
+    ``alone``: by one thread. Two of them with so little memory wait for each other and spill: twice or three times the
+    CPU of one, and no sooner done.
     ``steady``: the query reads nothing but files whose bytes are fixed. What it makes in the wanted order is then left
     as it is, although its row groups are cut where the query's chunks end, and not by the rows alone.
     """
@@ -44,6 +46,7 @@ class Form:
     little: tuple[str, ...] = ()
     synced: bool = True
     steady: bool = False
+    alone: bool = False
 
     def target(self, path: Path, metadata: Mapping[str, str]) -> str:
         """What stands behind COPY's query. ``metadata`` becomes the file's key-value metadata."""
@@ -56,13 +59,13 @@ STEADY = Form(OPTIONS, steady=True)
 QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 100", little=("96MB",))
 """For large objects that one step writes and a few read: two fifths less work for a tenth more bytes. No dictionary is
 begun for texts of which hardly two are alike, nor a filter made of it."""
-SCRATCH = Form(_SCRATCH, little=("96MB",), synced=False)
+SCRATCH = Form(_SCRATCH, little=("96MB",), synced=False, alone=True)
 """For files that are read a few times and thrown away."""
 NARROW = Form(_SCRATCH, little=("64MB", "80MB", "96MB"), synced=False)
 """The same for ids and numbers of many requests, with nothing of their texts: a million are grouped and joined in the
 first, ten million in one of the others, spilling."""
-ROWS = Form(_SCRATCH, little=("160MB",), synced=False)
-"""The same for what a person's query makes: two threads that read JSON hold more of it than 96 MB."""
+ROWS = Form(_SCRATCH, little=("224MB",), synced=False, alone=True)
+"""The same for what a person's query makes: sorting a hundred thousand rows of 1.5 kB takes as much."""
 
 
 _SORTED = (

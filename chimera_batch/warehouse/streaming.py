@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import wraps
 from itertools import accumulate
+from threading import Event
 from typing import Any, NamedTuple
 
 import duckdb
@@ -57,8 +58,8 @@ def copy(cursor: Connection, columns: Columns, batches: Iterable[Values], into: 
     statement = f"COPY (SELECT {select} FROM {_NAME}) {into}"  # noqa: S608 - quoted
     belt = Belt[list[Column]](_AHEAD)
     with in_step, ThreadPoolExecutor(1, "copy") as beside:
-        copied = beside.submit(_copy, cursor, Batches(kinds, belt.take()), statement, belt)
         try:
+            copied = beside.submit(_copy, cursor, Batches(kinds, belt.take()), statement, belt)
             for values in filter(None, batches):
                 made = _made(kinds.values(), values)
                 if not belt.put(made, sum(one.bytes for one in made)):
@@ -119,14 +120,32 @@ def sweep(
 
 
 def _beside(cursor: Connection, statement: str, params: Mapping[str, Any]) -> None:
-    """Run it in another thread. In the main one Ctrl-C would strike inside of a call from C, and be lost there."""
-    with in_step, ThreadPoolExecutor(1, "sweep") as beside:
-        swept = beside.submit(lambda: cursor.execute(statement, dict(params)).fetchall())
+    """Run it in another thread. In the main one Ctrl-C would strike inside of a call from C, and be lost there.
+
+    It does not begin before the pool has told of its thread: one that it was interrupted in starting, nobody waits for.
+    """
+    begin, left, over = Event(), Event(), Event()
+
+    def run() -> None:
+        begin.wait()
         try:
+            if not left.is_set():
+                cursor.execute(statement, dict(params)).fetchall()
+        finally:
+            over.set()
+
+    with in_step, ThreadPoolExecutor(1, "sweep") as beside:
+        try:
+            swept = beside.submit(run)
+            begin.set()
             while wait([swept], _LISTEN).not_done:
                 pass
         except BaseException:
-            cursor.interrupt()
+            left.set()
+            while begin.is_set() and not over.is_set():  # a statement that has not begun yet is not interrupted
+                cursor.interrupt()
+                over.wait(_LISTEN)
+            begin.set()
             raise
         swept.result()
 
