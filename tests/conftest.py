@@ -57,6 +57,8 @@ _CIS = (  # the rehearsal's own tests, S3's, and whole runs of which parts are t
     "test_asking_silence",
     "test_local_runs",
     "test_planning",
+    "test_tracing",
+    "test_memory_kept",
     "test_taxonomy",
     "test_ordering",
     "test_adding",

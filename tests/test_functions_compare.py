@@ -36,6 +36,7 @@ def test_the_stage_that_decided(reference: str, candidate: str, verdict: str, me
     assert answers_match(reference, candidate) == verdict
 
 
+@pytest.mark.slow
 @given(st.text(), st.text())
 def test_evidence_is_one_short_line_whatever_the_texts(one: str, other: str) -> None:
     found = compare_answers(one, other)

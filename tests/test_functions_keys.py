@@ -125,6 +125,7 @@ def test_any_order_of_words_is_one_topic(words: list[str]) -> None:
     assert topic_key(" and ".join(words)) == "graph markov random theory walks"
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_no_function_raises_on_any_text(data: st.DataObject) -> None:
     for function in WITHOUT_EXTRAS:

@@ -58,6 +58,7 @@ def test_basis_by_model(model: str, basis: str) -> None:
     assert counter.exact == basis.endswith("exact")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("vocabulary", "text", "ids"),
     [
