@@ -9,6 +9,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count, product
 from pathlib import Path
@@ -34,7 +35,7 @@ from chimera_batch.results.decoding import File, Sent, Tally, judge_of
 from chimera_batch.results.sweeping import Others
 from chimera_batch.steps.standing import LANDED_COLUMNS
 from chimera_batch.steps.sweeping import Sweep
-from chimera_batch.warehouse import QUICK, Lines, Warehouse
+from chimera_batch.warehouse import QUICK, Lines, Warehouse, streaming
 from chimera_batch.warehouse.connection import Inline
 from tests.support import SCHEMA, answered, failed
 from tests.test_decoding import BOOK, NONCE
@@ -563,6 +564,39 @@ def test_ctrl_c_stops_a_sweep_wherever_it_strikes(tmp_path: Path) -> None:
         warehouse.sweep(Inline("SELECT line FROM swept_lines"), {}, pieces([b"a\n"]), [], into)
         warehouse.view("out", [tmp_path / "out.parquet"])
         assert warehouse.scalar(Inline("SELECT count(*) FROM out"), {}) == 1
+
+
+class Struck(ThreadPoolExecutor):
+    """Ctrl-C strikes when its thread has begun, and before anybody was told of it."""
+
+    def submit(self, *given: Any, **named: Any) -> Any:
+        super().submit(*given, **named)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_a_sweeps_thread_starts_ends_it_before_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told as an error of the database, which was busy, and the process went on until all lines were read."""
+    taken: list[Lines] = []
+
+    def lines() -> Iterator[Lines]:
+        for one in pieces([b"a\n"]):
+            taken.append(one)
+            yield one
+
+    into = QUICK.target(tmp_path / "out.parquet", {})
+    with Warehouse(tmp_path / "spill") as warehouse:
+        with monkeypatch.context() as patch:
+            patch.setattr(streaming, "ThreadPoolExecutor", Struck)
+            with pytest.raises(KeyboardInterrupt):
+                warehouse.sweep(Inline("SELECT line FROM swept_lines"), {}, lines(), [], into)
+            with pytest.raises(KeyboardInterrupt):
+                warehouse.stream({"n": ("integer", "BIGINT")}, iter([[[1]]]), into)
+        assert not taken
+        assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("sweep", "copy"))]
+        warehouse.sweep(Inline("SELECT line FROM swept_lines"), {}, lines(), [], into)
+        assert taken
 
 
 def test_lines_that_nobody_took_are_not_forgotten(tmp_path: Path) -> None:
