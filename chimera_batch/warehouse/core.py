@@ -54,7 +54,7 @@ class Warehouse:
     def __init__(self, temp: Path, *, memory_limit: str = "512MB", threads: int = 2) -> None:
         self._temp = temp
         self._connect = partial(edge.connect, temp, memory_limit=memory_limit, threads=threads)
-        self._memory_limit, self._threads = memory_limit, threads
+        self._memory_limit = memory_limit
         self._connected: Connection | None = None
         self._open: set[Connection] = set()
         self._kinds: dict[str, str] = {}  # names that were made, in lower case as DuckDB compares them: TABLE or VIEW
@@ -190,7 +190,7 @@ class Warehouse:
         part = to.with_name(to.name + ".part")
         into = form.target(part, metadata or {})
         try:
-            with alone(self._connection, self._threads) if form.alone or order_by else nullcontext():
+            with alone(self._connection) if form.alone or order_by else nullcontext():
                 if order_by is None:
                     count = self._copy(source, params, into, little=form.little)
                 else:

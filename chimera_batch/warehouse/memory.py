@@ -63,10 +63,14 @@ def within(connection: Connection, limit: str, work: Callable[[], _T], usual: st
 
 
 @contextmanager
-def alone(connection: Connection, usual: int) -> Iterator[None]:
-    """One thread does all of it; ``usual``: how many there are afterwards."""
+def alone(connection: Connection) -> Iterator[None]:
+    """One thread does all of it; afterwards there are as many as before."""
+    (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (1,)
+    if threads == 1:
+        yield
+        return
     connection.execute("SET threads = 1")
     try:
         yield
     finally:
-        connection.execute("SET threads = $threads", {"threads": usual})
+        connection.execute("SET threads = $threads", {"threads": threads})
