@@ -182,15 +182,15 @@ class Warehouse:
         """Run a file into a Parquet file and return its rows. The same rows in the same order give the same bytes.
 
         ``order_by`` is SQL over the result's columns, and unlike an ORDER BY in the file it copes with more text than
-        memory; one thread does it, with little more than half of the CPU of two and no later. ``metadata`` becomes the
-        file's key-value metadata. ``to`` appears whole and synced (scratch files are not), or not at all.
+        memory. ``metadata`` becomes the file's key-value metadata. ``to`` appears whole and synced (scratch files are
+        not), or not at all.
         """
         source = Inline(source) if isinstance(source, str) else source
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(to.name + ".part")
         into = form.target(part, metadata or {})
         try:
-            with alone(self._connection) if form.alone or order_by else nullcontext():
+            with alone(self._connection) if form.alone else nullcontext():
                 if order_by is None:
                     count = self._copy(source, params, into, little=form.little)
                 else:
