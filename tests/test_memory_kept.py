@@ -43,15 +43,20 @@ def test_many_threads_share_two_arenas(tmp_path: Path) -> None:
     assert len(re.findall(r"<heap nr=", told.stdout)) == 2, "one of the main thread, and one for all others"
 
 
-IDS = """
+TELLS = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this machine does not tell a process's peak")
+PEAK = """
 import sys
 from pathlib import Path
-from chimera_batch.warehouse import QUICK, Warehouse
-from chimera_batch.warehouse.connection import Inline
 
 def peak():
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(text.split()[1]) for text in status if text.startswith("VmHWM")) // 1000
+"""
+IDS = (
+    PEAK
+    + """
+from chimera_batch.warehouse import QUICK, Warehouse
+from chimera_batch.warehouse.connection import Inline
 
 here = Path(sys.argv[1])
 with Warehouse(here / "temp") as warehouse:
@@ -62,25 +67,22 @@ with Warehouse(here / "temp") as warehouse:
         assert warehouse.write(Inline("SELECT ids FROM ids"), {}, here / "ids.parquet", form=QUICK) == rows
         print(peak())
 """
+)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this machine does not tell a process's peak")
+@TELLS
 def test_ids_of_many_requests_are_read_in_as_little_memory_as_those_of_few(tmp_path: Path) -> None:
     told = subprocess.run([sys.executable, "-c", IDS, str(tmp_path)], check=True, capture_output=True, text=True)
     few, many = map(int, told.stdout.split())
     assert many < few + 100, "MB; 320 with the buffers that DuckDB itself would take for text files"
 
 
-SORTED = """
-import sys, time
-from pathlib import Path
+SORTED = (
+    PEAK
+    + """
 from chimera_batch.warehouse import ROWS, Warehouse
 from chimera_batch.warehouse.connection import Inline
-
-def peak():
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(text.split()[1]) for text in status if text.startswith("VmHWM")) // 1000
 
 here = Path(sys.argv[1])
 read = "SELECT * FROM read_json('" + str(here / "rows.jsonl") + "', format = 'newline_delimited')"
@@ -89,10 +91,11 @@ with Warehouse(here / "temp") as warehouse:
     assert warehouse.write(Inline(read + " ORDER BY row_key"), {}, here / "rows.parquet", form=ROWS) == 100_000
     print(peak() - before)
 """
+)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this machine does not tell a process's peak")
+@TELLS
 def test_a_query_that_sorts_what_it_reads_from_json_fits_the_first_time(tmp_path: Path) -> None:
     """With two threads in 160 MB it did not, and was run again with 512."""
     with (tmp_path / "rows.jsonl").open("w") as out:

@@ -175,7 +175,7 @@ def render_rows(ctx: Context, stage: Stage, rows: Rows, out: IO[str], kept: Bloc
     numbers, done = itertools.count(), 0
     counting: deque[tuple[list[int], Batch, Future[list[tuple[int, int]]]]] = deque()
     if most >= _MANY:
-        give_back()
+        give_back()  # what the rows query took, before the vocabulary and the batches come on top of it
     with in_step, ThreadPoolExecutor(1) if kept is None else nullcontext(kept.beside) as beside:
         while values := list(islice(rows, some)):
             places = [row[0] for row in values] if led else list(islice(numbers, len(values)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
@@ -41,8 +41,8 @@ class Open:
     def first(self, count: int) -> Open:
         if count >= len(self.ids):
             return self
-        ids, ceilings, counts = self.ids[:count], self.ceilings[:count], self.counts[:count]
-        return Open(self.shard, self.price, ids, ceilings, counts, self.costs[:count], self.marks)
+        ids, ceilings = self.ids[:count], self.ceilings[:count]
+        return replace(self, ids=ids, ceilings=ceilings, counts=self.counts[:count], costs=self.costs[:count])
 
     @cached_property
     def usd(self) -> Decimal:

@@ -1,4 +1,4 @@
-"""How much memory DuckDB may take for one statement: as little as will do.
+"""How much memory DuckDB may take for one statement, and whether one thread does it: as little as will do.
 
 COPY fills whatever it is given with rows that wait to be written, so what only streams gets little. A hash join or a
 window over whole answers may not fit the usual limit whatever is spilled; a run that was paid for must not end on that,

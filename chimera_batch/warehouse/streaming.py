@@ -124,15 +124,12 @@ def _beside(cursor: Connection, statement: str, params: Mapping[str, Any]) -> No
 
     It does not begin before the pool has told of its thread: one that it was interrupted in starting, nobody waits for.
     """
-    begin, left, over = Event(), Event(), Event()
+    begin, left = Event(), Event()
 
     def run() -> None:
         begin.wait()
-        try:
-            if not left.is_set():
-                cursor.execute(statement, dict(params)).fetchall()
-        finally:
-            over.set()
+        if not left.is_set():
+            cursor.execute(statement, dict(params)).fetchall()
 
     with in_step, ThreadPoolExecutor(1, "sweep") as beside:
         try:
@@ -142,9 +139,9 @@ def _beside(cursor: Connection, statement: str, params: Mapping[str, Any]) -> No
                 pass
         except BaseException:
             left.set()
-            while begin.is_set() and not over.is_set():  # a statement that has not begun yet is not interrupted
+            while begin.is_set() and not swept.done():  # a statement that has not begun yet is not interrupted
                 cursor.interrupt()
-                over.wait(_LISTEN)
+                wait([swept], _LISTEN)
             begin.set()
             raise
         swept.result()
