@@ -21,8 +21,8 @@ from chimera_batch.cli.hints import next_lines
 from chimera_batch.cli.said import Said
 from chimera_batch.commands import command, said_again
 from chimera_batch.rules.shortfall import Terms
+from tests import source
 from tests.cli_kit import call, status_document
-from tests.conftest import ROOT
 
 _OURS = re.compile(
     rf"^chimera-batch [a-z@-]|chimera-batch (?:{'|'.join(cli.commands)})\\b"
@@ -53,33 +53,32 @@ def text_of(node: ast.AST) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "7"
 
 
-def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def texts(path: Path) -> Iterator[tuple[int, str]]:
     """Every text of a module but docstrings."""
     docs = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in source.nodes(path)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    parts = {id(part) for node in source.nodes(path) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in source.nodes(path):
         text = isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
         if text and id(node) not in docs | parts:
             yield node.lineno, text_of(node)
 
 
-SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "chimera_batch").rglob("*.py"))}
 SIDE = said_again("s3://b/my run", ["a/b=1,2"])
 
 
 def written() -> Iterator[tuple[str, str]]:
     """(file:line, line) of every line of our own that stands in the source."""
-    for path, tree in SOURCES.items():
-        for number, text in texts(tree):
+    for path in source.that_say("chimera-batch "):
+        for number, text in texts(path):
             for line in text.splitlines():
                 if _OURS.search(line) and line not in _SENTENCES:
-                    yield f"{path.relative_to(ROOT / 'chimera_batch')}:{number}", line
+                    yield f"{path.relative_to(source.PACKAGE)}:{number}", line
 
 
 _BUILDERS = {"command", "go_on"}
@@ -87,24 +86,24 @@ _BUILDERS = {"command", "go_on"}
 
 def made() -> Iterator[tuple[str, str, Sequence[str]]]:
     """(file:line, verb, words) of every line about a run that the source has made; not where words are put together."""
-    for path, tree in SOURCES.items():
-        for node in ast.walk(tree):
+    for path in source.that_say(*(f"{builder}(" for builder in _BUILDERS)):
+        for node in source.nodes(path):
             if not isinstance(node, ast.Call) or ast.unparse(node.func).rpartition(".")[2] not in _BUILDERS:
                 continue
             verb, *words = node.args or [node]
             plain = isinstance(verb, ast.Constant) and not any(isinstance(word, ast.Starred) for word in words)
             if plain and text_of(verb) in cli.commands:
                 words = words if ast.unparse(node.func).endswith(("ctx.command", "ctx.go_on")) else words[1:]
-                place = f"{path.relative_to(ROOT / 'chimera_batch')}:{node.lineno}"
+                place = f"{path.relative_to(source.PACKAGE)}:{node.lineno}"
                 yield place, text_of(verb), [*map(text_of, words)]
 
 
 def whys() -> Iterator[tuple[str, str]]:
     """(file:line, comment) of every comment that the source puts behind a line."""
-    for path, tree in SOURCES.items():
-        for node in ast.walk(tree):
+    for path in source.that_say("why="):
+        for node in source.nodes(path):
             if isinstance(node, ast.keyword) and node.arg == "why" and isinstance(node.value, ast.Constant):
-                yield f"{path.relative_to(ROOT / 'chimera_batch')}:{node.value.lineno}", text_of(node.value)
+                yield f"{path.relative_to(source.PACKAGE)}:{node.value.lineno}", text_of(node.value)
 
 
 WRITTEN, MADE, WHYS = list(written()), list(made()), [(where, why) for where, why in whys() if " " in why]

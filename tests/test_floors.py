@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from tests import source
 from tests.conftest import ROOT
 
 FLOORS = {
@@ -26,7 +28,6 @@ FLOORS = {
 """Names below chimera_batch; a dotted one stands on a floor of its own, apart from its package."""
 
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
-SOURCES = {path: ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / "chimera_batch").rglob("*.py"))}
 ALONE = {  # what only these may import or read; a path ending in / is a folder
     "duckdb": ("warehouse/",),
     "boto3": ("stores/s3", "providers/bedrock"),
@@ -39,21 +40,24 @@ ALONE = {  # what only these may import or read; a path ending in / is a folder
 
 def name_of(path: Path) -> str:
     """``providers.base`` of chimera_batch/providers/base.py; a package is its ``__init__``."""
-    parts = path.relative_to(ROOT / "chimera_batch").with_suffix("").parts
+    parts = path.relative_to(source.PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
 
-MODULES = {name_of(path): path for path in SOURCES}
+MODULES = {name_of(path): path for path in source.MODULES}
 
 
-def imports_of(path: Path) -> Iterator[str]:
+@cache
+def imports_of(path: Path) -> list[str]:
     """Dotted names that a file imports, at its top, inside functions or for types alone."""
-    for node in ast.walk(SOURCES[path]):
+    found: list[str] = []
+    for node in source.nodes(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0 and node.module, f"{path}:{node.lineno}: a relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
 
 
 def needs(path: Path) -> set[str]:
@@ -68,8 +72,8 @@ def floor_of(name: str) -> int | None:
 
 
 def functions() -> Iterator[tuple[str, int]]:
-    for path, tree in SOURCES.items():
-        for node in ast.walk(tree):
+    for path in source.MODULES:
+        for node in source.nodes(path):
             if isinstance(node, ast.FunctionDef) and node.end_lineno:
                 yield f"{path}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
 
@@ -98,8 +102,8 @@ def test_the_rehearsal_stands_apart() -> None:
 @pytest.mark.parametrize("library", ALONE)
 def test_a_library_has_one_room(library: str) -> None:
     users = [
-        path.relative_to(ROOT / "chimera_batch").as_posix()
-        for path in SOURCES
+        path.relative_to(source.PACKAGE).as_posix()
+        for path in source.MODULES
         if any(name.partition(".")[0] == library for name in imports_of(path))
     ]
     assert [user for user in users if not user.startswith(ALONE[library])] == []
@@ -109,8 +113,8 @@ def test_a_library_has_one_room(library: str) -> None:
 def test_only_settings_reads_the_environment() -> None:
     readers = [
         path.name
-        for path, tree in SOURCES.items()
-        for node in ast.walk(tree)
+        for path in source.MODULES
+        for node in source.nodes(path)
         if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"})
         or (isinstance(node, ast.alias) and node.name in {"environ", "environb", "getenv"})
     ]
@@ -118,7 +122,7 @@ def test_only_settings_reads_the_environment() -> None:
 
 
 def test_modules_and_functions_stay_small() -> None:
-    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in SOURCES}
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in source.MODULES}
     assert {str(path): lines for path, lines in lengths.items() if lines > 300} == {}
     found = dict(functions())
     long = {name: lines for name, lines in found.items() if lines > 28}

@@ -19,6 +19,7 @@ from chimera_batch.errors import InputError
 from chimera_batch.pipeline import manifest
 from chimera_batch.providers import calling, profiles
 from chimera_batch.stores.keys import is_segment
+from tests import source
 from tests.cli_kit import Called, call
 from tests.conftest import ROOT
 from tests.end_to_end import provider
@@ -32,8 +33,10 @@ WRITERS = {"echo", "secho", "print", "write", "writelines", "copyfileobj", "styl
 
 def writers() -> Iterator[tuple[str, str, str]]:
     """(module, function, call) of everything in cli/ that writes to a stream."""
-    for path in sorted((ROOT / "chimera_batch" / "cli").glob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for path in source.MODULES:
+        if path.parent.name != "cli":
+            continue
+        for function in source.nodes(path):
             if not isinstance(function, ast.FunctionDef):
                 continue
             for node in ast.walk(function):
