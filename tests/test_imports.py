@@ -94,3 +94,19 @@ def test_a_query_takes_the_database_and_no_host(finished: Path) -> None:
     names = loaded("query", "-m", str(finished), "SELECT count(*) FROM one", "--price", "openai/tiny-1=1,1")
     assert "duckdb" in foreign(names)
     assert not foreign(names) & HOSTS
+
+
+@pytest.mark.parametrize(
+    ("code", "often"),
+    [("from chimera_batch.__main__ import main; main()", False), ("import chimera_batch.api", True)],
+    ids=["command line", "library"],
+)
+def test_only_the_command_line_sets_how_often_garbage_is_looked_for(code: str, often: bool) -> None:
+    told = f"import atexit, gc; atexit.register(lambda: print(gc.get_threshold()[0])); {code}"
+    usual = subprocess.run(
+        [sys.executable, "-c", "import gc; print(gc.get_threshold()[0])"], capture_output=True, text=True, check=True
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", told, "--version"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert (done.stdout.splitlines()[-1] == usual.stdout.strip()) is often

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from chimera_batch.errors import InputError
-from chimera_batch.warehouse import KEPT, NARROW, QUICK, ROWS, SCRATCH, Warehouse
+from chimera_batch.warehouse import KEPT, NARROW, QUICK, ROWS, SCRATCH, STEADY, Warehouse
 from chimera_batch.warehouse.connection import Inline
 from chimera_batch.warehouse.memory import alone, half_of_the_machine, least
 from chimera_batch.warehouse.ordering import Form
@@ -113,6 +113,17 @@ def test_texts_of_which_little_is_held_are_written_by_one_thread(tmp_path: Path,
         warehouse.view("told", [tmp_path / "told.parquet"])
         assert warehouse.scalar(Inline("SELECT threads FROM told"), {}) == threads
         assert warehouse.scalar(asked, {}) == 2, "and what follows has two again"
+
+
+@pytest.mark.parametrize(("form", "threads"), [(KEPT, 1), (STEADY, 2)], ids=["kept", "steady"])
+def test_what_is_to_be_put_in_order_is_written_by_one_thread(tmp_path: Path, form: Form, threads: int) -> None:
+    """A steady query's rows may come in order: then what was written is the table, compressed, by all threads."""
+    with Warehouse(tmp_path / "temp") as warehouse:
+        asked = Inline("SELECT current_setting('threads')::BIGINT AS threads, -range AS n FROM range(3)")
+        assert warehouse.write(asked, {}, tmp_path / "told.parquet", order_by="n", form=form) == 3
+        warehouse.view("told", [tmp_path / "told.parquet"])
+        assert list(warehouse.rows(Inline("SELECT threads, n FROM told"), {})) == [(threads, n) for n in (-2, -1, 0)]
+        assert warehouse.scalar(Inline("SELECT current_setting('threads')::BIGINT"), {}) == 2
 
 
 def test_a_query_that_fails_leaves_two_threads(tmp_path: Path) -> None:

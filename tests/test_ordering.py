@@ -11,6 +11,7 @@ import pytest
 from chimera_batch.warehouse import KEPT, STEADY, Form, Warehouse, core, memory, ordering
 
 IN_ORDER = "SELECT lpad(i::VARCHAR, 5, '0') AS row_key, repeat('é', i % 90) AS t FROM range(3000) u(i) ORDER BY i"
+REAL_CUT, REAL_FIRST = ordering._cut, ordering._first
 CASES = {
     "in order": IN_ORDER,
     "backwards": IN_ORDER.replace("ORDER BY i", "ORDER BY i DESC"),
@@ -26,6 +27,12 @@ def write(folder: Path, sql: str, form: Form) -> Path:
     assert [path.name for path in folder.iterdir() if path.is_file()] == ["t.parquet"]
     assert not list((folder / "temp").glob("unordered*"))
     return folder / "t.parquet"
+
+
+def threads_of(connection: object) -> int:
+    assert isinstance(connection, duckdb.DuckDBPyConnection)
+    (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (0,)
+    return int(threads)
 
 
 def keys(path: Path) -> list[str | None]:
@@ -78,3 +85,25 @@ def test_slices_are_sorted_in_little_memory_and_in_all_of_it_if_need_be(
     found = keys(write(tmp_path, f"SELECT {key}, repeat(md5(n::VARCHAR), 40) AS t FROM range(40_000) u(n)", KEPT))
     assert found == [f"{n:08}" for n in range(1, 40_001)]
     assert given == [sorting] * 3, "51 MB of text in slices of 20 MB"
+
+
+def test_slices_are_cut_by_one_thread_and_joined_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cutting: list[int] = []
+    joining: list[int] = []
+
+    def cut(*args: object) -> None:
+        cutting.append(threads_of(args[0]))
+        REAL_CUT(*args)  # type: ignore[arg-type]  # as it was called
+
+    def first(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, ...]:
+        if sql.startswith("COPY"):
+            joining.append(threads_of(connection))
+        return REAL_FIRST(connection, sql)
+
+    monkeypatch.setattr(ordering, "SLICE", 10_000)
+    monkeypatch.setattr(ordering, "_cut", cut)
+    monkeypatch.setattr(ordering, "_first", first)
+    write(tmp_path, CASES["backwards"], KEPT)
+    assert len(cutting) > 2
+    assert set(cutting) == {1}
+    assert joining == [2]

@@ -241,7 +241,8 @@ class Warehouse:
         raw = self._temp / f"unordered-{uuid4().hex}.parquet"
         cursor = self._connection.cursor()
         try:
-            rows = self._copy(source, params, into if part else f"TO {literal(str(raw))} ({SCRATCH.options})")
+            with nullcontext() if part else alone(self._connection):
+                rows = self._copy(source, params, into if part else f"TO {literal(str(raw))} ({SCRATCH.options})")
             if part and is_ordered(cursor, part, order):
                 return rows
             raw = part.replace(raw) if part else raw

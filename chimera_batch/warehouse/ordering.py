@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from chimera_batch.warehouse.connection import Connection
-from chimera_batch.warehouse.memory import within
+from chimera_batch.warehouse.memory import alone, within
 from chimera_batch.warehouse.scan import literal, quote
 
 SLICE = 128_000_000
@@ -89,7 +89,8 @@ def is_ordered(connection: Connection, path: Path, order: str) -> bool:
 def write_in_order(connection: Connection, raw: Path, order: str, into: str, usual: str) -> int:
     """Copy the file ``raw`` in the order of the SQL ``order`` into COPY's target ``into``; returns the rows.
 
-    Slices lie beside ``raw`` while it lasts. ``connection`` must be free for temporary tables; ``usual``: its limit.
+    Slices lie beside ``raw`` while it lasts. One thread cuts them: two need a third more CPU and as long. All
+    threads join them, which is compressing. ``connection`` must be free for temporary tables; ``usual``: its limit.
     """
     source = f"read_parquet({literal(str(raw))}, file_row_number = true)"
     size, rows = _first(connection, f"SELECT sum(strlen(COLUMNS(*)::VARCHAR)), count(*) FROM {source}")  # noqa: S608 - ours
@@ -107,7 +108,8 @@ def write_in_order(connection: Connection, raw: Path, order: str, into: str, usu
     pick = _SORTED if astray else _AS_THEY_ARE
     try:
         cut = partial(_cut, connection, pick.replace("{source}", source), usual)
-        slices = _slices(cut, folder, rows, -(-rows * SLICE // size))
+        with alone(connection):
+            slices = _slices(cut, folder, rows, -(-rows * SLICE // size))
         listed = ", ".join(literal(str(path)) for path in slices)
         return _first(connection, f"COPY (SELECT * FROM read_parquet([{listed}])) {into}")[0]  # noqa: S608 - ours
     finally:
