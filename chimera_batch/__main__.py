@@ -6,12 +6,12 @@ import gc
 
 from chimera_batch.cli import cli
 
-_YOUNG = 20_000
+_YOUNG = 20_000  # objects
 
 
 def main() -> None:
     """Run one command line; leaves with its exit code."""
-    gc.set_threshold(_YOUNG)  # what is imported makes many objects and no garbage: Python would look at 700 each time
+    gc.set_threshold(_YOUNG)  # imports make many objects and no garbage: Python would look for it after every 700
     cli.main(prog_name="chimera-batch")
 
 

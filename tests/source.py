@@ -14,18 +14,16 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 @cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
+def text(path: Path) -> str:
+    return path.read_text("utf-8")
 
 
 @cache
 def nodes(path: Path) -> tuple[ast.AST, ...]:
-    return tuple(ast.walk(tree(path)))
+    """Everything in a module, as ast.walk has it."""
+    return tuple(ast.walk(ast.parse(text(path))))
 
 
 def that_say(*words: str) -> Iterator[Path]:
     """The modules in whose text one of the words stands: most of them need not be taken apart."""
-    for path in MODULES:
-        text = path.read_text("utf-8")
-        if any(word in text for word in words):
-            yield path
+    return (path for path in MODULES if any(word in text(path) for word in words))

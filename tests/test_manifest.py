@@ -369,7 +369,7 @@ def test_reserved_words_are_those_of_duckdb() -> None:
     assert {word for (word,) in rows} == manifest.SQL_WORDS
 
 
-@pytest.mark.parametrize("text", ["[" * 600, '{"a":' * 600, "- " * 600, "? " * 600])
+@pytest.mark.parametrize("text", ["[" * 1500, '{"a":' * 1500, "- " * 1500, "? " * 1500])
 def test_nesting_that_python_cannot_follow_is_an_error_with_its_file(text: str) -> None:
     """Found by fuzzing: the parser's recursion ended in a traceback."""
     with pytest.raises(InputError, match="nested too deeply") as caught:

@@ -9,9 +9,9 @@ import duckdb
 import pytest
 
 from chimera_batch.warehouse import KEPT, STEADY, Form, Warehouse, core, memory, ordering
+from tests.test_memory_limits import threads_of
 
 IN_ORDER = "SELECT lpad(i::VARCHAR, 5, '0') AS row_key, repeat('é', i % 90) AS t FROM range(3000) u(i) ORDER BY i"
-REAL_CUT, REAL_FIRST = ordering._cut, ordering._first
 CASES = {
     "in order": IN_ORDER,
     "backwards": IN_ORDER.replace("ORDER BY i", "ORDER BY i DESC"),
@@ -27,12 +27,6 @@ def write(folder: Path, sql: str, form: Form) -> Path:
     assert [path.name for path in folder.iterdir() if path.is_file()] == ["t.parquet"]
     assert not list((folder / "temp").glob("unordered*"))
     return folder / "t.parquet"
-
-
-def threads_of(connection: object) -> int:
-    assert isinstance(connection, duckdb.DuckDBPyConnection)
-    (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (0,)
-    return int(threads)
 
 
 def keys(path: Path) -> list[str | None]:
@@ -90,19 +84,20 @@ def test_slices_are_sorted_in_little_memory_and_in_all_of_it_if_need_be(
 def test_slices_are_cut_by_one_thread_and_joined_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cutting: list[int] = []
     joining: list[int] = []
+    first = ordering._first
 
-    def cut(*args: object) -> None:
-        cutting.append(threads_of(args[0]))
-        REAL_CUT(*args)  # type: ignore[arg-type]  # as it was called
+    def within(connection: duckdb.DuckDBPyConnection, limit: str, work: Callable[[], None], usual: str) -> None:
+        cutting.append(threads_of(connection))
+        memory.within(connection, limit, work, usual)
 
-    def first(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, ...]:
+    def joined(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, ...]:
         if sql.startswith("COPY"):
             joining.append(threads_of(connection))
-        return REAL_FIRST(connection, sql)
+        return first(connection, sql)
 
     monkeypatch.setattr(ordering, "SLICE", 10_000)
-    monkeypatch.setattr(ordering, "_cut", cut)
-    monkeypatch.setattr(ordering, "_first", first)
+    monkeypatch.setattr(ordering, "within", within)
+    monkeypatch.setattr(ordering, "_first", joined)
     write(tmp_path, CASES["backwards"], KEPT)
     assert len(cutting) > 2
     assert set(cutting) == {1}

@@ -33,9 +33,7 @@ WRITERS = {"echo", "secho", "print", "write", "writelines", "copyfileobj", "styl
 
 def writers() -> Iterator[tuple[str, str, str]]:
     """(module, function, call) of everything in cli/ that writes to a stream."""
-    for path in source.MODULES:
-        if path.parent.name != "cli":
-            continue
+    for path in sorted((source.PACKAGE / "cli").glob("*.py")):
         for function in source.nodes(path):
             if not isinstance(function, ast.FunctionDef):
                 continue

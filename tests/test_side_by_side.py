@@ -64,7 +64,7 @@ def test_ctrl_c_ends_what_has_begun_and_begins_nothing_more(monkeypatch: pytest.
         if both.wait() == 0:
             waiting.wait(60)
             os.kill(os.getpid(), signal.SIGINT)
-            threading.Timer(0.5, go_on.set).start()
+            threading.Timer(2, go_on.set).start()
         go_on.wait(60)
         polled.append(number)
         return True

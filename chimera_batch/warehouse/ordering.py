@@ -89,8 +89,8 @@ def is_ordered(connection: Connection, path: Path, order: str) -> bool:
 def write_in_order(connection: Connection, raw: Path, order: str, into: str, usual: str) -> int:
     """Copy the file ``raw`` in the order of the SQL ``order`` into COPY's target ``into``; returns the rows.
 
-    Slices lie beside ``raw`` while it lasts. One thread cuts them: two need a third more CPU and as long. All
-    threads join them, which is compressing. ``connection`` must be free for temporary tables; ``usual``: its limit.
+    Slices lie beside ``raw`` while it lasts. One thread cuts them: two need a third more CPU and as long. All threads
+    join them, which is compressing. ``connection`` must be free for temporary tables; ``usual``: its limit.
     """
     source = f"read_parquet({literal(str(raw))}, file_row_number = true)"
     size, rows = _first(connection, f"SELECT sum(strlen(COLUMNS(*)::VARCHAR)), count(*) FROM {source}")  # noqa: S608 - ours
