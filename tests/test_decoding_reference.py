@@ -203,6 +203,8 @@ def _text(content: Any) -> str | None:
         texts = [part.get("text") for part in content if isinstance(part, dict)]
         strings = [text for text in texts if isinstance(text, str)]
         return "".join(strings) if strings else None
+    if isinstance(content, dict) and content:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return _string(content)
 
 

@@ -36,6 +36,8 @@ CHATS: list[tuple[dict[str, Any], str, str | None, str | None]] = [
     (chat(None), "ok", "four", None),
     (chat("eos"), "ok", "four", None),
     (chat(content=[{"type": "text", "text": "fo"}, {"type": "text", "text": "ur"}]), "ok", "four", None),
+    (chat(content={"n": 4, "ä": [1.5, None]}), "ok", '{"n":4,"ä":[1.5,null]}', None),
+    (chat(content={}), "invalid", None, "no_text"),
     (chat("length", content=""), "truncated", "", None),
     (chat("length"), "truncated", "four", None),
     (chat("content_filter"), "refused", "four", None),
@@ -56,6 +58,15 @@ def test_chat(body: dict[str, Any], outcome: str, text: str | None, code: str | 
     reply = read(CHAT, body)
     assert (reply.custom_id, reply.outcome, reply.text, reply.code) == ("r1", outcome, text, code)
     assert (reply.message is not None) == (code is not None or reply.message == "I cannot.")
+
+
+def test_an_object_nested_too_deep_is_no_text() -> None:
+    """orjson reads a thousand levels and writes a quarter of that."""
+    deep: dict[str, Any] = {}
+    for _ in range(900):
+        deep = {"x": deep}
+    reply = read(CHAT, chat(content=deep))
+    assert (reply.outcome, reply.text, reply.code) == ("invalid", None, "no_text")
 
 
 def test_chat_keeps_what_a_person_will_ask_for() -> None:

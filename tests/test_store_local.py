@@ -137,6 +137,78 @@ def test_everything_is_synced_before_it_counts(store: FolderStore, root: Path, m
     assert steps == ["sync content", "link", "sync one/a/b"], "known folders are not synced again"
 
 
+def test_a_dropped_file_becomes_the_object(store: FolderStore, root: Path, tmp_path: Path) -> None:
+    """Nothing is copied: a result of 2 GB would be read and written once more."""
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    source.chmod(0o644)
+    before = source.stat()
+    assert store.create_file("a/b", source, drop=True)
+    after = (root / "a/b").stat()
+    assert (after.st_dev, after.st_ino, after.st_nlink) == (before.st_dev, before.st_ino, 1)
+    assert stat.S_IMODE(after.st_mode) == 0o600
+    assert not (root / ".part").exists(), "nothing was half there"
+
+
+def test_a_dropped_file_is_synced_before_it_is_linked(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def spy_fsync(handle: int) -> None:
+        steps.append("content" if stat.S_ISREG(os.fstat(handle).st_mode) else "names")
+        fsync(handle)
+
+    def spy_link(source: str, target: str, **how: object) -> None:
+        steps.append("link")
+        link(source, target)
+
+    assert store.create("a/b", b"so that the folders are there")
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    monkeypatch.setattr(os, "fsync", spy_fsync)
+    monkeypatch.setattr(os, "link", spy_link)
+    assert store.create_file("a/c", source, drop=True)
+    assert steps == ["content", "link", "names"]
+
+
+def test_a_dropped_file_of_another_disk_is_copied(
+    store: FolderStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, link = tmp_path / "source", os.link
+    source.write_bytes(b"x" * 3_000_000)
+
+    def refuse(one: Path, other: Path, **how: object) -> None:
+        if Path(one) == source:
+            raise OSError(errno.EXDEV, "Invalid cross-device link", str(one), str(other))
+        link(one, other)
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert store.create_file("a/b", source, drop=True)
+    assert not source.exists()
+    assert store.read("a/b") == b"x" * 3_000_000
+    assert list((root / ".part").iterdir()) == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "link", "chmod"])
+def test_a_refusal_leaves_a_dropped_file_where_it_is(
+    call: str, store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+
+    def refuse(*args: object, **how: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(source))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refuse)
+        with pytest.raises(InputError, match="full"):
+            store.create_file("a/b", source, drop=True)
+    assert source.read_bytes() == b"x" and not store.exists("a/b")
+    assert store.create_file("a/b", source, drop=True) is True, "and the next try works"
+
+
 REFUSALS = [
     (errno.ENOSPC, InputError, "full", "free some space"),
     (errno.EDQUOT, InputError, "full", "free some space"),

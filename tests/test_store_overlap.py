@@ -61,8 +61,8 @@ class Held:
     def create(self, key: str, data: bytes) -> bool:
         return bool(self._take(key, lambda: self.store.create(key, data)))
 
-    def create_file(self, key: str, path: Path) -> bool:
-        return bool(self._take(key, lambda: self.store.create_file(key, path)))
+    def create_file(self, key: str, path: Path, *, drop: bool = False) -> bool:
+        return bool(self._take(key, lambda: self.store.create_file(key, path, drop=drop)))
 
     def fetch(self, key: str) -> Path:
         found: Path = self._take(key, lambda: self.store.fetch(key))

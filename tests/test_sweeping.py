@@ -246,14 +246,38 @@ WRITERS: list[Callable[[Any], str]] = [
 ]
 
 
+ANSWERS = st.lists(st.tuples(VALUES, st.sampled_from(WRITERS)), min_size=1, max_size=40)
+
+
 @pytest.mark.slow
-@given(st.lists(st.tuples(VALUES, st.sampled_from(WRITERS)), min_size=1, max_size=40))
+@given(ANSWERS)
 def test_an_answer_fits_its_schema_or_it_does_not(answers: list[tuple[Any, Callable[[Any], str]]]) -> None:
     lines = [
         answered(f"{NONCE}-{identity}", write(value)) for identity, (value, write) in zip(IDS, answers, strict=False)
     ]
     with TemporaryDirectory() as folder:
         both(Path(folder), lines, to(), RICH)
+
+
+@pytest.mark.slow
+@given(ANSWERS, st.sampled_from([RICH, SCHEMA, None]))
+def test_an_object_counts_as_its_json(answers: list[tuple[Any, Callable[[Any], str]]], schema: str | None) -> None:
+    """Where the host has read the answer and put an object in the place of its text."""
+    lines = [
+        answered(f"{NONCE}-{identity}", "@@").replace(b'"@@"', write(value).encode())
+        for identity, (value, write) in zip(IDS, answers, strict=False)
+    ]
+    with TemporaryDirectory() as folder:
+        both(Path(folder), lines, to(), schema)
+
+
+def test_an_object_that_fits_is_swept(tmp_path: Path) -> None:
+    line = answered(f"{NONCE}-{IDS[0]}", "@@").replace(b'"@@"', b'{"n": 1}')
+    assert both(tmp_path, [line], to(), SCHEMA) == []
+    assert both(tmp_path, [line], to()) == [(1, 1)]
+    found = sweep(tmp_path, [written(tmp_path, [line])], to(), SCHEMA)
+    assert found.told is not None
+    assert [row["answer"] for row in found.told[0] if row["outcome"] == "ok"] == ['{"n":1}']
 
 
 @pytest.mark.parametrize(
@@ -425,7 +449,7 @@ def test_the_content_of_something_else_does_not_vouch_for_an_answer(tmp_path: Pa
     ]
     assert [orjson.loads(line)["response"]["status_code"] for line in lines] == [200, 200]
     assert both(tmp_path, lines, to()) == [(1, 1)]
-    assert both(tmp_path, lines, to(), SCHEMA) == [(1, 1)]
+    assert both(tmp_path, lines, to(), SCHEMA) == [], "text or object, it is the same answer"
 
 
 def test_a_comma_too_many_costs_no_answer(tmp_path: Path) -> None:

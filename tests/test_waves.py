@@ -452,8 +452,8 @@ class Filmed:
     def create(self, key: str, data: bytes) -> bool:
         return self._write(key, data, lambda: bool(self._store.create(key, data)))
 
-    def create_file(self, key: str, path: Path) -> bool:
-        return self._write(key, b"", lambda: bool(self._store.create_file(key, path)))
+    def create_file(self, key: str, path: Path, *, drop: bool = False) -> bool:
+        return self._write(key, b"", lambda: bool(self._store.create_file(key, path, drop=drop)))
 
     def _write(self, key: str, data: bytes, do: Callable[[], bool]) -> bool:
         matters = self._matters(key, data)

@@ -47,7 +47,7 @@ class Mirror:
             pieces = iter(lambda: spool.read(min(_PIECE, end - spool.tell())), b"")
             packed = Path(folder) / "part.jsonl.zst"
             wire.compress(pieces, packed)
-            self._store.create_file(_key(self._prefix, self._parts), packed)
+            self._store.create_file(_key(self._prefix, self._parts), packed, drop=True)
         self._parts, self._copied = self._parts + 1, self._copied + left
 
 

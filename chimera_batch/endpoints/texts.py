@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 _WHY = {
     "no_choice": "the answer holds no choice",
     "no_text": "the answer finished without any text",
@@ -13,14 +15,24 @@ _WHY = {
 
 
 def text_of(content: object) -> str | None:
-    """A string as it is; a list of parts joined; None when there is no text part at all."""
+    """A string as it is; a list of parts joined; an object as its JSON text, for some hosts read an answer before they
+    send it on; None when there is no text in it at all."""
     if content is None or isinstance(content, str):
         return content
+    if isinstance(content, dict):
+        return _json(content) if content else None
     if not isinstance(content, list):
         return None
     texts = [part.get("text") for part in content if isinstance(part, Mapping)]
     strings = [text for text in texts if isinstance(text, str)]
     return "".join(strings) if strings else None
+
+
+def _json(content: dict[str, Any]) -> str | None:
+    try:
+        return orjson.dumps(content).decode()
+    except TypeError:  # read, but nested too deep to be written
+        return None
 
 
 def text_in(body: Mapping[str, Any], key: str) -> str | None:

@@ -152,7 +152,7 @@ def keep_asked(ctx: Context, stage: Stage, number: int, fingerprint: str, drawn:
     It is another runner's if that was first: both must ask the same.
     """
     key = f"runs/{ctx.run}/{stage.name}/asked-{number}-{digests.of_file(drawn.path)[:16]}.parquet"
-    ctx.store.create_file(key, drawn.path)
+    ctx.store.create_file(key, drawn.path, drop=True)
     asked = Asked(number, fingerprint, key, drawn.rows, drawn.requests, drawn.rendering, switches=stage.switches)
     if (before := drawn.before) is not None:
         rows, requests, more = before.rows + drawn.rows, before.requests + drawn.requests, (*before.more, key)

@@ -119,7 +119,7 @@ def build(ctx: Context, stage: Stage, warehouse: Warehouse, folder: Path) -> Mad
 def keep(ctx: Context, stage: Stage, marks: tuple[str, str], table: Made, standing: Standing | None) -> Made:
     """Make a built table a fact. ``marks``: its fingerprint, and the digest of how it was made."""
     key = f"runs/{ctx.run}/{stage.name}/table-{table.sha256[:16]}.parquet"
-    ctx.store.create_file(key, table.path)
+    ctx.store.create_file(key, table.path, drop=True)
     states, outcomes = (standing.states, standing.outcomes) if standing else ({}, {})
     fact = Table(marks[0], key, table.sha256, table.rows, states, outcomes, marks[1])
     ctx.ledger.table(ctx.run, stage.name, fact)

@@ -123,7 +123,7 @@ class Results:
         return f"{shelf}/{self.shard.realm}/{name}"
 
     def _keep(self, key: str, path: Path) -> str:
-        self.ctx.store.create_file(key, path)
+        self.ctx.store.create_file(key, path, drop=True)
         return key
 
 

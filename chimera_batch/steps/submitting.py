@@ -161,7 +161,7 @@ class Sender:
         ids = None
         if prepared.ids is not None:
             ids = f"requests/{shard.realm}/{shard.id}.{number}-{prepared.nonce}.ids.parquet"
-            ctx.store.create_file(ids, prepared.ids)
+            ctx.store.create_file(ids, prepared.ids, drop=True)
         ruling = Ruling("taken")
 
         def decide(facts: Facts) -> Mapping[str, Any] | None:

@@ -13,7 +13,7 @@ from chimera_batch.errors import InputError
 from chimera_batch.records import Outcome, Usage
 from chimera_batch.requests import wire
 from chimera_batch.results import reconciling
-from chimera_batch.results.decoding import Sent, Tally
+from chimera_batch.results.decoding import Tally
 from chimera_batch.results.sweeping import Others, Reading, UnsweptError, parameters
 from chimera_batch.warehouse import Lines, Warehouse
 
@@ -50,24 +50,23 @@ class Sweep:
             except InputError as error:  # a line beyond DuckDB's memory; Python has room for one
                 raise UnsweptError(error.message) from error
             self.warehouse.view("swept", [path])
-            ((found, ids),) = self.warehouse.rows(engine_sql("swept"), {})
-            if not (others.complete and found == ids == others.expected):  # which of them, only Python can tell
+            found, seen = self._count(tally)
+            if not (others.complete and found == len(seen) == others.expected):  # which of them, only Python can tell
                 raise UnsweptError("an id comes twice, or was not sent")
             others.book(tally)
-        self._count(found, reading.sent, tally)
+        tally.seen = seen  # the others' too, as their rows are among them
 
-    def _count(self, found: int, sent: Sent, tally: Tally) -> None:
-        """Fill the tally. ``found``: how many requests have a line."""
-        absent = self.warehouse.scalar(engine_sql("swept_absent"), {}) if found < len(sent.ceilings) else None
-        seen: dict[str, Outcome] = dict.fromkeys(sent.ceilings, "ok")
-        for identity in absent or ():
-            del seen[identity]
-        seen.update(tally.seen)
-        tally.seen = seen
-        for outcome, rows, usd, *tokens in self.warehouse.rows(engine_sql("swept_sums"), {}):
-            tally.count(outcome, rows)
+    def _count(self, tally: Tally) -> tuple[int, dict[str, Outcome]]:
+        """Add up the rows; how many come of a line, and whose they are, each id once however often it comes."""
+        lines = 0
+        seen: dict[str, Outcome] = {}
+        for outcome, requests, found, ids, usd, *tokens in self.warehouse.rows(engine_sql("swept"), {}):
+            lines += found
+            seen.update(dict.fromkeys(ids.split(), outcome))
+            tally.count(outcome, requests)
             tally.usd += usd
             tally.usage = reconciling.plus(tally.usage, Usage(*tokens))
+        return lines, seen
 
 
 def _lines(files: Sequence[Path], others: Others) -> Iterator[Lines]:

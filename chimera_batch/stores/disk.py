@@ -16,6 +16,7 @@ from typing import BinaryIO
 from chimera_batch.errors import ChimeraError, InputError, StoreDown
 
 CHUNK = 1 << 20  # bytes; what is copied at a time
+_PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ _REFUSALS = (
 )
 
 
-def write_private(path: Path, write: Callable[[BinaryIO], object], *, mode: int = 0o600, sync: bool = True) -> None:
+def write_private(path: Path, write: Callable[[BinaryIO], object], *, mode: int = _PRIVATE, sync: bool = True) -> None:
     """Make ``path`` (which must not exist), have it written and synced; on failure nothing is left."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -75,6 +76,12 @@ def write_private(path: Path, write: Callable[[BinaryIO], object], *, mode: int 
     except BaseException:  # a KeyboardInterrupt in mid-copy must not leave 200 MB behind either
         path.unlink(missing_ok=True)
         raise
+
+
+def make_private(file: BinaryIO) -> None:
+    """Of a file that was written by others: its owner's alone, and synced."""
+    os.chmod(file.fileno(), _PRIVATE)  # noqa: PTH101 - the file that is open, whatever has its name by now
+    os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

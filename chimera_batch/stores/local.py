@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -46,10 +47,18 @@ class FolderStore:
         """See Store. Raises InputError for a folder that cannot be written or a full disk."""
         return self._place(key, lambda out: out.write(data))
 
-    def create_file(self, key: str, path: Path) -> bool:
-        """See Store. Copies: a link would let a later change of ``path`` change the object."""
+    def create_file(self, key: str, path: Path, *, drop: bool = False) -> bool:
+        """See Store. Copies, as a link would let a later change of ``path`` change the object.
+
+        What is dropped is changed no more: it becomes the object where it lies on the store's file system.
+        """
         with path.open("rb") as source:
-            return self._place(key, lambda out: shutil.copyfileobj(source, out, disk.CHUNK))
+            won = self._give(key, path, source) if drop else None
+            if won is None:
+                won = self._place(key, lambda out: shutil.copyfileobj(source, out, disk.CHUNK))
+        if drop:
+            path.unlink(missing_ok=True)
+        return won
 
     def read(self, key: str) -> bytes:
         """See Store."""
@@ -116,6 +125,20 @@ class FolderStore:
                 return self._link(part, final)
             finally:
                 part.unlink(missing_ok=True)
+
+    def _give(self, key: str, path: Path, file: BinaryIO) -> bool | None:
+        """Make a local file, open as ``file``, the object; None where it lies on another file system."""
+        final = self._path(key)
+        if self.exists(key):
+            return False
+        with _explained(self._root):
+            disk.make_private(file)
+            try:
+                return self._link(path, final)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                return None
 
     def _link(self, part: Path, final: Path) -> bool:
         for _ in range(_LINK_TRIES):

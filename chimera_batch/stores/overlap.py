@@ -48,16 +48,9 @@ class Uploads:
     def create_file(self, key: str, path: Path, *, drop: bool = False) -> Future[bool]:
         """As the store's ``create_file``; its answer is the handle's ``result()``, which waits and raises.
 
-        The file must stay as it is until then. With ``drop`` it is removed as soon as its object is there.
+        The file must stay as it is until then. With ``drop`` it is gone as soon as its object is there.
         """
-
-        def put() -> bool:
-            won = self._store.create_file(key, path)
-            if drop:
-                path.unlink(missing_ok=True)
-            return won
-
-        return self._hand_over(put)
+        return self._hand_over(lambda: self._store.create_file(key, path, drop=drop))
 
     def create(self, key: str, data: bytes) -> Future[bool]:
         """As the store's ``create``; its answer is the handle's ``result()``, which waits and raises."""

@@ -104,11 +104,13 @@ class S3Store:
         """See Store. Raises NotFinished when the server is unreachable, InputError for credentials or the bucket."""
         return self._claim(key, lambda putter: putter.put(data))
 
-    def create_file(self, key: str, path: Path) -> bool:
+    def create_file(self, key: str, path: Path, *, drop: bool = False) -> bool:
         """See Store. Above 64 MB the file goes up in parts and becomes visible with the last step only."""
-        if path.stat().st_size > s3_puts.SMALL and self.exists(key):  # spares an upload that would be refused
-            return False
-        return self._claim(key, lambda putter: putter.put_file(path))
+        there = path.stat().st_size > s3_puts.SMALL and self.exists(key)  # spares an upload that would be refused
+        won = not there and self._claim(key, lambda putter: putter.put_file(path))
+        if drop:
+            path.unlink(missing_ok=True)
+        return won
 
     def read(self, key: str) -> bytes:
         """See Store."""

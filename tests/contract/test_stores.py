@@ -95,9 +95,33 @@ def test_a_file_is_copied_and_left_alone(store: Store, another: Callable[[], Sto
     assert got.name.endswith("big.jsonl.zst"), "readers go by the suffix"
 
 
-def test_a_file_that_is_not_there_makes_no_object(store: Store, tmp_path: Path) -> None:
+def test_a_file_that_is_dropped_is_gone_and_whole(store: Store, another: Callable[[], Store], tmp_path: Path) -> None:
+    source = tmp_path / "answers.parquet"
+    content = os.urandom(1 << 20) * 3
+    source.write_bytes(content)
+    assert store.create_file("answers/one.parquet", source, drop=True) is True
+    assert not source.exists()
+    source.write_bytes(b"another file of that name")
+    assert another().create_file("answers/one.parquet", source, drop=True) is False
+    assert not source.exists(), "whoever was first, nobody needs it any more"
+    for reader in (store, another()):
+        assert reader.fetch("answers/one.parquet").read_bytes() == content
+        assert reader.size("answers/one.parquet") == len(content)
+    assert list(store.list("")) == ["answers/one.parquet"]
+
+
+def test_a_dropped_file_stays_where_it_became_no_object(store: Store, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    with pytest.raises(ValueError, match="not a store key"):
+        store.create_file("a//b", source, drop=True)
+    assert source.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_file_that_is_not_there_makes_no_object(store: Store, tmp_path: Path, drop: bool) -> None:
     with pytest.raises(FileNotFoundError):
-        store.create_file("k", tmp_path / "absent")
+        store.create_file("k", tmp_path / "absent", drop=drop)
     assert not store.exists("k")
     assert list(store.list("")) == []
 

@@ -75,8 +75,8 @@ class TrippedStore:
     def create(self, key: str, data: bytes) -> bool:
         return self._wire.step("store.create", _said(key, data), lambda: self._inner.create(key, data))
 
-    def create_file(self, key: str, path: Path) -> bool:
-        return self._wire.step("store.create_file", key, lambda: self._inner.create_file(key, path))
+    def create_file(self, key: str, path: Path, *, drop: bool = False) -> bool:
+        return self._wire.step("store.create_file", key, lambda: self._inner.create_file(key, path, drop=drop))
 
     def delete(self, keys: Iterable[str]) -> None:
         listed = list(keys)

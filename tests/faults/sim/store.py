@@ -41,8 +41,11 @@ class SimStore:
             self._objects.made[key] = self._process.world.clock()
             return True
 
-    def create_file(self, key: str, path: Path) -> bool:
-        return self.create(key, path.read_bytes())
+    def create_file(self, key: str, path: Path, *, drop: bool = False) -> bool:
+        won = self.create(key, path.read_bytes())
+        if drop:
+            path.unlink()
+        return won
 
     def read(self, key: str) -> bytes:
         with self._process.call("store.read"):
