@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from chimera_batch import digests
 from chimera_batch.warehouse import KEPT, STEADY, Form, Warehouse, core, memory, ordering
 from tests.test_memory_limits import threads_of
 
@@ -68,9 +72,9 @@ def test_slices_are_sorted_in_little_memory_and_in_all_of_it_if_need_be(
 ) -> None:
     given: list[str] = []
 
-    def noting(connection: duckdb.DuckDBPyConnection, limit: str, work: Callable[[], None], usual: str) -> None:
+    def noting(connection: duckdb.DuckDBPyConnection, limit: str, work: Callable[[], Any], usual: str) -> Any:
         given.append(limit)
-        memory.within(connection, limit, work, usual)
+        return memory.within(connection, limit, work, usual)
 
     monkeypatch.setattr(ordering, "SLICE", 20_000_000)
     monkeypatch.setattr(ordering, "_SORTING", sorting)
@@ -78,17 +82,20 @@ def test_slices_are_sorted_in_little_memory_and_in_all_of_it_if_need_be(
     key = "lpad((40_000 - n)::VARCHAR, 8, '0') AS row_key"
     found = keys(write(tmp_path, f"SELECT {key}, repeat(md5(n::VARCHAR), 40) AS t FROM range(40_000) u(n)", KEPT))
     assert found == [f"{n:08}" for n in range(1, 40_001)]
-    assert given == [sorting] * 3, "51 MB of text in slices of 20 MB"
+    if sorting == "1MB":  # 52 MB of text in slices of 10 MB at most, whole row groups of 2,048 rows each
+        assert given == [sorting] + ["512MB"] * 7
+    else:
+        assert given == [sorting]
 
 
 def test_slices_are_cut_by_one_thread_and_joined_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cutting: list[int] = []
     joining: list[int] = []
-    first = ordering._first
+    first, cut_as_ever = ordering._first, ordering._cut
 
-    def within(connection: duckdb.DuckDBPyConnection, limit: str, work: Callable[[], None], usual: str) -> None:
+    def cut(connection: duckdb.DuckDBPyConnection, *how: Any) -> None:
         cutting.append(threads_of(connection))
-        memory.within(connection, limit, work, usual)
+        cut_as_ever(connection, *how)
 
     def joined(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, ...]:
         if sql.startswith("COPY"):
@@ -96,9 +103,41 @@ def test_slices_are_cut_by_one_thread_and_joined_by_all(tmp_path: Path, monkeypa
         return first(connection, sql)
 
     monkeypatch.setattr(ordering, "SLICE", 10_000)
-    monkeypatch.setattr(ordering, "within", within)
+    monkeypatch.setattr(ordering, "_cut", cut)
     monkeypatch.setattr(ordering, "_first", joined)
     write(tmp_path, CASES["backwards"], KEPT)
     assert len(cutting) > 2
     assert set(cutting) == {1}
     assert joining == [2]
+
+
+@given(st.integers(1, 10**11), st.integers(2, 10**8))
+def test_a_slice_is_whole_row_groups(size: int, rows: int) -> None:
+    step, group = ordering.steps(size, rows)
+    each = size / rows  # bytes of a row
+    assert step >= 1
+    assert group % 2048 == 0
+    assert 2048 <= group <= 20_480
+    assert step % group == 0 or step < group
+    assert step * each <= max(ordering.SLICE, each), "as much as is sorted at once, or a single row"
+    assert group * each <= max(4_000_000, 2048 * each)
+    assert rows / step <= max(12 * 2, 4 * size / ordering.SLICE, 1 + rows / 2048), "few readings of a small file"
+
+
+@pytest.mark.slow
+def test_the_same_rows_give_the_same_bytes_in_whatever_order_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row groups of several sizes, read by two threads, are cut anew by whichever comes first."""
+    monkeypatch.setattr(ordering, "SLICE", 16_000_000)
+    text = "repeat(md5((n + 1)::VARCHAR), 1 + n % 40)"
+    rows = f"SELECT md5(n::VARCHAR) AS row_key, n, {text} AS t FROM range(100_000) u(n)"
+    orders = ["", " ORDER BY row_key", " ORDER BY n DESC", " ORDER BY n % 20, row_key", " ORDER BY row_key", ""]
+    made = set()
+    for number, order in enumerate(orders):
+        (folder := tmp_path / str(number)).mkdir()
+        made.add(digests.of_file(write(folder, rows + order, KEPT)))
+        told = f"SELECT DISTINCT row_group_num_rows FROM parquet_metadata('{folder}/t.parquet')"
+        groups = duckdb.sql(told).fetchall()
+        assert len(groups) == 2, "all of one size, and what is left at the end"
+    assert len(made) == 1

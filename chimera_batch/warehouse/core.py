@@ -188,11 +188,11 @@ class Warehouse:
         source = Inline(source) if isinstance(source, str) else source
         to.parent.mkdir(parents=True, exist_ok=True)
         part = to.with_name(to.name + ".part")
-        into = form.target(part, metadata or {})
+        into = partial(form.target, part, metadata or {})
         try:
             with alone(self._connection) if form.alone else nullcontext():
                 if order_by is None:
-                    count = self._copy(source, params, into, little=form.little)
+                    count = self._copy(source, params, into(), little=form.little)
                 else:
                     count = self._copy_in_order(source, params, order_by, into, part if form.steady else None)
             if form.synced:
@@ -237,12 +237,14 @@ class Warehouse:
     def _least(self, work: Callable[[], _T], *, little: Sequence[str]) -> _T:
         return least(self._connection, work, self._memory_limit, little=little)
 
-    def _copy_in_order(self, source: SqlText, params: Parameters, order: str, into: str, part: Path | None) -> int:
+    def _copy_in_order(
+        self, source: SqlText, params: Parameters, order: str, into: Callable[..., str], part: Path | None
+    ) -> int:
         raw = self._temp / f"unordered-{uuid4().hex}.parquet"
         cursor = self._connection.cursor()
         try:
             with nullcontext() if part else alone(self._connection):
-                rows = self._copy(source, params, into if part else f"TO {literal(str(raw))} ({SCRATCH.options})")
+                rows = self._copy(source, params, into() if part else f"TO {literal(str(raw))} ({SCRATCH.options})")
             if part and is_ordered(cursor, part, order):
                 return rows
             raw = part.replace(raw) if part else raw

@@ -8,7 +8,7 @@ rows alone, so the same rows give the same bytes on every machine.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,14 @@ from chimera_batch.warehouse.memory import alone, within
 from chimera_batch.warehouse.scan import literal, quote
 
 SLICE = 128_000_000
-"""Bytes of text that are sorted at once; every slice costs one reading of the file."""
+"""Bytes of text that are sorted at once, at most. Half of it takes a third less time, but every slice costs one reading
+of the file: up to ``_FEW`` slices are that small."""
 
-_SORTING = "256MB"
-_GROUPS = "ROW_GROUP_SIZE 20480, ROW_GROUP_SIZE_BYTES '8MB'"
+_FEW = 12
+_SORTING = "256MB"  # sorting takes what it is given, so it is given little first
+_CHUNK = 2048  # rows that DuckDB handles at once
+_GROUP = 4_000_000  # bytes of text in a row group of rows that were put in order
+_GROUPS = f"ROW_GROUP_SIZE {10 * _CHUNK}, ROW_GROUP_SIZE_BYTES '8MB'"
 OPTIONS = f"FORMAT parquet, COMPRESSION zstd, {_GROUPS}"
 """How Parquet is written. Small row groups, for a reader holds whole groups in memory, per thread: with groups of 64 MB
 joins of rows of 60 kB fail or crawl under a limit of 512 MB; with 8 MB they run in half of it."""
@@ -48,10 +52,12 @@ class Form:
     steady: bool = False
     alone: bool = False
 
-    def target(self, path: Path, metadata: Mapping[str, str]) -> str:
-        """What stands behind COPY's query. ``metadata`` becomes the file's key-value metadata."""
+    def target(self, path: Path, metadata: Mapping[str, str], group: int | None = None) -> str:
+        """What stands behind COPY's query. ``metadata`` becomes the file's key-value metadata; ``group``: rows of a
+        row group, where their bytes shall not decide."""
         pairs = ", ".join(f"{quote(key)}: {literal(value)}" for key, value in metadata.items())
-        return f"TO {literal(str(path))} ({self.options}{f', KV_METADATA {{{pairs}}}' if pairs else ''})"
+        options = self.options.replace(_GROUPS, _grouped(group)) if group else self.options
+        return f"TO {literal(str(path))} ({options}{f', KV_METADATA {{{pairs}}}' if pairs else ''})"
 
 
 KEPT = Form(OPTIONS)
@@ -67,6 +73,9 @@ first, ten million in one of the others, spilling."""
 ROWS = Form(_SCRATCH, little=("224MB",), synced=False, alone=True)
 """The same for what a person's query makes: sorting a hundred thousand rows of 1.5 kB takes as much."""
 
+
+Into = Callable[[int | None], str]
+"""Rows of a row group (None: as usual) → COPY's target."""
 
 _SORTED = (
     "SELECT * EXCLUDE (file_row_number, __row, __place) FROM {source}"
@@ -86,42 +95,63 @@ def is_ordered(connection: Connection, path: Path, order: str) -> bool:
     return not _first(connection, f"SELECT count(*) FROM ({beside} OFFSET 1) WHERE rises IS NOT true")[0]  # noqa: S608 - ours
 
 
-def write_in_order(connection: Connection, raw: Path, order: str, into: str, usual: str) -> int:
-    """Copy the file ``raw`` in the order of the SQL ``order`` into COPY's target ``into``; returns the rows.
+def write_in_order(connection: Connection, raw: Path, order: str, into: Into, usual: str) -> int:
+    """Copy the file ``raw`` in the order of the SQL ``order`` ``into`` a target; returns the rows.
 
-    Slices lie beside ``raw`` while it lasts. One thread cuts them: two need a third more CPU and as long. All threads
-    join them, which is compressing. ``connection`` must be free for temporary tables; ``usual``: its limit.
+    Slices lie beside ``raw`` while it lasts. ``connection`` must be free for temporary tables; ``usual``: its limit.
     """
     source = f"read_parquet({literal(str(raw))}, file_row_number = true)"
     size, rows = _first(connection, f"SELECT sum(strlen(COLUMNS(*)::VARCHAR)), count(*) FROM {source}")  # noqa: S608 - ours
     if size <= SLICE or rows < 2:
         ordered = f"SELECT * EXCLUDE (file_row_number) FROM {source} ORDER BY {order}, file_row_number"  # noqa: S608 - ours
-        return _first(connection, f"COPY ({ordered}) {into}")[0]
+        return _first(connection, f"COPY ({ordered}) {into(None)}")[0]
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE __places AS SELECT file_row_number AS __row,"  # noqa: S608 - ours
         f" row_number() OVER (ORDER BY {order}, file_row_number) - 1 AS __place FROM {source}"
     )
+    step, group = steps(size, rows)
     folder = raw.with_name(raw.name + ".slices")
     folder.mkdir()
-    astray = _first(connection, "SELECT count(*) FROM __places WHERE __row <> __place")[0]
-    # Cut alike either way: the same rows give the same bytes, in whatever order they came.
-    pick = _SORTED if astray else _AS_THEY_ARE
     try:
-        cut = partial(_cut, connection, pick.replace("{source}", source), usual)
-        with alone(connection):
-            slices = _slices(cut, folder, rows, -(-rows * SLICE // size))
-        listed = ", ".join(literal(str(path)) for path in slices)
-        return _first(connection, f"COPY (SELECT * FROM read_parquet([{listed}])) {into}")[0]  # noqa: S608 - ours
+        slices = _slices(partial(_cut, connection, _copying(connection, source, group), usual), folder, rows, step)
+        with alone(connection):  # two threads need a third more CPU and as long
+            listed = within(connection, _SORTING, lambda: ", ".join(literal(str(path)) for path in slices), usual)
+        return _first(connection, f"COPY (SELECT * FROM read_parquet([{listed}])) {into(group)}")[0]  # noqa: S608 - ours
     finally:
         connection.execute("DROP TABLE __places")
         shutil.rmtree(folder)
 
 
-def _slices(cut: Callable[[int, int, Path], None], folder: Path, rows: int, step: int) -> list[Path]:
-    found: list[Path] = []
-    begin = 0
+def _copying(connection: Connection, source: str, group: int) -> str:
+    """The statement that cuts a slice, where ``__places`` says which row comes when.
+
+    Cut alike either way: the same rows give the same bytes, in whatever order they came.
+    """
+    astray = _first(connection, "SELECT count(*) FROM __places WHERE __row <> __place")[0]
+    pick = (_SORTED if astray else _AS_THEY_ARE).replace("{source}", source)
+    return f"COPY ({pick}) TO {{path}} (FORMAT parquet, COMPRESSION snappy, {_grouped(group)})"
+
+
+def steps(size: int, rows: int) -> tuple[int, int]:
+    """Rows of a slice, and of a row group, for so many bytes of text in so many rows.
+
+    A slice is whole row groups, all of one size: then each is compressed as it was read. Where they differ, two threads
+    cut them anew, now here and now there, and the same rows give other bytes each time.
+    """
+    step = max(1, rows * max(SLICE // 2, min(SLICE, size // _FEW)) // size)
+    group = _CHUNK * max(1, min(10, step // _CHUNK, _GROUP * rows // size // _CHUNK))
+    return (step - step % group if step >= group else step), group
+
+
+def _grouped(rows: int) -> str:
+    """Bytes decide only where rows next to each other are far above the average."""
+    return f"ROW_GROUP_SIZE {rows}, ROW_GROUP_SIZE_BYTES {4 * _GROUP}"
+
+
+def _slices(cut: Callable[[int, int, Path], None], folder: Path, rows: int, step: int) -> Iterator[Path]:
+    begin = number = 0
     while begin < rows:
-        path = folder / f"{len(found):06}.parquet"
+        path = folder / f"{number:06}.parquet"
         try:
             cut(begin, begin + step, path)
         except duckdb.OutOfMemoryException:  # a stretch of rows far above the average
@@ -129,22 +159,19 @@ def _slices(cut: Callable[[int, int, Path], None], folder: Path, rows: int, step
                 raise
             step = max(1, step // 4)
             continue
-        found.append(path)
-        begin += step
-    return found
+        yield path
+        begin, number = begin + step, number + 1
 
 
-def _cut(connection: Connection, pick: str, usual: str, begin: int, end: int, path: Path) -> None:
-    """One slice into a file: sorting takes what it is given, so it is given twice the slice first."""
-    stretch = pick.replace("{begin}", str(begin)).replace("{end}", str(end))
-
-    def copy() -> None:
-        connection.execute(f"COPY ({stretch}) TO {literal(str(path))} ({_SCRATCH})")
-
+def _cut(connection: Connection, copy: str, usual: str, begin: int, end: int, path: Path) -> None:
+    """One slice into a file."""
+    told = {"{begin}": str(begin), "{end}": str(end), "{path}": literal(str(path))}
+    for name, value in told.items():
+        copy = copy.replace(name, value)
     try:
-        within(connection, _SORTING, copy, usual)
+        connection.execute(copy)
     except duckdb.OutOfMemoryException:  # rows of 60 kB are sorted 2,048 at a time
-        copy()
+        within(connection, usual, lambda: connection.execute(copy), _SORTING)
 
 
 def _first(connection: Connection, sql: str) -> tuple[int, ...]:
