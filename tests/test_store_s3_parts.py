@@ -12,6 +12,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -37,17 +38,19 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.s3"]
 __all__ = ["no_waiting", "session", "store"]  # fixtures
 
-MIB = 1 << 20
+MIB, STEP = 1 << 20, 1000
 PATIENCE = 60.0  # seconds; only ever ends a test that has failed
 
 
 @pytest.fixture
 def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Six parts to go up, 27 ranges to come down."""
+    """Six parts to go up, 26 ranges to come down: no connection is fast enough."""
     monkeypatch.setattr(s3_puts, "SINGLE_PUT", 6_000_000)
     monkeypatch.setattr(s3_puts, "PART", 5 * MIB)
     monkeypatch.setattr(s3_gets, "SINGLE_GET", 2_000_000)
     monkeypatch.setattr(s3_gets, "RANGE", MIB)
+    monkeypatch.setattr(s3_gets, "STEP", STEP)
+    monkeypatch.setattr(s3_gets, "FAST", inf)
     path = tmp_path / "big.jsonl"
     path.write_bytes(os.urandom(27_000_000))
     return path
@@ -299,7 +302,7 @@ def test_a_large_object_comes_down_in_ranges(store: S3Store, big: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_ranges_do_not_lie_in_memory(tmp_path: Path) -> None:
+def test_ranges_do_not_lie_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = 400_000_000
     asked: list[str] = []
 
@@ -321,6 +324,8 @@ def test_ranges_do_not_lie_in_memory(tmp_path: Path) -> None:
         body = Zeros(end + 1 - start)
         return {"Body": body, "ContentLength": body.left, "ETag": "e", "ContentRange": f"bytes {start}-{end}/{size}"}
 
+    monkeypatch.setattr(s3_gets, "FAST", inf)
+    monkeypatch.setattr(s3_gets, "STEP", STEP)
     client: Any = SimpleNamespace(get_object=get_object)
     with ThreadPoolExecutor(s3_puts.AT_ONCE) as crew, memory_below(s3_gets.RANGE):
         path = Getter(client, crew, "b", "k").save(ObjectCache(tmp_path), "http://h/b/k")
@@ -365,25 +370,76 @@ def spoil(store: S3Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[str, i
     return asked
 
 
-THIRD = "bytes=2097152-3145727"
+FIRST, THIRD = (f"bytes={n * MIB + STEP}-{(n + 1) * MIB + STEP - 1}" for n in (0, 2))
 BREAKS = [sdk.ReadTimeoutError(endpoint_url="http://127.0.0.1/"), sdk.ResponseStreamingError(error="reset"), None]
 
 
 @pytest.mark.parametrize("error", BREAKS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("span", ["", THIRD], ids=["the first", "the third"])
+@pytest.mark.parametrize(
+    ("cut", "again"),
+    [(("", 500), "bytes=0-1048575"), (("", 5000), FIRST), ((THIRD, 1000), THIRD)],
+    ids=["at once", "the first", "the third"],
+)
 def test_a_range_that_breaks_off_is_read_again_alone(
-    store: S3Store, big: Path, monkeypatch: pytest.MonkeyPatch, span: str, error: Exception | None
+    store: S3Store,
+    big: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cut: tuple[str, int],
+    again: str,
+    error: Exception | None,
 ) -> None:
+    span, at = cut
     assert store.create_file("raw/big", big)
 
     def act(asked: str, times: int, reply: Any) -> None:
         if asked == span and times == 1:
-            reply["Body"] = Cut(reply["Body"], 1000, error)
+            reply["Body"] = Cut(reply["Body"], at, error)
 
     asked = spoil(store, monkeypatch, act)
     assert store.fetch("raw/big").read_bytes() == big.read_bytes()
     assert len(asked) == 27, "one more than ranges"
-    assert asked.count(span or "bytes=0-1048575") == (2 if span else 1)
+    assert asked.count(again) == (2 if span else 1)
+
+
+def test_a_connection_that_is_fast_brings_the_whole_object(
+    store: S3Store, big: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them would share its processor: eight took up to four times as long from a server on the same machine."""
+    monkeypatch.setattr(s3_gets, "FAST", 0)
+    assert store.create_file("raw/big", big)
+    asked = spoil(store, monkeypatch, lambda *about: None)
+    assert store.fetch("raw/big").read_bytes() == big.read_bytes()
+    assert asked == [""]
+
+
+@pytest.mark.parametrize("error", BREAKS, ids=lambda error: type(error).__name__)
+def test_a_fast_connection_that_breaks_off_leaves_the_rest_to_others(
+    store: S3Store, big: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    monkeypatch.setattr(s3_gets, "FAST", 0)
+    assert store.create_file("raw/big", big)
+
+    def act(asked: str, times: int, reply: Any) -> None:
+        if asked == "":
+            reply["Body"] = Cut(reply["Body"], 25_000_500, error)
+
+    asked = spoil(store, monkeypatch, act)
+    assert store.fetch("raw/big").read_bytes() == big.read_bytes()
+    assert sorted(asked) == ["", "bytes=25000000-26048575", "bytes=26048576-26999999"], "what is there stays"
+
+
+def test_a_connection_that_becomes_slow_is_joined_by_others(
+    store: S3Store, big: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter([0.0, 0.001, 0.001, 0.002, 0.002, 9.0])  # seconds: before and after each step
+    monkeypatch.setattr(s3_gets, "FAST", MIB * 100)
+    monkeypatch.setattr(s3_gets, "STEP", MIB)
+    monkeypatch.setattr(s3_gets, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    assert store.create_file("raw/big", big)
+    asked = spoil(store, monkeypatch, lambda *about: None)
+    assert store.fetch("raw/big").read_bytes() == big.read_bytes()
+    assert len(asked) == 23, "three MiB of 25.75 came first, and another with the same connection"
+    assert f"bytes={3 * MIB}-{4 * MIB - 1}" not in asked
 
 
 def test_a_range_that_always_breaks_off_is_unfinished_and_leaves_no_file(
@@ -460,6 +516,18 @@ def test_a_copy_that_was_not_synced_is_its_makers_alone(tmp_path: Path, monkeypa
     mine.settle()
     assert mine.find("http://h/b/k", "v1", 3) == path
     assert other.find("http://h/b/k", "v1", 3) == path
+
+
+@pytest.mark.parametrize(("size", "copies"), [(3, 32), (100_000, 10), (1_000_000, 1)])
+def test_small_copies_are_synced_several_at_a_time(tmp_path: Path, size: int, copies: int) -> None:
+    cache = ObjectCache(tmp_path)
+    for n in range(copies):
+        assert all(path.stat().st_mtime == 0 for path in tmp_path.rglob("*k")), "too few to sync"
+        cache.save(f"http://h/{n}k", "v", lambda out: out.write(bytes(size)), size)
+    deadline = time.monotonic() + PATIENCE
+    while not all(path.stat().st_mtime for path in tmp_path.rglob("*k")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_disk_that_cannot_sync_keeps_nothing_for_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

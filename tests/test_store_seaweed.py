@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from pathlib import Path
 from threading import Barrier
 from typing import TYPE_CHECKING
@@ -70,6 +71,7 @@ def test_of_writers_of_one_large_file_the_object_is_one_of_theirs(
     monkeypatch.setattr(s3_puts, "PART", 5 << 20)
     monkeypatch.setattr(s3_gets, "SINGLE_GET", 4_000_000)
     monkeypatch.setattr(s3_gets, "RANGE", 3 << 20)
+    monkeypatch.setattr(s3_gets, "FAST", inf)
     stores = [open_store(seaweed_bucket.url, cache=tmp_path / f"cache-{n}") for n in range(4)]
     start = Barrier(4)
     look = S3Store.exists

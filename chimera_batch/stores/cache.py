@@ -1,23 +1,27 @@
 """Local copies of remote objects: complete or absent, private, read-only. May be deleted whenever nothing runs.
 
-A copy is synced to the disk behind the reader's back. Until that is done its time of modification is ``_UNSYNCED``, and
-no other process takes it for a copy: after a power cut it might be empty.
+Copies are synced to the disk behind the reader's back, small ones several at a time. Until that is done a copy's time
+of modification is ``_UNSYNCED``, and no other process takes it for a copy: after a power cut it might be empty.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 from uuid import uuid4
 
 from chimera_batch.stores import disk
 
 _UNSYNCED = 0  # seconds since 1970: no copy is as old
+_SYNCED_AT = 1_000_000  # bytes that wait for it, or as many copies as below: the first takes the others along
+_COPIES = 32
 
 
 class ObjectCache:
@@ -29,7 +33,10 @@ class ObjectCache:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._own: set[Path] = set()  # saved by this process and not synced yet
+        self._waiting: dict[Path, int] = {}  # those of them that nobody was told to sync yet, with their bytes
+        self._lock = Lock()
         self._syncing = ThreadPoolExecutor(1, thread_name_prefix="sync")  # Python's end waits for it
+        weakref.finalize(self, _sync, self._waiting, self._own)  # and does itself what still waits
 
     def knows(self, address: str) -> bool:
         """Whether any version of the object was ever copied; if not, there is nothing to compare."""
@@ -51,35 +58,36 @@ class ObjectCache:
         Raises InputError for a full disk or a folder that cannot be written.
         """
         path = self._file(address, version)
+        # Written in one folder for all: new files in many cost a disk several times as much as names in them.
+        part = self._folder / f"{uuid4().hex}.part"
         with disk.explained("the cache folder", self._folder):
-            part = path.parent / f"{uuid4().hex}.part"
-            try:
-                disk.write_private(part, write, mode=0o400, sync=False)
-            except FileNotFoundError:  # a folder is made for many objects: making one costs as much as writing one
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                disk.write_private(part, write, mode=0o400, sync=False)
+            _in(self._folder, lambda: disk.write_private(part, write, mode=0o400, sync=False))
             if part.stat().st_size != size:
                 part.unlink()
                 return None
             os.utime(part, (_UNSYNCED, _UNSYNCED))
             self._own.add(path)
-            part.rename(path)
-        self._syncing.submit(self._sync, path)
+            _in(path.parent, lambda: part.rename(path))
+        self._await_sync(path, size)
         return path
 
     def settle(self) -> None:
         """Wait until everything that was saved is synced."""
+        self._submit()
         self._syncing.submit(lambda: None).result()
 
-    def _sync(self, path: Path) -> None:
-        with suppress(OSError):  # forgotten meanwhile, or a disk that fails: then it stays a copy of this process alone
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(handle)
-                os.utime(handle)
-            finally:
-                os.close(handle)
-            self._own.discard(path)
+    def _await_sync(self, path: Path, size: int) -> None:
+        with self._lock:
+            self._waiting[path] = size
+            enough = sum(self._waiting.values()) >= _SYNCED_AT or len(self._waiting) >= _COPIES
+        if enough:
+            self._submit()
+
+    def _submit(self) -> None:
+        with self._lock:
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        self._syncing.submit(_sync, waiting, self._own)
 
     def forget(self, address: str) -> None:
         """Remove all copies of an object."""
@@ -101,3 +109,24 @@ class ObjectCache:
         """The address's last segment stays, as readers go by suffixes such as ``.jsonl.zst``."""
         folder, digest = self._place(address)
         return folder / f"{digest}-{hashlib.sha256(version.encode()).hexdigest()[:16]}-{address.rpartition('/')[2]}"
+
+
+def _in(folder: Path, act: Callable[[], object]) -> None:
+    """Do what needs the folder. It is made for many objects: making one costs as much as writing one."""
+    try:
+        act()
+    except FileNotFoundError:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        act()
+
+
+def _sync(paths: Iterable[Path], own: set[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):  # forgotten meanwhile, or a disk that fails: then it stays a copy of this process alone
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+                os.utime(handle)
+            finally:
+                os.close(handle)
+            own.discard(path)

@@ -1,8 +1,10 @@
-"""Getting one object out of a bucket: in one stream, or in ranges side by side. Raises the SDK's own errors."""
+"""Getting one object out of a bucket: in one stream, or, where that is slow, in ranges side by side. Raises the SDK's
+own errors."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import closing
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
-SINGLE_GET = 64_000_000  # bytes; above, an object comes in ranges, as one connection may be slower than the network
+SINGLE_GET = 64_000_000  # bytes; above, an object may come in ranges, as one connection may be slower than the network
+FAST = 150_000_000  # bytes a second: a connection as fast would share its processor with others, not the network
+STEP = 8 << 20  # bytes between two looks at the clock
 RANGE = 32 << 20  # bytes
 _TRIES = 3  # boto3 repeats requests, but not a body that breaks off
 
@@ -65,7 +69,8 @@ class Getter:
         return path
 
     def _write_ranges(self, handle: int, reply: GetObjectOutputTypeDef) -> None:
-        """The first range comes with the reply that told the size; the others meanwhile, each on its own connection."""
+        """The reply's own connection as long as it is fast; then it brings one range more and others, each on a
+        connection of its own, the rest meanwhile."""
         size, version = reply["ContentLength"], reply["ETag"]
 
         def ranged(start: int) -> None:
@@ -73,13 +78,16 @@ class Getter:
 
         def first() -> None:
             try:
-                _pour(reply, handle, 0, RANGE)
+                _pour(reply, handle, begin, min(RANGE, size - begin))
             except NETWORK:
-                ranged(0)
+                ranged(begin)
             finally:
                 reply["Body"].close()  # what the server has sent ahead is dropped
 
-        acts: list[Callable[[], None]] = [first, *(partial(ranged, start) for start in range(RANGE, size, RANGE))]
+        begin, whole = _pour_while_fast(reply, handle, size)
+        acts: list[Callable[[], None]] = [partial(ranged, start) for start in range(begin, size, RANGE)]
+        if acts and whole:
+            acts[0] = first
         together(self._crew, acts)
 
     def _write_range(self, handle: int, start: int, end: int, version: str) -> None:
@@ -91,6 +99,21 @@ class Getter:
             ):
                 raise sdk.ResponseStreamingError(error="the object changed while it was read")
             _pour(reply, handle, start, end - start)
+
+
+def _pour_while_fast(reply: GetObjectOutputTypeDef, handle: int, size: int) -> tuple[int, bool]:
+    """How many bytes are in the file, and whether the body can be read on."""
+    done = 0
+    while done < size:
+        step, began = min(STEP, size - done), time.perf_counter()
+        try:
+            _pour(reply, handle, done, step)
+        except NETWORK:
+            return done, False
+        done += step
+        if step < FAST * (time.perf_counter() - began):
+            break
+    return done, True
 
 
 def _pour(reply: GetObjectOutputTypeDef, handle: int, start: int, size: int) -> None:
