@@ -38,7 +38,7 @@ def keys(path: Path) -> list[str | None]:
         return [key for (key,) in db.execute(f"SELECT row_key FROM '{path}'").fetchall()]
 
 
-@pytest.mark.parametrize("size", [100, 2_000_000], ids=["large", "small"])
+@pytest.mark.parametrize("size", [10_000, 2_000_000], ids=["large", "small"])
 @pytest.mark.parametrize("sql", CASES.values(), ids=CASES)
 def test_either_way_the_rows_are_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str, size: int) -> None:
     monkeypatch.setattr(ordering, "SLICE", size)
@@ -46,7 +46,7 @@ def test_either_way_the_rows_are_in_order(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "b").mkdir()
     steady, kept = write(tmp_path / "a", sql, STEADY), write(tmp_path / "b", sql, KEPT)
     assert keys(steady) == keys(kept)
-    if size > 100:
+    if size > 10_000:
         assert steady.read_bytes() == kept.read_bytes()
 
 
@@ -60,7 +60,7 @@ def test_only_large_rows_in_order_are_left_as_they_come(
         sorted_.append(str(args[2]))
         return ordering.write_in_order(*args)  # type: ignore[arg-type]  # as it was called
 
-    monkeypatch.setattr(ordering, "SLICE", 100)
+    monkeypatch.setattr(ordering, "SLICE", 10_000)
     monkeypatch.setattr(core, "write_in_order", noting)
     write(tmp_path, CASES[name], STEADY)
     assert len(sorted_) == sorts
@@ -88,7 +88,11 @@ def test_slices_are_sorted_in_little_memory_and_in_all_of_it_if_need_be(
         assert given == [sorting]
 
 
-def test_slices_are_cut_by_one_thread_and_joined_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("size", "threads"), [(500_000, 2), (10_000, 1)], ids=["whole row groups", "pieces"])
+def test_slices_are_cut_by_one_thread_and_joined_by_all_where_that_is_steady(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, threads: int
+) -> None:
+    """Two would cut anew what is no whole row group, now here and now there."""
     cutting: list[int] = []
     joining: list[int] = []
     first, cut_as_ever = ordering._first, ordering._cut
@@ -102,13 +106,13 @@ def test_slices_are_cut_by_one_thread_and_joined_by_all(tmp_path: Path, monkeypa
             joining.append(threads_of(connection))
         return first(connection, sql)
 
-    monkeypatch.setattr(ordering, "SLICE", 10_000)
+    monkeypatch.setattr(ordering, "SLICE", size)
     monkeypatch.setattr(ordering, "_cut", cut)
     monkeypatch.setattr(ordering, "_first", joined)
-    write(tmp_path, CASES["backwards"], KEPT)
+    write(tmp_path, CASES["backwards"].replace("3000", "10_000"), KEPT)
     assert len(cutting) > 2
     assert set(cutting) == {1}
-    assert joining == [2]
+    assert joining == [threads]
 
 
 @given(st.integers(1, 10**11), st.integers(2, 10**8))
@@ -124,20 +128,38 @@ def test_a_slice_is_whole_row_groups(size: int, rows: int) -> None:
     assert rows / step <= max(12 * 2, 4 * size / ordering.SLICE, 1 + rows / 2048), "few readings of a small file"
 
 
+SHAPES = {
+    "narrow": (100_000, "repeat(md5((n + 1)::VARCHAR), 1 + n % 40)"),
+    "wide": (4_000, "repeat(md5((n + 1)::VARCHAR), 300 + n % 600)"),
+    "in heaps": (9_000, "repeat(md5((n + 1)::VARCHAR), CASE WHEN (n // 1000) % 2 = 0 THEN 1200 ELSE 100 END)"),
+}
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
 def test_the_same_rows_give_the_same_bytes_in_whatever_order_they_come(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str
 ) -> None:
     """Row groups of several sizes, read by two threads, are cut anew by whichever comes first."""
     monkeypatch.setattr(ordering, "SLICE", 16_000_000)
-    text = "repeat(md5((n + 1)::VARCHAR), 1 + n % 40)"
-    rows = f"SELECT md5(n::VARCHAR) AS row_key, n, {text} AS t FROM range(100_000) u(n)"
-    orders = ["", " ORDER BY row_key", " ORDER BY n DESC", " ORDER BY n % 20, row_key", " ORDER BY row_key", ""]
-    made = set()
+    count, text = SHAPES[shape]
+    rows = f"SELECT md5(n::VARCHAR) AS row_key, n, {text} AS t FROM range({count}) u(n)"
+    orders = ["", " ORDER BY row_key", " ORDER BY n % 20, row_key", ""]
+    made: set[tuple[bool, str]] = set()
     for number, order in enumerate(orders):
-        (folder := tmp_path / str(number)).mkdir()
-        made.add(digests.of_file(write(folder, rows + order, KEPT)))
-        told = f"SELECT DISTINCT row_group_num_rows FROM parquet_metadata('{folder}/t.parquet')"
-        groups = duckdb.sql(told).fetchall()
-        assert len(groups) == 2, "all of one size, and what is left at the end"
-    assert len(made) == 1
+        for some in (False, True):  # what a filter lets through comes in pieces of any size
+            (folder := tmp_path / f"{number}-{some}").mkdir()
+            source = f"SELECT * FROM ({rows}{order} LIMIT {count}) WHERE n % 3 <> 0" if some else rows + order
+            path = write(folder, source, KEPT)
+            alike, largest = row_groups(path)
+            assert alike or shape != "narrow", "all of one size, and what is left at the end"
+            assert largest <= 20_000_000, "bytes"
+            made.add((some, digests.of_file(path)))
+    assert len(made) == 2
+
+
+def row_groups(path: Path) -> tuple[bool, int]:
+    """Whether they are all alike, but for the last, and the bytes of the largest."""
+    told = "SELECT DISTINCT row_group_id, row_group_num_rows, row_group_bytes FROM parquet_metadata(?) ORDER BY 1"
+    found = duckdb.execute(told, [str(path)]).fetchall()
+    return len({rows for _, rows, _ in found[:-1]}) == 1, max(size for _, _, size in found)

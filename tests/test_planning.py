@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -239,6 +240,24 @@ def test_a_runner_that_packed_meanwhile_is_noticed(tmp_path: Path) -> None:
         assert not planning.pack(one.ctx, step.stage, step.warehouse, step.folder, planning.Extent(0))
     assert len(one.ctx.facts.shards) == 1
     assert one.states(paths) == {"packed": 3}
+
+
+def test_what_a_failed_try_left_is_not_written_into(tmp_path: Path) -> None:
+    """It may be an object of a store by now: the same file, under two names."""
+    (tmp_path / "other").mkdir()
+    one, two = made(tmp_path), made(tmp_path / "other")
+    one.pack(one.draw())
+    (shard,) = one.ctx.facts.shards.values()
+    kept = one.ctx.store.fetch(shard.key)
+    before = kept.read_bytes()
+    paths = two.draw()
+    with two.step() as step:
+        step.stand([tuple(paths)])
+        os.link(kept, step.folder / f"{shard.id}.jsonl.zst")
+        assert planning.pack(two.ctx, step.stage, step.warehouse, step.folder, planning.Extent(0))
+    assert list(two.ctx.facts.shards) == list(one.ctx.facts.shards)
+    assert kept.read_bytes() == before == two.ctx.store.fetch(shard.key).read_bytes()
+    assert not kept.samefile(two.ctx.store.fetch(shard.key))
 
 
 def test_shards_are_cut_at_the_hosts_limits(tmp_path: Path) -> None:

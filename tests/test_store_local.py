@@ -191,6 +191,48 @@ def test_a_dropped_file_of_another_disk_is_copied(
     assert list((root / ".part").iterdir()) == []
 
 
+def test_a_dropped_file_of_another_disk_is_synced_there_alone(
+    store: FolderStore, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = Path("/dev/shm")
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("one file system is all that there is")
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def spy(handle: int) -> None:
+        synced.append(os.fstat(handle).st_dev)
+        fsync(handle)
+
+    with tempfile.TemporaryDirectory(dir=elsewhere) as folder:
+        source = Path(folder) / "source"
+        source.write_bytes(b"x")
+        monkeypatch.setattr(os, "fsync", spy)
+        assert store.create_file("a/b", source, drop=True)
+        assert not source.exists()
+    assert store.read("a/b") == b"x"
+    assert set(synced) == {root.stat().st_dev}
+
+
+def test_a_dropped_file_that_was_linked_before_an_error_is_the_object(
+    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+
+    def broken(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(folder))
+
+    assert store.create("a/a", b"so that the folders are there")
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "sync_folder", broken)
+        with pytest.raises(InputError, match="fails"):
+            store.create_file("a/b", source, drop=True)
+    assert source.samefile(store.fetch("a/b")), "whoever goes on with it must not write into it"
+    assert store.create_file("a/b", source, drop=True) is False
+    assert not source.exists()
+
+
 @pytest.mark.parametrize("call", ["fsync", "link", "chmod"])
 def test_a_refusal_leaves_a_dropped_file_where_it_is(
     call: str, store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -231,13 +231,20 @@ RICH = orjson.dumps(
         "additionalProperties": False,
     }
 ).decode()
+LOOSE = orjson.dumps(
+    {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
+).decode()
 ANYTHING = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=9)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=9) | st.sampled_from(["null", "/", "\u007f", "\x1f"])
 STEPS = st.lists(st.fixed_dictionaries({"x": TEXTS | ANYTHING}), max_size=3)
-VALUES = st.fixed_dictionaries(
-    {"a": TEXTS | ANYTHING, "n": st.integers(-9, 9) | ANYTHING},
-    optional={"yes": st.booleans() | ANYTHING, "steps": STEPS | ANYTHING, "A": TEXTS},
-) | st.fixed_dictionaries({"a": TEXTS, "n": st.integers(-9, 9), "yes": st.booleans(), "steps": STEPS})
+VALUES = (
+    st.fixed_dictionaries(
+        {"a": TEXTS | ANYTHING, "n": st.integers(-9, 9) | ANYTHING},
+        optional={"yes": st.booleans() | ANYTHING, "steps": STEPS | ANYTHING, "A": TEXTS},
+    )
+    | st.fixed_dictionaries({}, optional={"n": st.integers(-9, 9)})
+    | st.fixed_dictionaries({"a": TEXTS, "n": st.integers(-9, 9), "yes": st.booleans(), "steps": STEPS})
+)
 WRITERS: list[Callable[[Any], str]] = [
     lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")),
     lambda value: json.dumps(value, separators=(",", ":")),
@@ -260,7 +267,7 @@ def test_an_answer_fits_its_schema_or_it_does_not(answers: list[tuple[Any, Calla
 
 
 @pytest.mark.slow
-@given(ANSWERS, st.sampled_from([RICH, SCHEMA, None]))
+@given(ANSWERS, st.sampled_from([RICH, SCHEMA, LOOSE, None]))
 def test_an_object_counts_as_its_json(answers: list[tuple[Any, Callable[[Any], str]]], schema: str | None) -> None:
     """Where the host has read the answer and put an object in the place of its text."""
     lines = [
@@ -269,6 +276,14 @@ def test_an_object_counts_as_its_json(answers: list[tuple[Any, Callable[[Any], s
     ]
     with TemporaryDirectory() as folder:
         both(Path(folder), lines, to(), schema)
+
+
+@pytest.mark.parametrize("written", [b"{}", b"{ }", b"{\t}"], ids=repr)
+@pytest.mark.parametrize("schema", [LOOSE, RICH, None], ids=["nothing required", "required", "text"])
+def test_an_object_without_anything_is_no_answer(tmp_path: Path, written: bytes, schema: str | None) -> None:
+    whole = answered(f"{NONCE}-{IDS[0]}", "@@")
+    both(tmp_path, [whole.replace(b'"@@"', written)], to(), schema)
+    assert both(tmp_path, [answered(f"{NONCE}-{IDS[0]}", "{}")], to(), LOOSE) == [], "as a text it fits"
 
 
 def test_an_object_that_fits_is_swept(tmp_path: Path) -> None:

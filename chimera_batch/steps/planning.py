@@ -135,6 +135,7 @@ def _write_shard(stage: Stage, warehouse: Warehouse, folder: Path, cut: Cut, lin
     path, ids = folder / f"{name}.jsonl.zst", folder / f"{name}.ids.parquet"
     count = len(cut.ids)
     told_of = {"shard": name, "first": cut.first, "end": cut.first + count}
+    path.unlink(missing_ok=True)  # left by a call that failed, it may be an object of the store by now
     with path.open("wb") as out, ThreadPoolExecutor(1) as beside:
         copied = beside.submit(lines.copy, cut.lines, out)
         warehouse.write(engine_sql("packed"), told_of, ids, form=QUICK)

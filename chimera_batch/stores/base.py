@@ -37,8 +37,8 @@ class Store(Protocol):
     def create_file(self, key: str, path: Path, *, drop: bool = False) -> bool:
         """Like ``create`` with the content of a local file, streamed. The local file is left alone.
 
-        With ``drop`` it is gone on return, and stays after an error. It may have become the object itself, so nobody
-        may have it open for writing. Raises FileNotFoundError when ``path`` is not there.
+        With ``drop`` it is gone on return, and stays after an error. It may have become the object itself, then too, so
+        it is never written to again. Raises FileNotFoundError when ``path`` is not there.
         """
         ...
 

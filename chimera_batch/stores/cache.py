@@ -1,27 +1,23 @@
 """Local copies of remote objects: complete or absent, private, read-only. May be deleted whenever nothing runs.
 
-Copies are synced to the disk behind the reader's back, small ones several at a time. Until that is done a copy's time
-of modification is ``_UNSYNCED``, and no other process takes it for a copy: after a power cut it might be empty.
+A copy is synced to the disk behind the reader's back. Until that is done its time of modification is ``_UNSYNCED``, and
+no other process takes it for a copy: after a power cut it might be empty.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import BinaryIO
 from uuid import uuid4
 
 from chimera_batch.stores import disk
 
 _UNSYNCED = 0  # seconds since 1970: no copy is as old
-_SYNCED_AT = 1_000_000  # bytes that wait for it, or as many copies as below: the first takes the others along
-_COPIES = 32
 
 
 class ObjectCache:
@@ -31,12 +27,9 @@ class ObjectCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder, self._objects = folder, folder / "objects"
         self._own: set[Path] = set()  # saved by this process and not synced yet
-        self._waiting: dict[Path, int] = {}  # those of them that nobody was told to sync yet, with their bytes
-        self._lock = Lock()
         self._syncing = ThreadPoolExecutor(1, thread_name_prefix="sync")  # Python's end waits for it
-        weakref.finalize(self, _sync, self._waiting, self._own)  # and does itself what still waits
 
     def knows(self, address: str) -> bool:
         """Whether any version of the object was ever copied; if not, there is nothing to compare."""
@@ -58,36 +51,34 @@ class ObjectCache:
         Raises InputError for a full disk or a folder that cannot be written.
         """
         path = self._file(address, version)
-        # Written in one folder for all: new files in many cost a disk several times as much as names in them.
-        part = self._folder / f"{uuid4().hex}.part"
+        # Written in one folder for all: new files in many folders cost a disk half as much again as names in them.
+        part = self._objects / f"{uuid4().hex}.part"
         with disk.explained("the cache folder", self._folder):
-            _in(self._folder, lambda: disk.write_private(part, write, mode=0o400, sync=False))
-            if part.stat().st_size != size:
-                part.unlink()
-                return None
-            os.utime(part, (_UNSYNCED, _UNSYNCED))
-            self._own.add(path)
-            _in(path.parent, lambda: part.rename(path))
-        self._await_sync(path, size)
+            _in(part.parent, lambda: disk.write_private(part, write, mode=0o400, sync=False))
+            try:
+                if part.stat().st_size != size:
+                    return None
+                os.utime(part, (_UNSYNCED, _UNSYNCED))
+                self._own.add(path)
+                _in(path.parent, lambda: part.rename(path))
+            finally:
+                part.unlink(missing_ok=True)
+        self._syncing.submit(self._sync, path)
         return path
 
     def settle(self) -> None:
         """Wait until everything that was saved is synced."""
-        self._submit()
         self._syncing.submit(lambda: None).result()
 
-    def _await_sync(self, path: Path, size: int) -> None:
-        with self._lock:
-            self._waiting[path] = size
-            enough = sum(self._waiting.values()) >= _SYNCED_AT or len(self._waiting) >= _COPIES
-        if enough:
-            self._submit()
-
-    def _submit(self) -> None:
-        with self._lock:
-            waiting = list(self._waiting)
-            self._waiting.clear()
-        self._syncing.submit(_sync, waiting, self._own)
+    def _sync(self, path: Path) -> None:
+        with suppress(OSError):  # forgotten meanwhile, or a disk that fails: then it stays a copy of this process alone
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+                os.utime(handle)
+            finally:
+                os.close(handle)
+            self._own.discard(path)
 
     def forget(self, address: str) -> None:
         """Remove all copies of an object."""
@@ -103,7 +94,7 @@ class ObjectCache:
     def _place(self, address: str) -> tuple[Path, str]:
         """The folder of some 1/256 of all objects, and how the names of this one's copies begin there."""
         digest = hashlib.sha256(address.encode()).hexdigest()
-        return self._folder / "objects" / digest[:2], digest[2:32]
+        return self._objects / digest[:2], digest[2:32]
 
     def _file(self, address: str, version: str) -> Path:
         """The address's last segment stays, as readers go by suffixes such as ``.jsonl.zst``."""
@@ -118,15 +109,3 @@ def _in(folder: Path, act: Callable[[], object]) -> None:
     except FileNotFoundError:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         act()
-
-
-def _sync(paths: Iterable[Path], own: set[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):  # forgotten meanwhile, or a disk that fails: then it stays a copy of this process alone
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(handle)
-                os.utime(handle)
-            finally:
-                os.close(handle)
-            own.discard(path)

@@ -132,6 +132,9 @@ class FolderStore:
         if self.exists(key):
             return False
         with _explained(self._root):
+            self._make_folder(self._root)
+            if os.fstat(file.fileno()).st_dev != self._root.stat().st_dev:
+                return None
             disk.make_private(file)
             try:
                 return self._link(path, final)

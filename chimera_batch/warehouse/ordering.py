@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,8 @@ of the file: up to ``_FEW`` slices are that small."""
 _FEW = 12
 _SORTING = "256MB"  # sorting takes what it is given, so it is given little first
 _CHUNK = 2048  # rows that DuckDB handles at once
-_GROUP = 4_000_000  # bytes of text in a row group of rows that were put in order
+_GROUP = 4_000_000  # bytes of text in a row group of rows that were put in order, on average
+_WIDEST = 16_000_000  # and at most; one with more is cut
 _GROUPS = f"ROW_GROUP_SIZE {10 * _CHUNK}, ROW_GROUP_SIZE_BYTES '8MB'"
 OPTIONS = f"FORMAT parquet, COMPRESSION zstd, {_GROUPS}"
 """How Parquet is written. Small row groups, for a reader holds whole groups in memory, per thread: with groups of 64 MB
@@ -56,7 +58,7 @@ class Form:
         """What stands behind COPY's query. ``metadata`` becomes the file's key-value metadata; ``group``: rows of a
         row group, where their bytes shall not decide."""
         pairs = ", ".join(f"{quote(key)}: {literal(value)}" for key, value in metadata.items())
-        options = self.options.replace(_GROUPS, _grouped(group)) if group else self.options
+        options = self.options.replace(_GROUPS, _grouped(group, 2 * _WIDEST)) if group else self.options
         return f"TO {literal(str(path))} ({options}{f', KV_METADATA {{{pairs}}}' if pairs else ''})"
 
 
@@ -79,11 +81,9 @@ Into = Callable[[int | None], str]
 
 _SORTED = (
     "SELECT * EXCLUDE (file_row_number, __row, __place) FROM {source}"
-    " JOIN (FROM __places WHERE __place >= {begin} AND __place < {end}) ON file_row_number = __row ORDER BY __place"
+    " JOIN (FROM __places WHERE __place >= {{begin}} AND __place < {{end}}) ON file_row_number = __row ORDER BY __place"
 )
-_AS_THEY_ARE = (
-    "SELECT * EXCLUDE (file_row_number) FROM {source} WHERE file_row_number >= {begin} AND file_row_number < {end}"
-)
+_SLICED = "FORMAT parquet, COMPRESSION snappy"
 
 
 def is_ordered(connection: Connection, path: Path, order: str) -> bool:
@@ -110,42 +110,35 @@ def write_in_order(connection: Connection, raw: Path, order: str, into: Into, us
         f" row_number() OVER (ORDER BY {order}, file_row_number) - 1 AS __place FROM {source}"
     )
     step, group = steps(size, rows)
+    copy = f"COPY ({_SORTED.format(source=source)}) TO {{path}} ({_SLICED}, {_grouped(group, _WIDEST)})"
     folder = raw.with_name(raw.name + ".slices")
     folder.mkdir()
     try:
-        slices = _slices(partial(_cut, connection, _copying(connection, source, group), usual), folder, rows, step)
+        slices = _slices(partial(_cut, connection, copy, usual), folder, rows, step)
         with alone(connection):  # two threads need a third more CPU and as long
             listed = within(connection, _SORTING, lambda: ", ".join(literal(str(path)) for path in slices), usual)
-        return _first(connection, f"COPY (SELECT * FROM read_parquet([{listed}])) {into(group)}")[0]  # noqa: S608 - ours
+        groups = _first(connection, f"SELECT sum(num_row_groups) FROM parquet_file_metadata([{listed}])")[0]  # noqa: S608 - ours
+        even = groups == -(-rows // group)
+        with nullcontext() if even else alone(connection):
+            return _first(connection, f"COPY (FROM read_parquet([{listed}])) {into(group if even else None)}")[0]
     finally:
         connection.execute("DROP TABLE __places")
         shutil.rmtree(folder)
 
 
-def _copying(connection: Connection, source: str, group: int) -> str:
-    """The statement that cuts a slice, where ``__places`` says which row comes when.
-
-    Cut alike either way: the same rows give the same bytes, in whatever order they came.
-    """
-    astray = _first(connection, "SELECT count(*) FROM __places WHERE __row <> __place")[0]
-    pick = (_SORTED if astray else _AS_THEY_ARE).replace("{source}", source)
-    return f"COPY ({pick}) TO {{path}} (FORMAT parquet, COMPRESSION snappy, {_grouped(group)})"
-
-
 def steps(size: int, rows: int) -> tuple[int, int]:
     """Rows of a slice, and of a row group, for so many bytes of text in so many rows.
 
-    A slice is whole row groups, all of one size: then each is compressed as it was read. Where they differ, two threads
-    cut them anew, now here and now there, and the same rows give other bytes each time.
+    A slice is whole row groups, all of one size: then two threads compress each as it was read. Where they differ, as
+    bytes cut them too, two would cut them anew, now here and now there, and the same rows give other bytes each time.
     """
     step = max(1, rows * max(SLICE // 2, min(SLICE, size // _FEW)) // size)
     group = _CHUNK * max(1, min(10, step // _CHUNK, _GROUP * rows // size // _CHUNK))
     return (step - step % group if step >= group else step), group
 
 
-def _grouped(rows: int) -> str:
-    """Bytes decide only where rows next to each other are far above the average."""
-    return f"ROW_GROUP_SIZE {rows}, ROW_GROUP_SIZE_BYTES {4 * _GROUP}"
+def _grouped(rows: int, size: int) -> str:
+    return f"ROW_GROUP_SIZE {rows}, ROW_GROUP_SIZE_BYTES {size}"
 
 
 def _slices(cut: Callable[[int, int, Path], None], folder: Path, rows: int, step: int) -> Iterator[Path]:

@@ -110,8 +110,8 @@ typed AS (
                 )
                 OR (
                     starts_with(content, '{')
-                    -- an object is as good as its text where that is held against a shape below
-                    AND ($structure IS NULL OR NOT $judged)
+                    -- an object is as good as its text where that is held against a shape below, but an empty one
+                    AND ($structure IS NULL OR NOT $judged OR content = '{}')
                     -- the one "content" of the line begins as a text does
                     AND NOT (
                         (contains(said, '"content":"{\"') OR contains(said, '"content": "{\"'))
