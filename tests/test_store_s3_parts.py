@@ -39,6 +39,7 @@ pytest_plugins = ["tests.s3"]
 __all__ = ["no_waiting", "session", "store"]  # fixtures
 
 MIB, STEP = 1 << 20, 1000
+BEGUN = 2 * STEP  # bytes that came before the first look at the clock
 PATIENCE = 60.0  # seconds; only ever ends a test that has failed
 
 
@@ -370,7 +371,7 @@ def spoil(store: S3Store, monkeypatch: pytest.MonkeyPatch, act: Callable[[str, i
     return asked
 
 
-FIRST, THIRD = (f"bytes={n * MIB + STEP}-{(n + 1) * MIB + STEP - 1}" for n in (0, 2))
+FIRST, THIRD = (f"bytes={n * MIB + BEGUN}-{(n + 1) * MIB + BEGUN - 1}" for n in (0, 2))
 BREAKS = [sdk.ReadTimeoutError(endpoint_url="http://127.0.0.1/"), sdk.ResponseStreamingError(error="reset"), None]
 
 
@@ -431,7 +432,7 @@ def test_a_fast_connection_that_breaks_off_leaves_the_rest_to_others(
 def test_a_connection_that_becomes_slow_is_joined_by_others(
     store: S3Store, big: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks = iter([0.0, 0.001, 0.001, 0.002, 0.002, 9.0])  # seconds: before and after each step
+    ticks = iter([0.0, 9.0, 9.001, 9.001, 19.0])  # seconds: before each step, and after it but for the first
     monkeypatch.setattr(s3_gets, "FAST", MIB * 100)
     monkeypatch.setattr(s3_gets, "STEP", MIB)
     monkeypatch.setattr(s3_gets, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))

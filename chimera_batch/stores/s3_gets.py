@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
 
 SINGLE_GET = 64_000_000  # bytes; above, an object may come in ranges, as one connection may be slower than the network
-FAST = 150_000_000  # bytes a second: a connection as fast would share its processor with others, not the network
+FAST = 100_000_000  # bytes a second: a connection as fast would share its processor with others, not the network
 STEP = 8 << 20  # bytes between two looks at the clock
 RANGE = 32 << 20  # bytes
 _TRIES = 3  # boto3 repeats requests, but not a body that breaks off
@@ -102,17 +102,17 @@ class Getter:
 
 
 def _pour_while_fast(reply: GetObjectOutputTypeDef, handle: int, size: int) -> tuple[int, bool]:
-    """How many bytes are in the file, and whether the body can be read on."""
-    done = 0
-    while done < size:
+    """How many bytes are in the file, and whether the body can be read on. The first step, in which a server and its
+    network only get going, says nothing of either."""
+    done, fast = 0, True
+    while fast and done < size:
         step, began = min(STEP, size - done), time.perf_counter()
         try:
             _pour(reply, handle, done, step)
         except NETWORK:
             return done, False
+        fast = not done or step >= FAST * (time.perf_counter() - began)
         done += step
-        if step < FAST * (time.perf_counter() - began):
-            break
     return done, True
 
 
