@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -41,26 +41,39 @@ def _opens(number: int) -> Callable[..., Any]:
     return open_
 
 
+def _half(_number: int) -> Callable[..., Any]:
+    return lambda handle, _mode: Half(handle, "wb")
+
+
 @dataclass(frozen=True, slots=True)
 class DiskFault:
-    """``exits``: with what a command may end that meets it."""
+    """``name`` of ``target`` does what ``how`` makes of the errno ``number``.
+
+    ``exits``: with what a command may end that meets it.
+    """
 
     target: Any
     name: str
-    act: Callable[[], Callable[..., Any]]
+    how: Callable[[int], Callable[..., Any]]
+    number: int
     exits: tuple[int, ...] = (2,)
+
+    @property
+    def of_a_file_handed_over(self) -> DiskFault:
+        """Nothing is written of it any more: what would fail there fails at its name."""
+        return self if self.how is _fails else replace(self, target=os, name="link", how=_fails)
 
 
 KINDS: dict[str, DiskFault] = {
-    "full at open": DiskFault(os, "open", lambda: _opens(errno.ENOSPC)),
-    "full in mid-write": DiskFault(os, "fdopen", lambda: lambda handle, _mode: Half(handle, "wb")),
-    "full at fsync": DiskFault(os, "fsync", lambda: _fails(errno.ENOSPC)),
-    "over quota at the name": DiskFault(os, "link", lambda: _fails(errno.EDQUOT)),
-    "read-only": DiskFault(os, "open", lambda: _opens(errno.EROFS)),
-    "not ours": DiskFault(os, "open", lambda: _opens(errno.EACCES)),
-    "fsync of the folder fails, the name stays": DiskFault(disk, "sync_folder", lambda: _fails(errno.EIO)),
-    "the disk is torn out": DiskFault(os, "open", lambda: _opens(errno.EIO)),
-    "the server of the folder is gone": DiskFault(os, "open", lambda: _opens(errno.ESTALE), (5,)),
+    "full at open": DiskFault(os, "open", _opens, errno.ENOSPC),
+    "full in mid-write": DiskFault(os, "fdopen", _half, errno.ENOSPC),
+    "full at fsync": DiskFault(os, "fsync", _fails, errno.ENOSPC),
+    "over quota at the name": DiskFault(os, "link", _fails, errno.EDQUOT),
+    "read-only": DiskFault(os, "open", _opens, errno.EROFS),
+    "not ours": DiskFault(os, "open", _opens, errno.EACCES),
+    "fsync of the folder fails, the name stays": DiskFault(disk, "sync_folder", _fails, errno.EIO),
+    "the disk is torn out": DiskFault(os, "open", _opens, errno.EIO),
+    "the server of the folder is gone": DiskFault(os, "open", _opens, errno.ESTALE, (5,)),
 }
 
 
@@ -73,15 +86,19 @@ class FailingFolder(FolderStore):
         self.writes, self.struck = 0, False
 
     def _place(self, key: str, write: Callable[[Any], object]) -> bool:
+        with self._disk(key, KINDS[self.kind]):
+            return super()._place(key, write)
+
+    def _give(self, key: str, path: Path, file: Any) -> bool | None:
+        with self._disk(key, KINDS[self.kind].of_a_file_handed_over):
+            return super()._give(key, path, file)
+
+    @contextmanager
+    def _disk(self, key: str, fault: DiskFault) -> Iterator[None]:
         self.writes += 1
         if self.writes - 1 != self.at or self.exists(key):
-            return super()._place(key, write)
+            yield
+            return
         self.struck = True
-        with _failing(KINDS[self.kind]):
-            return super()._place(key, write)
-
-
-@contextmanager
-def _failing(fault: DiskFault) -> Iterator[None]:
-    with mock.patch.object(fault.target, fault.name, fault.act()):
-        yield
+        with mock.patch.object(fault.target, fault.name, fault.how(fault.number)):
+            yield
