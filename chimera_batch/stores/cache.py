@@ -27,7 +27,7 @@ class ObjectCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._objects = folder, folder / "objects"
+        self._folder = folder
         self._own: set[Path] = set()  # saved by this process and not synced yet
         self._syncing = ThreadPoolExecutor(1, thread_name_prefix="sync")  # Python's end waits for it
 
@@ -51,18 +51,19 @@ class ObjectCache:
         Raises InputError for a full disk or a folder that cannot be written.
         """
         path = self._file(address, version)
-        # Written in one folder for all: new files in many folders cost a disk half as much again as names in them.
-        part = self._objects / f"{uuid4().hex}.part"
         with disk.explained("the cache folder", self._folder):
-            _in(part.parent, lambda: disk.write_private(part, write, mode=0o400, sync=False))
+            part = path.parent / f"{uuid4().hex}.part"
             try:
-                if part.stat().st_size != size:
-                    return None
-                os.utime(part, (_UNSYNCED, _UNSYNCED))
-                self._own.add(path)
-                _in(path.parent, lambda: part.rename(path))
-            finally:
-                part.unlink(missing_ok=True)
+                disk.write_private(part, write, mode=0o400, sync=False)
+            except FileNotFoundError:  # a folder is made for many objects: making one costs as much as writing one
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                disk.write_private(part, write, mode=0o400, sync=False)
+            if part.stat().st_size != size:
+                part.unlink()
+                return None
+            os.utime(part, (_UNSYNCED, _UNSYNCED))
+            self._own.add(path)
+            part.rename(path)
         self._syncing.submit(self._sync, path)
         return path
 
@@ -94,18 +95,9 @@ class ObjectCache:
     def _place(self, address: str) -> tuple[Path, str]:
         """The folder of some 1/256 of all objects, and how the names of this one's copies begin there."""
         digest = hashlib.sha256(address.encode()).hexdigest()
-        return self._objects / digest[:2], digest[2:32]
+        return self._folder / "objects" / digest[:2], digest[2:32]
 
     def _file(self, address: str, version: str) -> Path:
         """The address's last segment stays, as readers go by suffixes such as ``.jsonl.zst``."""
         folder, digest = self._place(address)
         return folder / f"{digest}-{hashlib.sha256(version.encode()).hexdigest()[:16]}-{address.rpartition('/')[2]}"
-
-
-def _in(folder: Path, act: Callable[[], object]) -> None:
-    """Do what needs the folder. It is made for many objects: making one costs as much as writing one."""
-    try:
-        act()
-    except FileNotFoundError:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        act()
