@@ -21,8 +21,8 @@ from chimera_batch.warehouse import header, statements, streaming
 from chimera_batch.warehouse.connection import Connection, Inline, SqlText
 from chimera_batch.warehouse.loading import load
 from chimera_batch.warehouse.memory import alone, least
-from chimera_batch.warehouse.ordering import KEPT, NARROW, SCRATCH, Form, is_ordered, write_in_order
-from chimera_batch.warehouse.scan import literal, quote
+from chimera_batch.warehouse.ordering import KEPT, NARROW, SCRATCH, Form, Into, is_ordered, write_in_order
+from chimera_batch.warehouse.scan import quote
 
 _T = TypeVar("_T")
 
@@ -192,7 +192,7 @@ class Warehouse:
         try:
             with alone(self._connection) if form.alone else nullcontext():
                 if order_by is None:
-                    count = self._copy(source, params, into(), little=form.little)
+                    count = self._copy(source, params, into(""), little=form.little)
                 else:
                     count = self._copy_in_order(source, params, order_by, into, part if form.steady else None)
             if form.synced:
@@ -237,14 +237,12 @@ class Warehouse:
     def _least(self, work: Callable[[], _T], *, little: Sequence[str]) -> _T:
         return least(self._connection, work, self._memory_limit, little=little)
 
-    def _copy_in_order(
-        self, source: SqlText, params: Parameters, order: str, into: Callable[..., str], part: Path | None
-    ) -> int:
+    def _copy_in_order(self, source: SqlText, params: Parameters, order: str, into: Into, part: Path | None) -> int:
         raw = self._temp / f"unordered-{uuid4().hex}.parquet"
         cursor = self._connection.cursor()
         try:
             with nullcontext() if part else alone(self._connection):
-                rows = self._copy(source, params, into() if part else f"TO {literal(str(raw))} ({SCRATCH.options})")
+                rows = self._copy(source, params, into("") if part else SCRATCH.target(raw, {}))
             if part and is_ordered(cursor, part, order):
                 return rows
             raw = part.replace(raw) if part else raw

@@ -29,17 +29,24 @@ _SORTING = "256MB"  # sorting takes what it is given, so it is given little firs
 _CHUNK = 2048  # rows that DuckDB handles at once
 _GROUP = 4_000_000  # bytes of text in a row group of rows that were put in order, on average
 _WIDEST = 16_000_000  # and at most; one with more is cut
-_GROUPS = f"ROW_GROUP_SIZE {10 * _CHUNK}, ROW_GROUP_SIZE_BYTES '8MB'"
-OPTIONS = f"FORMAT parquet, COMPRESSION zstd, {_GROUPS}"
-"""How Parquet is written. Small row groups, for a reader holds whole groups in memory, per thread: with groups of 64 MB
-joins of rows of 60 kB fail or crawl under a limit of 512 MB; with 8 MB they run in half of it."""
 
-_SCRATCH = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 10240, ROW_GROUP_SIZE_BYTES '8MB'"
+
+def _groups(rows: int, size: int = 8_000_000) -> str:
+    """Small row groups, for a reader holds whole groups in memory, per thread: with groups of 64 MB joins of rows of
+    60 kB fail or crawl under a limit of 512 MB; with 8 MB they run in half of it."""
+    return f"ROW_GROUP_SIZE {rows}, ROW_GROUP_SIZE_BYTES {size}"
+
+
+_ZSTD = "FORMAT parquet, COMPRESSION zstd"
+_SNAPPY = "FORMAT parquet, COMPRESSION snappy"
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a Parquet file is written. ``little``: with so little memory at first, and with all of it only if need be.
+    """How a Parquet file is written.
+
+    ``groups``: how its row groups are cut. ``little``: with so little memory at first, and with all of it only if need
+    be.
 
     COPY fills whatever memory it is given with rows that wait to be written, so what only streams gets little.
     ``alone``: by one thread. Two of them with so little memory wait for each other and spill: twice or three times the
@@ -49,41 +56,35 @@ class Form:
     """
 
     options: str
+    groups: str = _groups(10 * _CHUNK)
     little: tuple[str, ...] = ()
     synced: bool = True
     steady: bool = False
     alone: bool = False
 
-    def target(self, path: Path, metadata: Mapping[str, str], group: int | None = None) -> str:
-        """What stands behind COPY's query. ``metadata`` becomes the file's key-value metadata; ``group``: rows of a
-        row group, where their bytes shall not decide."""
+    def target(self, path: Path, metadata: Mapping[str, str], groups: str = "") -> str:
+        """What stands behind COPY's query. ``metadata`` becomes the file's key-value metadata; ``groups``: in place of
+        the form's own."""
         pairs = ", ".join(f"{quote(key)}: {literal(value)}" for key, value in metadata.items())
-        options = self.options.replace(_GROUPS, _grouped(group, 2 * _WIDEST)) if group else self.options
+        options = f"{self.options}, {groups or self.groups}"
         return f"TO {literal(str(path))} ({options}{f', KV_METADATA {{{pairs}}}' if pairs else ''})"
 
 
-KEPT = Form(OPTIONS)
-STEADY = Form(OPTIONS, steady=True)
-QUICK = Form(f"{OPTIONS}, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 100", little=("96MB",))
+KEPT = Form(_ZSTD)
+STEADY = Form(_ZSTD, steady=True)
+QUICK = Form(f"{_ZSTD}, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 100", little=("96MB",))
 """For large objects that one step writes and a few read: two fifths less work for a tenth more bytes. No dictionary is
 begun for texts of which hardly two are alike, nor a filter made of it."""
-SCRATCH = Form(_SCRATCH, little=("96MB",), synced=False, alone=True)
+SCRATCH = Form(_SNAPPY, _groups(5 * _CHUNK), little=("96MB",), synced=False, alone=True)
 """For files that are read a few times and thrown away."""
-NARROW = Form(_SCRATCH, little=("64MB", "80MB", "96MB"), synced=False)
+NARROW = Form(_SNAPPY, _groups(5 * _CHUNK), little=("64MB", "80MB", "96MB"), synced=False)
 """The same for ids and numbers of many requests, with nothing of their texts: a million are grouped and joined in the
 first, ten million in one of the others, spilling."""
-ROWS = Form(_SCRATCH, little=("224MB",), synced=False, alone=True)
+ROWS = Form(_SNAPPY, _groups(5 * _CHUNK), little=("224MB",), synced=False, alone=True)
 """The same for what a person's query makes: sorting a hundred thousand rows of 1.5 kB takes as much."""
 
-
-Into = Callable[[int | None], str]
-"""Rows of a row group (None: as usual) → COPY's target."""
-
-_SORTED = (
-    "SELECT * EXCLUDE (file_row_number, __row, __place) FROM {source}"
-    " JOIN (FROM __places WHERE __place >= {{begin}} AND __place < {{end}}) ON file_row_number = __row ORDER BY __place"
-)
-_SLICED = "FORMAT parquet, COMPRESSION snappy"
+Into = Callable[[str], str]
+"""How row groups are cut ("": as usual) → COPY's target."""
 
 
 def is_ordered(connection: Connection, path: Path, order: str) -> bool:
@@ -104,26 +105,35 @@ def write_in_order(connection: Connection, raw: Path, order: str, into: Into, us
     size, rows = _first(connection, f"SELECT sum(strlen(COLUMNS(*)::VARCHAR)), count(*) FROM {source}")  # noqa: S608 - ours
     if size <= SLICE or rows < 2:
         ordered = f"SELECT * EXCLUDE (file_row_number) FROM {source} ORDER BY {order}, file_row_number"  # noqa: S608 - ours
-        return _first(connection, f"COPY ({ordered}) {into(None)}")[0]
+        return _first(connection, f"COPY ({ordered}) {into('')}")[0]
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE __places AS SELECT file_row_number AS __row,"  # noqa: S608 - ours
         f" row_number() OVER (ORDER BY {order}, file_row_number) - 1 AS __place FROM {source}"
     )
     step, group = steps(size, rows)
-    copy = f"COPY ({_SORTED.format(source=source)}) TO {{path}} ({_SLICED}, {_grouped(group, _WIDEST)})"
     folder = raw.with_name(raw.name + ".slices")
     folder.mkdir()
     try:
-        slices = _slices(partial(_cut, connection, copy, usual), folder, rows, step)
+        slices = _slices(partial(_cut, connection, _slice(source, group), usual), folder, rows, step)
         with alone(connection):  # two threads need a third more CPU and as long
             listed = within(connection, _SORTING, lambda: ", ".join(literal(str(path)) for path in slices), usual)
         groups = _first(connection, f"SELECT sum(num_row_groups) FROM parquet_file_metadata([{listed}])")[0]  # noqa: S608 - ours
         even = groups == -(-rows // group)
+        cut = _groups(group, 2 * _WIDEST) if even else ""
         with nullcontext() if even else alone(connection):
-            return _first(connection, f"COPY (FROM read_parquet([{listed}])) {into(group if even else None)}")[0]
+            return _first(connection, f"COPY (FROM read_parquet([{listed}])) {into(cut)}")[0]
     finally:
         connection.execute("DROP TABLE __places")
         shutil.rmtree(folder)
+
+
+def _slice(source: str, group: int) -> str:
+    """The statement that copies the rows from $begin to $end of the wanted order to $path."""
+    return (
+        f"COPY (SELECT * EXCLUDE (file_row_number, __row, __place) FROM {source}"  # noqa: S608 - ours
+        " JOIN (FROM __places WHERE __place >= $begin AND __place < $end) ON file_row_number = __row"
+        f" ORDER BY __place) TO $path ({_SNAPPY}, {_groups(group, _WIDEST)})"
+    )
 
 
 def steps(size: int, rows: int) -> tuple[int, int]:
@@ -135,10 +145,6 @@ def steps(size: int, rows: int) -> tuple[int, int]:
     step = max(1, rows * max(SLICE // 2, min(SLICE, size // _FEW)) // size)
     group = _CHUNK * max(1, min(10, step // _CHUNK, _GROUP * rows // size // _CHUNK))
     return (step - step % group if step >= group else step), group
-
-
-def _grouped(rows: int, size: int) -> str:
-    return f"ROW_GROUP_SIZE {rows}, ROW_GROUP_SIZE_BYTES {size}"
 
 
 def _slices(cut: Callable[[int, int, Path], None], folder: Path, rows: int, step: int) -> Iterator[Path]:
@@ -158,13 +164,11 @@ def _slices(cut: Callable[[int, int, Path], None], folder: Path, rows: int, step
 
 def _cut(connection: Connection, copy: str, usual: str, begin: int, end: int, path: Path) -> None:
     """One slice into a file."""
-    told = {"{begin}": str(begin), "{end}": str(end), "{path}": literal(str(path))}
-    for name, value in told.items():
-        copy = copy.replace(name, value)
+    told = {"begin": begin, "end": end, "path": str(path)}
     try:
-        connection.execute(copy)
+        connection.execute(copy, told)
     except duckdb.OutOfMemoryException:  # rows of 60 kB are sorted 2,048 at a time
-        within(connection, usual, lambda: connection.execute(copy), _SORTING)
+        within(connection, usual, lambda: connection.execute(copy, told), _SORTING)
 
 
 def _first(connection: Connection, sql: str) -> tuple[int, ...]:
